@@ -1,0 +1,1 @@
+"""What training and station agree on: verdicts, pixels, bundles, messages."""

@@ -1,0 +1,218 @@
+"""The bundle: an immutable folder that training writes once and a station verifies every time.
+
+    NAME-0123456789ab/       named by the hash of SHA256SUMS
+      SHA256SUMS             every other file; `sha256sum -c SHA256SUMS` works too
+      manifest.json          what it is
+      model.onnx             uint8 NHWC in; probabilities and map out
+      golden/*.png           pictures with known scores: the self-test
+      report.json report.html
+
+A byte changed, added or missing anywhere makes `read_bundle` refuse the folder.
+"""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from inspector.contract.errors import BundleError
+from inspector.contract.image import ImageSpec
+from inspector.contract.strict import Name, Score, Sha256, Strict
+from inspector.contract.verdict import Limits
+
+SUMS = "SHA256SUMS"
+MANIFEST = "manifest.json"
+FILES_MAX = 2_000
+BYTES_MAX = 2_000_000_000
+ID_DIGITS = 12
+
+
+class ModelInfo(Strict):
+    """The ONNX graph: what it is made of and what its outputs are called."""
+
+    file: str = "model.onnx"
+    sha256: Sha256
+    precision: Literal["fp32", "int8"]
+    architecture: str
+    parameters: Annotated[int, Field(gt=0)]
+    input: str = "image"
+    """uint8, batch x height x width x 3, BGR."""
+    probabilities: str = "probabilities"
+    """float32, batch x classes."""
+    defect_map: str = "defect_map"
+    """float32, batch x rows x columns: the defect score each cell would have alone."""
+
+
+class Golden(Strict):
+    """A picture no model was trained or tuned on, with the answer expected of this model."""
+
+    file: str
+    label: str
+    probabilities: tuple[Score, ...]
+
+
+class DataInfo(Strict):
+    """Where the images came from. `golden_sha256` names the golden set."""
+
+    fingerprint: Sha256
+    golden_sha256: Sha256
+    parts: dict[str, int]
+    licence: str
+    notice: str = ""
+    """Shown wherever the bundle is used; empty where nothing restricts its use."""
+
+
+class Manifest(Strict):
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: Name
+    created_at: datetime
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    good: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The labels a part may have and pass; every other one is a defect."""
+    image: ImageSpec
+    limits: Limits
+    certificate: str
+    """What the limits promise, with n and bound, in one sentence."""
+    model: ModelInfo
+    golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
+    tolerance: Annotated[float, Field(gt=0.0, le=0.2)]
+    """Largest difference of a golden probability that the self-test accepts."""
+    data: DataInfo
+    code: str
+    """Version and fingerprint of the code that made it."""
+    plan_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels: one appears twice")
+        if not set(self.good) < set(self.labels):
+            raise ValueError("good: must be some of labels, not all")
+        for golden in self.golden:
+            if golden.label not in self.labels or len(golden.probabilities) != len(self.labels):
+                raise ValueError(f"golden {golden.file}: label or probabilities do not fit labels")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose every byte was verified when it was read."""
+
+    id: str
+    manifest: Manifest
+    folder: Path
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / self.manifest.model.file
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Verify every byte of a bundle and return it. Raises BundleError in words."""
+    if not folder.is_dir():
+        raise BundleError(f"bundle {folder}: there is no such folder")
+    try:
+        recorded = (folder / SUMS).read_text(encoding="ascii")
+        actual = _sums(folder)
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
+    if recorded != actual:
+        raise BundleError(f"bundle {folder}: {_first_difference(recorded, actual)}")
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(step) for step in fault["loc"])
+        raise BundleError(f"bundle {folder}: {MANIFEST}: {key}: {fault['msg']}") from None
+    bundle_id = _id(manifest.name, actual)
+    if folder.resolve().name != bundle_id:
+        raise BundleError(
+            f"bundle {folder}: the folder must be called {bundle_id}, after what is in it"
+        )
+    named = {manifest.model.file, *(golden.file for golden in manifest.golden)}
+    absent = sorted(name for name in named if f"  {name}\n" not in actual)
+    if absent:
+        raise BundleError(f"bundle {folder}: {MANIFEST} names {absent[0]}, which is not there")
+    if file_sha256(folder / manifest.model.file) != manifest.model.sha256:
+        raise BundleError(f"bundle {folder}: {MANIFEST}: model.sha256 is another model's")
+    return Bundle(bundle_id, manifest, folder)
+
+
+def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
+    """Seal the draft folder (all files but manifest and sums) and move it into place whole.
+
+    The same content gives the same id, so that a repeated job finds its own bundle. The draft
+    must be on the file system of `into`. Raises BundleError where the result does not verify.
+    """
+    text = manifest.model_dump_json(by_alias=True, indent=2) + "\n"
+    (draft / MANIFEST).write_text(text, encoding="utf-8")
+    sums = _sums(draft)
+    (draft / SUMS).write_text(sums, encoding="ascii")
+    for path in draft.rglob("*"):
+        _sync(path)
+    folder = into / _id(manifest.name, sums)
+    into.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(draft)
+    else:
+        draft.rename(folder)
+        _sync(into)
+    return read_bundle(folder)
+
+
+def _id(name: str, sums: str) -> str:
+    return f"{name}-{hashlib.sha256(sums.encode()).hexdigest()[:ID_DIGITS]}"
+
+
+def _sums(folder: Path) -> str:
+    """The text SHA256SUMS must have. Raises BundleError for what no bundle holds."""
+    lines: list[str] = []
+    total = 0
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise BundleError(f"bundle {folder}: {name} is a link; a bundle has none")
+        if path.is_dir() or name == SUMS:
+            continue
+        total += path.stat().st_size
+        if len(lines) >= FILES_MAX or total > BYTES_MAX:
+            raise BundleError(f"bundle {folder}: more than {FILES_MAX} files or {BYTES_MAX} bytes")
+        lines.append(f"{file_sha256(path)}  {name}\n")
+    return "".join(lines)
+
+
+def _first_difference(recorded: str, actual: str) -> str:
+    """Which file is at fault, for the person who has to replace it."""
+    before, after = _by_name(recorded), _by_name(actual)
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            return f"{name} is missing"
+        if name not in before:
+            return f"{name} does not belong to it"
+        if before[name] != after[name]:
+            return f"{name} is damaged: its hash is not the one in {SUMS}"
+    return f"{SUMS} is damaged"
+
+
+def _by_name(sums: str) -> dict[str, str]:
+    pairs = (line.split("  ", 1) for line in sums.splitlines() if "  " in line)
+    return {name: digest for digest, name in pairs}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,61 @@
+"""Everything that can go wrong on purpose, in one tree.
+
+InspectorError
+  ConfigError     what a person wrote cannot work: file, key, allowed values; exit code 78
+  DataError       the images cannot be trained on: file and reason; exit code 65
+  QualityGateError  the model misses the plan's goal: no bundle; exit code 3
+  BundleError     candidate refused; the running bundle stays
+  ModelError      the model failed on a part: that part is UNDEFINED
+  DeviceError     camera, trigger or line signal is gone: FAULT
+    DeviceTimeout   nothing came in time: that part is UNDEFINED
+    EndOfStream     a finite source has shown its last frame: the station drains and ends
+  RecordError     the journal cannot store: nothing may pass
+  StateError      the command is not allowed now; answered to whoever sent it
+
+A part we cannot judge is a value (UNDEFINED with a reason), the world broken is one of these,
+and anything else means that we are broken: the process ends and is restarted.
+"""
+
+
+class InspectorError(Exception):
+    """Root of the tree: its text is written for the person on shift."""
+
+
+class ConfigError(InspectorError):
+    """What a person wrote cannot work."""
+
+
+class DataError(InspectorError):
+    """The images or labels cannot be trained on."""
+
+
+class QualityGateError(InspectorError):
+    """The trained model misses the plan's goal, so no bundle is written."""
+
+
+class BundleError(InspectorError):
+    """A bundle is damaged, incomplete, or not what it says."""
+
+
+class ModelError(InspectorError):
+    """The model failed on a part."""
+
+
+class DeviceError(InspectorError):
+    """An outside thing is gone."""
+
+
+class DeviceTimeout(DeviceError):  # noqa: N818 - a timeout is the word, not TimeoutError's twin
+    """Nothing came in time; the device may be well."""
+
+
+class EndOfStream(DeviceError):  # noqa: N818 - an end, not an error
+    """A finite source has shown its last frame."""
+
+
+class RecordError(InspectorError):
+    """The journal cannot store: nothing may pass."""
+
+
+class StateError(InspectorError):
+    """The command is not allowed in this state."""

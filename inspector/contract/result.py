@@ -1,0 +1,91 @@
+"""The result message, schema version 1: what the journal keeps and MQTT carries.
+
+A change to these classes is a new version: tests/data/result-v1.json holds the schema as it is.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, field_serializer, model_validator
+
+from inspector.contract.strict import Score, Strict
+
+EvaluationName = Literal["OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"]
+Milliseconds = Annotated[float, Field(ge=0.0)]
+
+
+class PartRef(Strict):
+    id: str | None = Field(max_length=256)
+    """What the line calls the part; null where nobody named it."""
+    sequence: Annotated[int, Field(ge=1)]
+    """Trigger number since this boot."""
+
+
+class RegionResult(Strict):
+    name: str
+    x: int
+    y: int
+    width: int
+    height: int
+    evaluation: EvaluationName
+    reason: str
+    label: str | None
+    score: Score | None
+
+
+class LimitsUsed(Strict):
+    review_at: Score
+    reject_at: Score
+    source: Literal["bundle", "recipe"]
+
+
+class InspectionResult(Strict):
+    schema_version: Literal[1] = Field(1, alias="schema")
+    result_id: str
+    """Unique for ever: a consumer drops one it has seen before."""
+    station: str
+    boot: str
+    """Changes at every start of the station."""
+    seq: Annotated[int, Field(ge=1)]
+    """Row number in the station's journal: without gaps, never reused."""
+    part: PartRef
+    passed: bool = Field(alias="pass")
+    """True only for OK."""
+    evaluation: EvaluationName
+    reason: str
+    label: str | None
+    """Class of the worst region; null where none was judged."""
+    score: Score | None
+    """Defect score of the worst region; null where none was judged."""
+    regions: tuple[RegionResult, ...]
+    limits: LimitsUsed
+    recipe: str
+    bundle: str
+    captured_at: AwareDatetime | None
+    """UTC, milliseconds; null where no frame came."""
+    times_ms: dict[str, Milliseconds]
+    """Per stage; `total` runs from the trigger until the result is ready to be recorded."""
+    image: str | None
+    """Name in the archive; null where the image was not kept."""
+    simulated: bool
+    """True where the picture came from a file, not from a camera."""
+
+    @model_validator(mode="after")
+    def _only_ok_passes(self) -> Self:
+        if self.passed is not (self.evaluation == "OK"):
+            raise ValueError("pass is true for OK and for nothing else")
+        return self
+
+    @field_serializer("captured_at")
+    def _milliseconds(self, value: datetime | None) -> str | None:
+        return None if value is None else utc_text(value)
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def utc_text(value: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and Z, as SCADA systems read it."""
+    if value.utcoffset() != timedelta(0):
+        raise ValueError(f"{value} is not in UTC")
+    return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"

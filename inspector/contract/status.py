@@ -1,0 +1,68 @@
+"""The state message, schema version 1: retained, so that who comes late knows at once."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, field_serializer
+
+from inspector.contract.result import EvaluationName, utc_text
+from inspector.contract.strict import Strict
+
+StateName = Literal[
+    "OFFLINE",
+    "PREOPERATIONAL",
+    "HALTED",
+    "ERROR",
+    "INITIALIZED",
+    "READY",
+    "SINGLE_EXECUTION",
+    "CONTINUOUS_EXECUTION",
+]
+"""OPC 40100-1's states, and OFFLINE: what the broker says when the station is gone."""
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Spread(Strict):
+    """A time over the last `n` parts, in milliseconds."""
+
+    n: Count
+    p50: float
+    p99: float
+
+
+class TallyCounts(Strict):
+    """Since this boot. triggers = sum of verdicts, but for the part being judged right now."""
+
+    triggers: Count = 0
+    verdicts: dict[EvaluationName, Count] = {}
+    late: Count = 0
+    """UNDEFINED because the deadline had passed."""
+    unrecorded: Count = 0
+    """Judged but not storable: rejected, and the station went into ERROR."""
+    frames_missed: Count = 0
+    images_dropped: Count = 0
+    trigger_to_verdict_ms: Spread | None = None
+    """From trigger until the row is durable, which is when the verdict may leave."""
+
+
+class StateMessage(Strict):
+    schema_version: Literal[1] = Field(1, alias="schema")
+    station: str
+    boot: str
+    state: StateName
+    cause: str
+    """Why it is in this state: after a fault, the first cause."""
+    since: AwareDatetime | None
+    recipe: str | None = None
+    bundle: str | None = None
+    seq: Count = 0
+    """The last row in the journal."""
+    tally: TallyCounts = TallyCounts()
+
+    @field_serializer("since")
+    def _milliseconds(self, value: datetime | None) -> str | None:
+        return None if value is None else utc_text(value)
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode()

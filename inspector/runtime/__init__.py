@@ -1,0 +1,1 @@
+"""What runs a bundle's model, on the station and in training alike."""

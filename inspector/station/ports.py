@@ -1,0 +1,101 @@
+"""What the station needs of the world. A driver fulfils one of these and knows nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from inspector.contract.image import Image, ImageSpec
+from inspector.contract.result import InspectionResult
+from inspector.contract.verdict import Limits, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The thing inspected, known from the moment it was triggered."""
+
+    sequence: int
+    part_id: str | None
+    seen_at: float  # time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One exposure. The image is read-only: a stage that wants to draw copies it."""
+
+    image: Image  # height x width x 3, BGR
+    exposed_at: float  # time.monotonic(); never later than the true exposure
+    sequence: int  # a gap means the camera lost frames
+    name: str | None = None  # the file's name where a file was replayed
+
+
+class Clock(Protocol):
+    """Passed in, so that what decides can be tested at any hour."""
+
+    def monotonic(self) -> float:
+        """Seconds; never goes back, and means nothing on the wall."""
+
+    def utc(self) -> datetime:
+        """The wall's time, for people; nothing is decided by it."""
+
+
+class Camera(Protocol):
+    """A source of frames. One thread uses it; open and close may be called twice."""
+
+    simulated: bool
+
+    def open(self) -> None:
+        """Make ready. Raises DeviceError where the device is not there."""
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        """Return the first frame exposed at or after `not_before`.
+
+        This keeps a buffered picture of the previous part from being judged as this one.
+        Raises DeviceTimeout if none comes, DeviceError if the camera is gone, EndOfStream if
+        a finite source has shown its last.
+        """
+
+    def close(self) -> None: ...
+
+
+class Trigger(Protocol):
+    """Says when a part is there. One thread uses it."""
+
+    def wait(self, timeout_s: float) -> Part | None:
+        """The next part, or None if none came in time. Sequences count from 1 without gaps."""
+
+
+class Runtime(Protocol):
+    """A bundle's model, opened, warmed up and self-tested."""
+
+    bundle_id: str
+    spec: ImageSpec
+    limits: Limits
+
+    def predict(self, images: Sequence[Image]) -> list[Prediction]:
+        """One prediction an image, all in one batch; images are of `spec`'s size.
+
+        Raises ModelError where the model fails or answers in another shape.
+        """
+
+
+class Journal(Protocol):
+    """Where a result is before its part is released. One thread writes it."""
+
+    def next_seq(self) -> int:
+        """The number the next row will have. Raises RecordError where the journal is gone."""
+
+    def put(self, result: InspectionResult) -> None:
+        """Store durably: when this returns, a power cut forgets nothing.
+
+        Raises RecordError where it cannot, or where result.seq is not the next.
+        """
+
+    def shortage(self) -> str | None:
+        """Why nothing may pass though a row could still be written; None where there is room."""
+
+
+class Archive(Protocol):
+    """Keeps images, may drop them, counts every drop. Never blocks."""
+
+    def offer(self, name: str, image: Image) -> None: ...

@@ -1,0 +1,97 @@
+"""What a station does for one product."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from inspector.contract.image import Image, Region, whole
+from inspector.contract.strict import Name, Strict
+from inspector.contract.verdict import Limits
+
+TILES_MAX = 1_024
+
+
+class WholeFrame(Strict):
+    """The frame is one region."""
+
+    kind: Literal["whole"] = "whole"
+
+
+class Rectangle(Strict):
+    """One rectangle of the frame, in pixels."""
+
+    kind: Literal["rectangle"] = "rectangle"
+    x: Annotated[int, Field(ge=0)]
+    y: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+
+class Grid(Strict):
+    """The frame, or a rectangle of it, cut into tiles that share `overlap` pixels."""
+
+    kind: Literal["grid"] = "grid"
+    rows: Annotated[int, Field(ge=1, le=128)]
+    columns: Annotated[int, Field(ge=1, le=128)]
+    overlap: Annotated[int, Field(ge=0, le=1_024)] = 0
+    within: Rectangle | None = None
+
+
+RegionRule = Annotated[WholeFrame | Rectangle | Grid, Field(discriminator="kind")]
+
+
+class Recipe(Strict):
+    """What a station does for one product. A new revision needs no restart."""
+
+    name: Name
+    bundle: Name
+    """The bundle's id: the name of its folder below the station's `bundles`."""
+    regions: RegionRule = WholeFrame()
+    limits: Limits | None = None
+    """Where they are left out, the bundle's own limits hold."""
+    deadline_ms: Annotated[int, Field(gt=0, le=5_000)] = 500
+    """From trigger to verdict. A later verdict is UNDEFINED: the part is rejected."""
+    frame_timeout_ms: Annotated[int, Field(gt=0, le=5_000)] = 400
+    """How long after the trigger a frame may take to come."""
+
+
+def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
+    """The regions of one frame. Raises ValueError where the frame is too small for the rule."""
+    frame = whole(image)
+    if isinstance(rule, WholeFrame):
+        return (frame,)
+    if isinstance(rule, Rectangle):
+        return (_inside(_region(rule), frame),)
+    if rule.rows * rule.columns > TILES_MAX:
+        raise ValueError(f"{rule.rows} x {rule.columns} tiles: at most {TILES_MAX}")
+    area = _inside(_region(rule.within), frame) if rule.within else frame
+    columns = _spans(area.x, area.width, rule.columns, rule.overlap)
+    rows = _spans(area.y, area.height, rule.rows, rule.overlap)
+    return tuple(
+        Region(name=f"r{r + 1}c{c + 1}", x=x, y=y, width=width, height=height)
+        for r, (y, height) in enumerate(rows)
+        for c, (x, width) in enumerate(columns)
+    )
+
+
+def _region(rule: Rectangle) -> Region:
+    return Region(name="rectangle", x=rule.x, y=rule.y, width=rule.width, height=rule.height)
+
+
+def _inside(region: Region, frame: Region) -> Region:
+    right, bottom = region.x + region.width, region.y + region.height
+    if right > frame.width or bottom > frame.height:
+        raise ValueError(
+            f"the region reaches to {right}x{bottom}, the picture is {frame.width}x{frame.height}"
+        )
+    return region
+
+
+def _spans(start: int, length: int, count: int, overlap: int) -> list[tuple[int, int]]:
+    """`count` equal spans that cover `length` whole, neighbours sharing at least `overlap`."""
+    size = -(-(length + overlap * (count - 1)) // count)
+    if size <= overlap and count > 1:
+        raise ValueError(f"{count} tiles sharing {overlap} pixels do not fit in {length}")
+    if count == 1:
+        return [(start, length)]
+    return [(start + round(i * (length - size) / (count - 1)), size) for i in range(count)]
