@@ -35,7 +35,7 @@ class TallyCounts(Strict):
     """Since this boot. triggers = sum of verdicts, but for the part being judged right now."""
 
     triggers: Count = 0
-    verdicts: dict[EvaluationName, Count] = {}
+    verdicts: dict[EvaluationName, Count] = Field(default_factory=dict)
     late: Count = 0
     """UNDEFINED because the deadline had passed."""
     unrecorded: Count = 0
