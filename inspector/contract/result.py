@@ -6,7 +6,7 @@ A change to these classes is a new version: tests/data/result-v1.json holds the 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, field_serializer, model_validator
+from pydantic import AliasChoices, AwareDatetime, Field, field_serializer, model_validator
 
 from inspector.contract.strict import Score, Strict
 
@@ -49,7 +49,9 @@ class InspectionResult(Strict):
     seq: Annotated[int, Field(ge=1)]
     """Row number in the station's journal: without gaps, never reused."""
     part: PartRef
-    passed: bool = Field(alias="pass")
+    passed: bool = Field(
+        validation_alias=AliasChoices("pass", "passed"), serialization_alias="pass"
+    )
     """True only for OK."""
     evaluation: EvaluationName
     reason: str

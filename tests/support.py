@@ -1,0 +1,279 @@
+"""What the tests share: a real bundle so small that it is made in a moment, a station around it.
+
+The model looks at mean brightness: grey is good, dark and bright are defects. It is a true
+ONNX graph (uint8 NHWC in, probabilities and defect map out), so nothing in a test stands in for
+the runtime, the loader or the bundle's checks.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort  # type: ignore[import-untyped]
+from onnx import TensorProto, helper, numpy_helper
+
+from inspector.contract.bundle import (
+    Bundle,
+    DataInfo,
+    Golden,
+    Manifest,
+    ModelInfo,
+    file_sha256,
+    write_bundle,
+)
+from inspector.contract.image import Image, ImageSpec, fit
+from inspector.contract.verdict import Limits
+
+LABELS = ("good", "dark", "bright")
+GREY, DARK, BRIGHT = 128, 16, 240
+SIZE = 32
+CELLS = 4
+SHA_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def picture(brightness: int, width: int = 48, height: int = 40, seed: int = 0) -> Image:
+    """A frame of about this brightness, with noise so that no two seeds are alike."""
+    noise = np.random.default_rng(seed).integers(-8, 9, (height, width, 3))
+    return np.clip(brightness + noise, 0, 255).astype(np.uint8)
+
+
+def write_pictures(folder: Path, brightness: Sequence[int]) -> list[Path]:
+    """One PNG a brightness, named so that their order is the order given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"part{i:03d}.png" for i in range(len(brightness))]
+    for seed, (path, value) in enumerate(zip(paths, brightness, strict=True)):
+        if not cv2.imwrite(str(path), picture(value, seed=seed)):
+            raise OSError(f"{path} could not be written")
+    return paths
+
+
+def make_model(
+    path: Path,
+    *,
+    size: int = SIZE,
+    labels: int = len(LABELS),
+    nan_above: float | None = None,
+    work: int = 0,
+) -> None:
+    """Write the ONNX file.
+
+    nan_above: brightness (0..1) above which the model computes NaN.
+    work: rounds of a matrix product, about 1 ms each, that make the model slow.
+    """
+    slopes = np.array([0.0, -40.0, 40.0], np.float32)[:labels]
+    biases = np.array([0.0, 10.0, -30.0], np.float32)[:labels]
+    weights = np.repeat((slopes / 3.0)[:, None], 3, axis=1)[:, :, None, None]
+    constants = {
+        "full": np.float32(255.0),
+        "weights": weights.astype(np.float32),
+        "biases": biases,
+        "first": np.array([0], np.int64),
+        "second": np.array([1], np.int64),
+        "channel": np.array([1], np.int64),
+        "space": np.array([2, 3], np.int64),
+        "one": np.float32(1.0),
+        "zero": np.float32(0.0),
+        "nan_from": np.float32(2.0 if nan_above is None else nan_above),
+        "all": np.array([1, 2, 3], np.int64),
+    }
+    cell = size // CELLS
+    nodes = [
+        helper.make_node("Cast", ["image"], ["raw"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["raw", "full"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["planes"], perm=[0, 3, 1, 2]),
+        # the square root of a negative is NaN, and NaN times zero stays NaN
+        helper.make_node("ReduceMean", ["planes", "all"], ["bright"], keepdims=1),
+        helper.make_node("Sub", ["nan_from", "bright"], ["below"]),
+        helper.make_node("Sqrt", ["below"], ["root"]),
+        helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+        helper.make_node("Add", ["planes", "nothing"], ["checked"]),
+        *_slow_nodes(work, constants),
+        helper.make_node(
+            "AveragePool", ["worked"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]
+        ),
+        helper.make_node("Conv", ["cells", "weights", "biases"], ["cell_logits"]),
+        helper.make_node("Softmax", ["cell_logits"], ["cell_probs"], axis=1),
+        helper.make_node("Slice", ["cell_probs", "first", "second", "channel"], ["good"]),
+        helper.make_node("Squeeze", ["good", "channel"], ["good_map"]),
+        helper.make_node("Sub", ["one", "good_map"], ["defect_map"]),
+        helper.make_node("ReduceMean", ["cell_logits", "space"], ["logits"], keepdims=0),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", labels]),
+            helper.make_tensor_value_info("defect_map", TensorProto.FLOAT, ["batch", CELLS, CELLS]),
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _slow_nodes(work: int, constants: dict[str, Any]) -> list[Any]:
+    """A chain of matrix products whose result, always zero, is added to the picture."""
+    if not work:
+        return [helper.make_node("Identity", ["checked"], ["worked"])]
+    constants["square"] = np.eye(384, dtype=np.float32)
+    nodes = [helper.make_node("Mul", ["nothing", "square"], ["w0"])]
+    for i in range(work):
+        nodes.append(helper.make_node("MatMul", [f"w{i}", "square"], [f"w{i + 1}"]))
+    nodes.append(helper.make_node("ReduceMax", [f"w{work}", "all"], ["most"], keepdims=1))
+    return [*nodes, helper.make_node("Add", ["checked", "most"], ["worked"])]
+
+
+def make_bundle(
+    folder: Path,
+    name: str = "tiny",
+    *,
+    limits: Limits | None = None,
+    notice: str = "",
+    size: int = SIZE,
+    nan_above: float | None = None,
+    work: int = 0,
+    spoil: Callable[[Path], None] | None = None,
+) -> Bundle:
+    """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed."""
+    draft = folder / f".draft-{name}"
+    (draft / "golden").mkdir(parents=True)
+    make_model(draft / "model.onnx", size=size, nan_above=nan_above, work=work)
+    spec = ImageSpec(width=size, height=size)
+    session = ort.InferenceSession(draft / "model.onnx", providers=["CPUExecutionProvider"])
+    golden = []
+    for label, brightness in zip(LABELS, (GREY, DARK, BRIGHT), strict=True):
+        image = picture(brightness, seed=brightness)
+        cv2.imwrite(str(draft / "golden" / f"{label}.png"), image)
+        outputs = session.run(["probabilities"], {"image": fit(image, spec)[None]})
+        expected = tuple(min(1.0, float(p)) for p in np.asarray(outputs[0])[0])
+        golden.append(Golden(file=f"golden/{label}.png", label=label, probabilities=expected))
+    (draft / "report.json").write_text("{}\n", encoding="utf-8")
+    if spoil:
+        spoil(draft)
+    manifest = Manifest(
+        name=name,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        labels=LABELS,
+        good=("good",),
+        image=spec,
+        limits=limits or Limits(review_at=0.3, reject_at=0.7),
+        certificate="a test bundle promises nothing",
+        model=ModelInfo(
+            sha256=file_sha256(draft / "model.onnx"),
+            precision="fp32",
+            architecture="mean brightness",
+            parameters=12,
+        ),
+        golden=tuple(golden),
+        tolerance=0.01,
+        data=DataInfo(
+            fingerprint=SHA_OF_NOTHING,
+            golden_sha256=SHA_OF_NOTHING,
+            parts={"golden": len(golden)},
+            licence="Apache-2.0",
+            notice=notice,
+        ),
+        code="tests",
+        plan_sha256=SHA_OF_NOTHING,
+    )
+    return write_bundle(draft, manifest, folder)
+
+
+def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
+    """Write station.toml, recipe.toml and twelve pictures; return the path of station.toml.
+
+    Overrides name a key of station.toml, or a table whose keys replace the ones here; `recipe`
+    is the table of recipe.toml. A table without `kind` keeps the kind it has here; None leaves
+    a key out. The broker's port is free: nobody listens there unless the test does.
+    """
+    pictures = folder / "pictures"
+    if not pictures.exists():
+        write_pictures(pictures, [GREY, GREY, DARK, GREY, BRIGHT, GREY] * 2)
+    settings: dict[str, Any] = {
+        "station": "test",
+        "topic_root": "plant/line",
+        "recipe": "recipe.toml",
+        "bundles": os.path.relpath(bundle.folder.parent, folder),
+        "camera": {"kind": "replay", "folder": "pictures"},
+        "trigger": {"kind": "continuous"},
+        "journal": {"path": "journal.db"},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+        "archive": {"folder": "images"},
+    }
+    # a generous deadline: these tests share two cores with whatever else runs
+    recipe: dict[str, Any] = {"name": "tiny", "bundle": bundle.id, "deadline_ms": 5_000}
+    recipe.update(overrides.pop("recipe", {}))
+    for key, value in overrides.items():
+        merges = isinstance(value, dict) and "kind" not in value
+        settings[key] = {**settings.get(key, {}), **value} if merges else value
+    (folder / "recipe.toml").write_text(_toml(recipe), encoding="utf-8")
+    path = folder / "station.toml"
+    path.write_text(_toml(settings), encoding="utf-8")
+    return path
+
+
+def start_station(path: Path, **popen: Any) -> subprocess.Popen[bytes]:
+    """Start `inspector run` as a user would; what it says goes to station.log beside the file."""
+    command = [sys.executable, "-m", "inspector.cli", "run", str(path)]
+    if "stderr" in popen:
+        return subprocess.Popen(command, **popen)
+    with (path.parent / "station.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, **popen)
+
+
+def run_inspector(
+    *arguments: str | Path, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run one `inspector` command to its end."""
+    command = [sys.executable, "-m", "inspector.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
+    """Wait until it holds; False where it never did."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def free_port() -> int:
+    """A TCP port of loopback nobody listens at just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _toml(table: dict[str, Any], prefix: str = "") -> str:
+    plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, dict)}
+    nested = {k: v for k, v in table.items() if isinstance(v, dict)}
+    lines = [f"{key} = {_toml_value(value)}\n" for key, value in plain.items()]
+    for key, value in nested.items():
+        lines.append(f"\n[{prefix}{key}]\n{_toml(value, f'{prefix}{key}.')}")
+    return "".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Path):
+        return _toml_value(str(value))
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return str(value)
