@@ -68,7 +68,7 @@ class DataInfo(Strict):
 
 
 class Manifest(Strict):
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     name: Name
     created_at: datetime
     labels: Annotated[tuple[str, ...], Field(min_length=2)]

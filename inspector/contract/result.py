@@ -40,7 +40,7 @@ class LimitsUsed(Strict):
 
 
 class InspectionResult(Strict):
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     result_id: str
     """Unique for ever: a consumer drops one it has seen before."""
     station: str

@@ -47,7 +47,7 @@ class TallyCounts(Strict):
 
 
 class StateMessage(Strict):
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     station: str
     boot: str
     state: StateName
