@@ -8,6 +8,7 @@ InspectorError
   ModelError      the model failed on a part: that part is UNDEFINED
   DeviceError     camera, trigger or line signal is gone: FAULT
     DeviceTimeout   nothing came in time: that part is UNDEFINED
+    FrameError      a frame came that cannot be read: that part is UNDEFINED
     EndOfStream     a finite source has shown its last frame: the station drains and ends
   RecordError     the journal cannot store: nothing may pass
   StateError      the command is not allowed now; answered to whoever sent it
@@ -47,6 +48,14 @@ class DeviceError(InspectorError):
 
 class DeviceTimeout(DeviceError):  # noqa: N818 - a timeout is the word, not TimeoutError's twin
     """Nothing came in time; the device may be well."""
+
+
+class FrameError(DeviceError):
+    """A frame came that cannot be read; `name` is its file's, where it came from one."""
+
+    def __init__(self, text: str, name: str | None = None) -> None:
+        super().__init__(text)
+        self.name = name
 
 
 class EndOfStream(DeviceError):  # noqa: N818 - an end, not an error

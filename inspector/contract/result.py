@@ -9,8 +9,17 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, AwareDatetime, Field, field_serializer, model_validator
 
 from inspector.contract.strict import Score, Strict
+from inspector.contract.verdict import Evaluation
 
 EvaluationName = Literal["OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"]
+NAMES: dict[Evaluation, EvaluationName] = {
+    Evaluation.OK: "OK",
+    Evaluation.NOT_OK: "NOT_OK",
+    Evaluation.NOT_DECIDABLE: "NOT_DECIDABLE",
+    Evaluation.UNDEFINED: "UNDEFINED",
+}
+"""How an evaluation is called in messages."""
+
 Milliseconds = Annotated[float, Field(ge=0.0)]
 
 

@@ -32,15 +32,18 @@ class Spread(Strict):
 
 
 class TallyCounts(Strict):
-    """Since this boot. triggers = sum of verdicts, but for the part being judged right now."""
+    """Since this boot. triggers = sum of verdicts + unrecorded, but for the part in work."""
 
     triggers: Count = 0
     verdicts: dict[EvaluationName, Count] = Field(default_factory=dict)
     late: Count = 0
     """UNDEFINED because the deadline had passed."""
+    late_released: Count = 0
+    """Recorded in time as it was judged, durable only after the deadline: never shown as a pass."""
     unrecorded: Count = 0
     """Judged but not storable: rejected, and the station went into ERROR."""
     frames_missed: Count = 0
+    """Frames the camera took between two parts' frames; a free-running camera has many."""
     images_dropped: Count = 0
     trigger_to_verdict_ms: Spread | None = None
     """From trigger until the row is durable, which is when the verdict may leave."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec
 from inspector.contract.result import InspectionResult
-from inspector.contract.verdict import Limits, Prediction
+from inspector.contract.verdict import Evaluation, Limits, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,17 @@ class Camera(Protocol):
     simulated: bool
 
     def open(self) -> None:
-        """Make ready. Raises DeviceError where the device is not there."""
+        """Make ready. Raises DeviceError where the device is not there and will not come by itself.
+
+        A device that may still come (a camera that boots slower than we do) raises in `grab`.
+        """
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:
         """Return the first frame exposed at or after `not_before`.
 
         This keeps a buffered picture of the previous part from being judged as this one.
-        Raises DeviceTimeout if none comes, DeviceError if the camera is gone, EndOfStream if
-        a finite source has shown its last.
+        Raises DeviceTimeout if none comes, FrameError if one came that cannot be read,
+        DeviceError if the camera is gone, EndOfStream if a finite source has shown its last.
         """
 
     def close(self) -> None: ...
@@ -62,7 +65,10 @@ class Trigger(Protocol):
     """Says when a part is there. One thread uses it."""
 
     def wait(self, timeout_s: float) -> Part | None:
-        """The next part, or None if none came in time. Sequences count from 1 without gaps."""
+        """The next part, or None if none came in time. Sequences count from 1 without gaps.
+
+        Raises DeviceError if the trigger is gone.
+        """
 
 
 class Runtime(Protocol):
@@ -94,8 +100,28 @@ class Journal(Protocol):
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""
 
+    def close(self) -> None: ...
+
 
 class Archive(Protocol):
     """Keeps images, may drop them, counts every drop. Never blocks."""
 
-    def offer(self, name: str, image: Image) -> None: ...
+    @property
+    def dropped(self) -> int:
+        """Images offered since the start that were not kept for want of time or room."""
+
+    def keeps(self, evaluation: Evaluation) -> bool:
+        """Whether images of parts judged so are wanted at all."""
+
+    def offer(self, name: str, image: Image) -> None:
+        """Take the image to be kept as `name`, a file name without an ending."""
+
+
+class Publisher(Protocol):
+    """Carries results and states to who wants them, on a thread of its own. Never blocks."""
+
+    def wake(self) -> None:
+        """The journal has a new row."""
+
+    def offer_state(self, payload: bytes) -> None:
+        """The station's newest state; one not yet sent is replaced."""

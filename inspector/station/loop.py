@@ -1,0 +1,260 @@
+"""The station: one thread that owns state, job and devices, and takes orders between parts."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from queue import Empty, Full, Queue
+
+from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
+from inspector.contract.status import StateMessage
+from inspector.contract.strict import Name
+from inspector.station.cycle import Gear, Inspected, Job, inspect_part
+from inspector.station.ports import (
+    Archive,
+    Camera,
+    Clock,
+    Frame,
+    Journal,
+    Part,
+    Publisher,
+    Trigger,
+)
+from inspector.station.state import EXECUTING, MOVES, Event, State, move
+from inspector.station.tally import Tally
+
+ORDERS_MAX = 8
+STATE_EVERY_S = 2.0
+WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An event asked for from outside; PREPARE_RECIPE brings the job to prepare."""
+
+    event: Event
+    cause: str
+    job: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Everything of the world that a station needs, as build.py hands it over."""
+
+    station: Name
+    boot: str
+    camera: Camera
+    trigger: Trigger
+    archive: Archive
+    publisher: Publisher
+    clock: Clock
+    open_journal: Callable[[], Journal]
+    """Called on the station's thread, which alone uses what it returns. Raises RecordError."""
+
+
+class Station:
+    """One camera position. `run` belongs to one thread; `offer` and `stop` may be called by any."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._orders: Queue[Order] = Queue(maxsize=ORDERS_MAX)
+        self._ending = threading.Event()
+        self._tally = Tally()
+        self._state = State.PREOPERATIONAL
+        self._cause = "started"
+        self._since: datetime = links.clock.utc()
+        self._told_at = float("-inf")
+        self._job: Job | None = None
+        self._gear: Gear | None = None
+        self._camera_is_open = False
+        self._last: Frame | None = None
+        self._seq = 0
+        self._said = ""
+
+    def offer(self, order: Order) -> bool:
+        """Leave an order for the next gap between two parts. False where too many wait already."""
+        try:
+            self._orders.put_nowait(order)
+        except Full:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Let `run` return after the part in work."""
+        self._ending.set()
+
+    def run(self) -> None:
+        """Inspect until `stop`, or until a finite source has ended.
+
+        A world that is broken ends in ERROR, which stays until RESET or HALT; what is not in
+        the error tree is our own fault and is raised.
+        """
+        try:
+            self._open_journal()
+            while not self._ending.is_set():
+                self._take_order()
+                if self._state in EXECUTING:
+                    self._next_part()
+                self._tell_in_time()
+        finally:
+            self._close_camera()
+            if self._gear:
+                self._gear.journal.close()
+
+    # --- orders and states ---
+
+    def _take_order(self) -> None:
+        """Follow one order; while there is nothing to inspect, wait a moment for one."""
+        try:
+            if self._state in EXECUTING:
+                order = self._orders.get_nowait()
+            else:
+                order = self._orders.get(timeout=WAIT_S)
+        except Empty:
+            return
+        try:
+            after = move(self._state, order.event)
+            self._prepare(order)
+        except StateError as error:
+            log.warning("refused: %s", error)
+        except (DeviceError, RecordError) as error:
+            self._fault(error)
+        else:
+            self._enter(after, order.cause)
+
+    def _prepare(self, order: Order) -> None:
+        """What has to be true before the state is. Raises DeviceError, RecordError."""
+        match order.event:
+            case Event.PREPARE_RECIPE:
+                if order.job is None:
+                    raise StateError("PREPARE_RECIPE needs a recipe and its bundle")
+                self._open_camera()
+                self._job = order.job
+            case Event.UNPREPARE_RECIPE:
+                self._close_camera()
+                self._job = None
+            case Event.RESET | Event.HALT:
+                self._close_camera()
+                self._job = None
+                if order.event is Event.RESET:
+                    self._open_journal()
+
+    def _enter(self, state: State, cause: str) -> None:
+        self._state, self._cause = state, cause
+        self._since = self._links.clock.utc()
+        log.info("%s: %s", state, cause)
+        self._tell()
+
+    def _fault(self, error: Exception) -> None:
+        """Into ERROR; a fault found while there is one keeps the first cause."""
+        log.error("fault: %s", error)
+        self._close_camera()
+        if (self._state, Event.FAULT) in MOVES:
+            self._enter(move(self._state, Event.FAULT), str(error))
+
+    # --- parts ---
+
+    def _next_part(self) -> None:
+        try:
+            part = self._links.trigger.wait(WAIT_S)
+        except DeviceError as error:
+            self._fault(error)
+            return
+        if part is None or self._job is None or self._gear is None:
+            return
+        self._tally.trigger()
+        try:
+            inspected = self._inspect(part, self._job, self._gear)
+        except EndOfStream as error:
+            self._tally.withdraw()
+            self._enter(move(self._state, Event.STOP), str(error))
+            self._ending.set()
+        except RecordError as error:
+            self._tally.unrecorded += 1
+            self._fault(RecordError(f"part {part.sequence} could not be recorded: {error}"))
+        else:
+            self._count(inspected)
+            if inspected.fault:
+                self._fault(inspected.fault)
+            elif self._state is State.SINGLE_EXECUTION:
+                self._enter(move(self._state, Event.JOB_DONE), "one part inspected")
+
+    def _inspect(self, part: Part, job: Job, gear: Gear) -> Inspected:
+        return inspect_part(part, job, gear, self._last, self._tally.slowest_commit_ms)
+
+    def _count(self, inspected: Inspected) -> None:
+        result, tally = inspected.result, self._tally
+        tally.verdict(result.evaluation, total_ms=inspected.total_ms, commit_ms=inspected.commit_ms)
+        tally.late += inspected.late
+        if inspected.released.passes is not result.passed:
+            tally.late_released += 1
+            log.warning("seq %d was OK, but not shown: %s", result.seq, inspected.released.reason)
+        self._seq = result.seq
+        frame, last = inspected.frame, self._last
+        if frame is not None and (last is None or frame.sequence > last.sequence):
+            tally.frames_missed += frame.sequence - last.sequence - 1 if last else 0
+            self._last = frame
+        # once a cause, not once a part: a camera that is away would fill the disk with its log
+        kind = result.reason.split(":")[0] if result.evaluation == "UNDEFINED" else ""
+        if kind and kind != self._said:
+            log.warning("seq %d is UNDEFINED: %s", result.seq, result.reason)
+        self._said = kind
+
+    # --- the world ---
+
+    def _open_journal(self) -> None:
+        """Open it anew. At the start a journal that does not open is a fault like any later one."""
+        links = self._links
+        if self._gear:
+            self._gear.journal.close()
+            self._gear = None
+        try:
+            journal = links.open_journal()
+            self._seq = journal.next_seq() - 1
+        except RecordError as error:
+            if self._state is State.PREOPERATIONAL:
+                self._fault(error)
+                return
+            raise
+        self._gear = Gear(
+            station=links.station,
+            boot=links.boot,
+            camera=links.camera,
+            journal=journal,
+            archive=links.archive,
+            publisher=links.publisher,
+            clock=links.clock,
+        )
+
+    def _open_camera(self) -> None:
+        if not self._camera_is_open:
+            self._links.camera.open()
+            self._camera_is_open = True
+            self._last = None
+
+    def _close_camera(self) -> None:
+        if self._camera_is_open:
+            self._camera_is_open = False
+            self._links.camera.close()
+
+    def _tell_in_time(self) -> None:
+        if self._links.clock.monotonic() - self._told_at >= STATE_EVERY_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told_at = self._links.clock.monotonic()
+        message = StateMessage(
+            station=self._links.station,
+            boot=self._links.boot,
+            state=self._state.value,
+            cause=self._cause,
+            since=self._since,
+            recipe=self._job.recipe.name if self._job else None,
+            bundle=self._job.runtime.bundle_id if self._job else None,
+            seq=self._seq,
+            tally=self._tally.counts(self._links.archive.dropped),
+        )
+        self._links.publisher.offer_state(message.to_json())
