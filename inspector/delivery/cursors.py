@@ -1,0 +1,76 @@
+"""How far each receiver of results has got. A file of its own beside the journal.
+
+Its writes are not fsynced one by one (synchronous=NORMAL) and never make the station's commit
+wait. A power cut may forget the last of them; then some results are sent again, and a consumer
+drops a `result_id` it has seen.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from inspector.contract.strict import Name
+from inspector.delivery.database import Kind, in_words, open_writer, transaction
+
+COURIER: Name = "courier"
+
+_KIND = Kind(
+    word="cursor file",
+    application_id=0x494E5343,
+    version=1,
+    schema="CREATE TABLE cursor (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+
+def cursors_path(journal: Path) -> Path:
+    return journal.with_name(journal.name + ".cursors")
+
+
+class Cursors:
+    """Named cursors into one journal; each thread opens its own."""
+
+    def __init__(self, journal: Path) -> None:
+        """Raises ConfigError for a file of another version, RecordError for a damaged one."""
+        self._path = cursors_path(journal)
+        self._db = open_writer(self._path, _KIND, synchronous="NORMAL")
+
+    def register(self, name: Name) -> int:
+        """The named cursor, which from now on keeps rows; a new one begins at 0."""
+        with in_words(_KIND, self._path), transaction(self._db):
+            self._db.execute("INSERT OR IGNORE INTO cursor VALUES (?, 0)", (name,))
+            row = self._db.execute("SELECT seq FROM cursor WHERE name = ?", (name,)).fetchone()
+        return int(row[0])
+
+    def advance(self, name: Name, seq: int) -> None:
+        """Everything up to `seq` was received. A cursor never goes back."""
+        with in_words(_KIND, self._path), transaction(self._db):
+            self._db.execute(
+                "UPDATE cursor SET seq = ? WHERE name = ? AND seq < ?", (seq, name, seq)
+            )
+
+    def lowest(self) -> int:
+        """What every registered receiver has; 0 where nobody is registered."""
+        return self._number("SELECT min(seq) FROM cursor")
+
+    def highest(self) -> int:
+        """What at least one receiver has; 0 where nobody is registered."""
+        return self._number("SELECT max(seq) FROM cursor")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _number(self, query: str) -> int:
+        with in_words(_KIND, self._path):
+            (seq,) = self._db.execute(query).fetchone()
+        return int(seq or 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,125 @@
+"""How the journal and its cursors open a SQLite file: checked, never silently made anew.
+
+Nothing else may open these files in the same process: closing any handle on a file drops the
+POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.contract.errors import ConfigError, RecordError
+
+# Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
+# make the part late, and a late part is rejected anyway.
+BUSY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file must be to be ours."""
+
+    word: str
+    application_id: int
+    version: int
+    schema: str
+
+
+def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connection:
+    """Open or create in WAL mode. Raises ConfigError for another version, RecordError if damaged.
+
+    One thread at a time may use it, not always the one that opened it.
+    """
+    with in_words(kind, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            _create_if_new(db, kind)
+            _check(db, kind, path)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
+    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file."""
+    with in_words(kind, path):
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=5.0,  # a reader waits for no one but a checkpoint after a crash
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            _check(db, kind, path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; the write lock is taken at once, so that it cannot fail half-way."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some errors (disk full, I/O)
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def in_words(kind: Kind, path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say into a RecordError for the person on shift."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RecordError(f"{kind.word} {path}: {_say(error)}") from error
+    except OSError as error:
+        raise RecordError(f"{kind.word} {path}: {error.strerror or error}") from error
+
+
+def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
+    if db.execute("PRAGMA schema_version").fetchone() != (0,):
+        return
+    with transaction(db):  # whole or not at all, also when the power goes
+        if db.execute("PRAGMA schema_version").fetchone() != (0,):
+            return
+        db.execute(kind.schema)
+        db.execute(f"PRAGMA application_id = {kind.application_id}")
+        db.execute(f"PRAGMA user_version = {kind.version}")
+
+
+def _check(db: sqlite3.Connection, kind: Kind, path: Path) -> None:
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application_id != kind.application_id:
+        raise ConfigError(f"{kind.word} {path}: is a SQLite file, but not a {kind.word} of ours")
+    if version != kind.version:
+        raise ConfigError(
+            f"{kind.word} {path}: is of version {version}, this program writes version "
+            f"{kind.version}: move it aside, or install the program it belongs to"
+        )
+
+
+def _say(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return "is full: the disk, or size_max_mb"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"is damaged ({error}): move it aside with its -wal file, keep it for recovery"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"another program holds it ({error})"
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return f"cannot be opened or written ({error}): is the folder there, and ours to write?"
+    return f"{error} ({name})" if name else str(error)

@@ -1,0 +1,281 @@
+"""Every result, in order, until all who must have it have it: delivered at least once.
+
+One writer per file. Numbers are without gaps and never used twice: they live in the database
+(AUTOINCREMENT), not in this process, so neither a kill nor a commit whose outcome nobody knows
+nor the deletion of old rows can make one come again.
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.result import InspectionResult
+from inspector.contract.strict import Strict
+from inspector.delivery.cursors import Cursors, cursors_path
+from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
+
+log = logging.getLogger(__name__)
+
+PAGE_BYTES = 4096
+MB = 1_000_000
+# Above the first, delivered rows go before their time; above the second, nothing passes: what is
+# left is room to record the rejected parts until a person has come.
+PRESSED_SHARE = 0.80
+SHORT_SHARE = 0.90
+FORGET_ROWS = 8  # a put adds one row, so this catches up, and its cost stays constant
+CURSOR_AGE_S = 1.0
+DAY_S = 86_400
+
+_KIND = Kind(
+    word="journal",
+    application_id=0x494E5350,
+    version=1,
+    # AUTOINCREMENT: a late acknowledgement must never meet a reused seq
+    schema="CREATE TABLE result (seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " stored_at INTEGER NOT NULL, payload BLOB NOT NULL)",
+)
+
+
+class JournalSettings(Strict):
+    """Where results are kept. Rows not yet delivered are never deleted."""
+
+    path: Path
+    size_max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
+    """Beyond nine tenths of it nothing passes; delivered rows give way before that."""
+    keep_days: Annotated[float, Field(ge=0.0, le=3_650.0)] = 30.0
+    """Delivered rows stay this long for a replay, or until the room is needed."""
+    disk_free_min_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    """With less than this free on its disk nothing passes."""
+
+
+class JournalReader:
+    """Reads beside the writer, in this process or another. One thread uses it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordError where it is absent or damaged, ConfigError where it is not ours."""
+        self._path = path
+        self._db = open_reader(path, _KIND)
+
+    def last_seq(self) -> int:
+        """The number of the last row ever written; 0 before the first."""
+        with in_words(_KIND, self._path):
+            return _last_seq(self._db)
+
+    def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
+        return _after(self._db, self._path, seq, limit)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Journal:
+    """The writer, ports.Journal. One thread at a time uses it."""
+
+    def __init__(self, settings: JournalSettings) -> None:
+        """Open or create. Raises RecordError where it is damaged or another process writes it,
+        ConfigError where it is not ours or is not the one the cursors belong to.
+        """
+        self._settings = settings
+        self._path = settings.path.resolve()
+        with ExitStack() as opened:
+            opened.callback(os.close, _lock(self._path))
+            self._db = open_writer(self._path, _KIND, synchronous="FULL")  # NORMAL may forget
+            opened.callback(self._db.close)
+            self._pages_max = self._limit_size()
+            self._cursors = Cursors(self._path)
+            opened.callback(self._cursors.close)
+            self._check_whole()
+            self._opened = opened.pop_all()
+        self._delivered = self._cursors.lowest()
+        self._delivered_at = time.monotonic()
+        self.rows_yielded = 0
+        """Delivered rows deleted before keep_days had passed, since this start."""
+
+    def next_seq(self) -> int:
+        """The number the next row will have. Raises RecordError where the journal is gone."""
+        return self.last_seq() + 1
+
+    def last_seq(self) -> int:
+        """The number of the last row ever written, also when it was deleted; 0 before the first."""
+        with in_words(_KIND, self._path):
+            return _last_seq(self._db)
+
+    def put(self, result: InspectionResult) -> None:
+        """Store durably: when this returns, a power cut forgets nothing.
+
+        Raises RecordError where it cannot, or where result.seq is not the next; then nothing
+        was written, or, if the disk failed in the very commit, perhaps this row: ask next_seq.
+        """
+        payload = result.to_json()
+        try:
+            with in_words(_KIND, self._path), transaction(self._db):
+                seq = _last_seq(self._db) + 1
+                if result.seq != seq:
+                    raise RecordError(
+                        f"journal {self._path}: result says seq {result.seq}, the next is {seq}"
+                    )
+                yielded = self._forget(FORGET_ROWS)
+                self._db.execute(
+                    "INSERT INTO result VALUES (?, ?, ?)", (seq, int(time.time()), payload)
+                )
+            self._count_yielded(yielded)
+        except RecordError as error:
+            if _is_full(error):
+                self._make_room()
+            raise
+
+    def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
+        return _after(self._db, self._path, seq, limit)
+
+    def shortage(self) -> str | None:
+        """Why nothing may pass though a row could still be written; None where there is room."""
+        try:
+            with in_words(_KIND, self._path):
+                share = self._pages_used() / self._pages_max
+                disk = os.statvfs(self._path.parent)
+                if share >= SHORT_SHARE:
+                    return (
+                        f"journal {self._path}: {100 * share:.0f} % of size_max_mb "
+                        f"{self._settings.size_max_mb} is used, "
+                        f"{self.last_seq() - self._delivered} results wait to be delivered"
+                    )
+        except RecordError as error:
+            return str(error)
+        free_mb = disk.f_bavail * disk.f_frsize // MB
+        if free_mb < self._settings.disk_free_min_mb:
+            return (
+                f"journal {self._path}: {free_mb} MB are free on its disk, "
+                f"disk_free_min_mb is {self._settings.disk_free_min_mb}"
+            )
+        return None
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._opened.close()
+
+    def _limit_size(self) -> int:
+        """Set the limit, which SQLite keeps per connection; returns it in pages."""
+        with in_words(_KIND, self._path):
+            pages_max = self._settings.size_max_mb * MB // PAGE_BYTES
+            self._db.execute(f"PRAGMA max_page_count = {pages_max}")
+            self._db.execute(f"PRAGMA journal_size_limit = {64 * MB}")
+        return pages_max
+
+    def _check_whole(self) -> None:
+        """Refuse a journal that has lost its end: its numbers would be used a second time."""
+        with in_words(_KIND, self._path):
+            last = _last_seq(self._db)
+            (highest,) = self._db.execute("SELECT max(seq) FROM result").fetchone()
+        if (highest or 0) > last:
+            raise RecordError(f"journal {self._path}: is damaged: its counter is behind its rows")
+        delivered = self._cursors.highest()
+        if delivered > last:
+            raise ConfigError(
+                f"journal {self._path}: ends at {last}, but {delivered} results were delivered "
+                f"from it: bring the right journal back, or, to begin again at 1, move "
+                f"{cursors_path(self._path).name} away too"
+            )
+
+    def _forget(self, rows: int) -> int:
+        """Delete the oldest rows that every cursor has passed: past keep_days, or for room.
+
+        Returns how many went before their time, for room.
+        """
+        now = time.monotonic()
+        if now - self._delivered_at >= CURSOR_AGE_S:
+            # cursors only rise, so an old answer keeps too much, never too little
+            self._delivered, self._delivered_at = self._cursors.lowest(), now
+        query = (
+            "DELETE FROM result WHERE stored_at < ? AND seq IN"
+            " (SELECT seq FROM result WHERE seq <= ? ORDER BY seq LIMIT ?)"
+        )
+        past_keep = int(time.time() - self._settings.keep_days * DAY_S) + 1
+        gone = self._db.execute(query, (past_keep, self._delivered, rows)).rowcount
+        if gone or self._pages_used() < PRESSED_SHARE * self._pages_max:
+            return 0
+        return self._db.execute(query, (2**62, self._delivered, rows)).rowcount
+
+    def _count_yielded(self, rows: int) -> None:
+        if rows and not self.rows_yielded:
+            log.warning(
+                "journal %s: size_max_mb %d is too small to keep delivered rows for %g days: "
+                "the oldest go early",
+                self._path,
+                self._settings.size_max_mb,
+                self._settings.keep_days,
+            )
+        self.rows_yielded += rows
+
+    def _make_room(self) -> None:
+        """A put that failed for room took its deletions back with it: do them alone."""
+        self._delivered_at = -CURSOR_AGE_S
+        try:
+            with in_words(_KIND, self._path), transaction(self._db):
+                yielded = self._forget(64 * FORGET_ROWS)
+            self._count_yielded(yielded)
+        except RecordError as error:
+            log.warning("no room could be made: %s", error)
+
+    def _pages_used(self) -> int:
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return int(pages) - int(free)
+
+
+def _last_seq(db: sqlite3.Connection) -> int:
+    # not max(seq): old rows are deleted, and with them all the table may be empty
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'result'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:
+    with in_words(_KIND, path):
+        return db.execute(
+            "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        ).fetchall()
+
+
+def _is_full(error: RecordError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorname == "SQLITE_FULL"
+
+
+def _lock(path: Path) -> int:
+    """Be the only writer; the system lets go when the process ends, however it ends."""
+    lock = path.with_name(path.name + ".lock")  # never the database itself, see database.py
+    with in_words(_KIND, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise RecordError(
+                f"journal {path}: process {holder} is already writing it: one station a journal"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
