@@ -3,6 +3,7 @@
 InspectorError
   ConfigError     what a person wrote cannot work: file, key, allowed values; exit code 78
   DataError       the images cannot be trained on: file and reason; exit code 65
+  TrainingError   the run diverged: no bundle; exit code 4
   QualityGateError  the model misses the plan's goal: no bundle; exit code 3
   BundleError     candidate refused; the running bundle stays
   ModelError      the model failed on a part: that part is UNDEFINED
@@ -28,6 +29,10 @@ class ConfigError(InspectorError):
 
 class DataError(InspectorError):
     """The images or labels cannot be trained on."""
+
+
+class TrainingError(InspectorError):
+    """The training run cannot go on."""
 
 
 class QualityGateError(InspectorError):

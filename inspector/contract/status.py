@@ -36,6 +36,8 @@ class TallyCounts(Strict):
 
     triggers: Count = 0
     verdicts: dict[EvaluationName, Count] = Field(default_factory=dict)
+    triggers_missed: Count = 0
+    """Parts that came while another was in work: no verdict, so nothing that could pass."""
     late: Count = 0
     """UNDEFINED because the deadline had passed."""
     late_released: Count = 0

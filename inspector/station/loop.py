@@ -133,6 +133,8 @@ class Station:
                     raise StateError("PREPARE_RECIPE needs a recipe and its bundle")
                 self._open_camera()
                 self._job = order.job
+            case Event.START_SINGLE | Event.START_CONTINUOUS:
+                self._links.trigger.restart()
             case Event.UNPREPARE_RECIPE:
                 self._close_camera()
                 self._job = None
@@ -255,6 +257,9 @@ class Station:
             recipe=self._job.recipe.name if self._job else None,
             bundle=self._job.runtime.bundle_id if self._job else None,
             seq=self._seq,
-            tally=self._tally.counts(self._links.archive.dropped),
+            tally=self._tally.counts(
+                images_dropped=self._links.archive.dropped,
+                triggers_missed=self._links.trigger.missed,
+            ),
         )
         self._links.publisher.offer_state(message.to_json())

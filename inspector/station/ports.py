@@ -64,6 +64,12 @@ class Camera(Protocol):
 class Trigger(Protocol):
     """Says when a part is there. One thread uses it."""
 
+    missed: int
+    """Parts that came while another was in work: they have no verdict and must not pass."""
+
+    def restart(self) -> None:
+        """The station begins to execute: what came before is neither a part nor missed."""
+
     def wait(self, timeout_s: float) -> Part | None:
         """The next part, or None if none came in time. Sequences count from 1 without gaps.
 

@@ -44,9 +44,10 @@ class Tally:
         """Of the last hundred; 0 before the first."""
         return max(self._commit_ms, default=0.0)
 
-    def counts(self, images_dropped: int) -> TallyCounts:
+    def counts(self, *, images_dropped: int, triggers_missed: int) -> TallyCounts:
         return TallyCounts(
             triggers=self._triggers,
+            triggers_missed=triggers_missed,
             verdicts=dict(self._verdicts),
             late=self.late,
             late_released=self.late_released,

@@ -1,0 +1,156 @@
+"""A folder of pictures as a camera: demos, tests, replay of an incident."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
+from inspector.contract.image import Image
+from inspector.contract.strict import Strict
+from inspector.station.ports import Frame
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+AHEAD_MAX = 2  # pictures decoded before they are asked for
+LOOK_S = 0.1
+
+
+class ReplaySettings(Strict):
+    """Pictures from a folder, one a part, named after their file."""
+
+    kind: Literal["replay"] = "replay"
+    folder: Path
+    list_file: Path | None = None
+    """Text file with one name a line, relative to `folder`: which pictures, in which order.
+
+    Where it is left out: all of them, folders below included, by name.
+    """
+    loop: bool = False
+    """Begin again after the last one; otherwise the station ends there."""
+
+
+def read_image(path: Path, name: str) -> Image:
+    """Decode one file as BGR. Raises FrameError, naming it, where it is not a picture."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise FrameError(f"{name}: cannot be read: {error.strerror}", name) from None
+    try:
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:
+        decoded = None
+    if decoded is None:
+        raise FrameError(f"{name}: is not a picture, or is damaged", name)
+    image: Image = decoded.astype(np.uint8, copy=False)
+    image.flags.writeable = False
+    return image
+
+
+def names_in(folder: Path) -> list[str]:
+    """Every picture below the folder, by name. Raises DeviceError where there is no folder."""
+    if not folder.is_dir():
+        raise DeviceError(f"{folder}: there is no such folder")
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+
+
+class ReplayCamera:
+    """Shows each picture once, as if it were exposed when it is asked for.
+
+    A thread decodes ahead, so that a replay is as quick as a camera that has its frame ready.
+    """
+
+    simulated = True
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        self._settings = settings
+        self._sequence = 0
+        self._reader: _Reader | None = None
+
+    def open(self) -> None:
+        """Begin at the first picture. Raises DeviceError where there is none."""
+        if self._reader is not None:
+            return
+        names = self._names()
+        if not names:
+            raise DeviceError(f"{self._settings.folder}: there are no pictures in it")
+        self._reader = _Reader(self._settings.folder, names, loop=self._settings.loop)
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        if self._reader is None:
+            raise DeviceError("the replay camera is not open")
+        shown = self._reader.next(timeout_s)
+        if isinstance(shown, FrameError | EndOfStream):
+            raise shown
+        name, image = shown
+        self._sequence += 1
+        return Frame(image, max(time.monotonic(), not_before), self._sequence, name)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
+
+    def _names(self) -> list[str]:
+        list_file = self._settings.list_file
+        if list_file is None:
+            return names_in(self._settings.folder)
+        try:
+            lines = list_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeviceError(f"{list_file}: cannot be read: {error}") from None
+        return [line.strip() for line in lines if line.strip()]
+
+
+class _Reader:
+    """Decodes on a thread of its own, a few pictures ahead."""
+
+    def __init__(self, folder: Path, names: list[str], *, loop: bool) -> None:
+        self._folder = folder
+        self._names = names
+        self._loop = loop
+        self._ahead: Queue[tuple[str, Image] | FrameError | EndOfStream] = Queue(AHEAD_MAX)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+        self._thread.start()
+
+    def next(self, timeout_s: float) -> tuple[str, Image] | FrameError | EndOfStream:
+        try:
+            return self._ahead.get(timeout=max(0.0, timeout_s))
+        except Empty:
+            raise DeviceTimeout(f"no picture could be decoded within {timeout_s:g} s") from None
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        for item in self._items():
+            while not self._stopping.is_set():
+                try:
+                    self._ahead.put(item, timeout=LOOK_S)
+                    break
+                except Full:
+                    continue
+            if self._stopping.is_set():
+                return
+
+    def _items(self) -> Iterator[tuple[str, Image] | FrameError | EndOfStream]:
+        while True:
+            for name in self._names:
+                try:
+                    yield name, read_image(self._folder / name, name)
+                except FrameError as error:
+                    yield error
+            if not self._loop:
+                break
+        while True:
+            yield EndOfStream(f"all {len(self._names)} pictures were shown")
