@@ -1,0 +1,1 @@
+"""From a product line's labelled images to a bundle an inspector may load."""

@@ -1,0 +1,97 @@
+"""The one door to albumentations: augmented views that depend on seed, image and view alone.
+
+albumentations is held at 2.0.8, the last MIT release, which is no longer maintained; to leave it,
+only this file changes.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import albumentations
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import ImageSpec
+from training.plan import Step
+
+AHEAD = 3
+"""Batches prepared while the network works on one."""
+
+
+class Augmenter:
+    """Draws views. The same (seed, image, view) gives the same pixels, whatever came before."""
+
+    def __init__(self, steps: Sequence[Step], spec: ImageSpec, seed: int) -> None:
+        """Raises ConfigError where albumentations refuses a step."""
+        self._steps = steps
+        self._shape = (spec.height, spec.width, 3)
+        self._seed = seed
+        self._local = threading.local()
+        probe = np.zeros(self._shape, np.uint8)
+        self.view(probe, image=0, view=0)
+
+    def view(self, pixels: NDArray[np.uint8], *, image: int, view: int) -> NDArray[np.uint8]:
+        """One view of an image of height x width x 3. `image` is its place in the pixel file."""
+        if not self._steps:
+            return pixels
+        pipeline = self._pipeline()
+        sequence = np.random.SeedSequence([self._seed, image, view])
+        pipeline.set_random_seed(int(sequence.generate_state(1)[0]))
+        out: NDArray[np.uint8] = pipeline(image=np.ascontiguousarray(pixels))["image"]
+        if out.shape != self._shape or out.dtype != np.uint8:
+            raise ConfigError(
+                f"plan: augment: the steps turn {self._shape} uint8 into {out.shape} {out.dtype}; "
+                f"they must keep size and type (normalisation is inside the graph)"
+            )
+        return out
+
+    def _pipeline(self) -> albumentations.Compose:
+        """One a thread: a pipeline holds its random state."""
+        if not hasattr(self._local, "pipeline"):
+            self._local.pipeline = _build(self._steps)
+        pipeline: albumentations.Compose = self._local.pipeline
+        return pipeline
+
+
+def _build(steps: Sequence[Step]) -> albumentations.Compose:
+    transforms: list[albumentations.BasicTransform | albumentations.BaseCompose] = []
+    for number, step in enumerate(steps):
+        where = f"plan: augment.{number} {step.name!r}"
+        kind = getattr(albumentations, step.name, None)
+        if not (isinstance(kind, type) and issubclass(kind, albumentations.BasicTransform)):
+            raise ConfigError(f"{where}: albumentations has no such transform")
+        try:
+            transforms.append(kind(p=step.p, **step.options))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{where}: {error}") from None
+    return albumentations.Compose(transforms)
+
+
+def batches(
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    view: int,
+    augmenter: Augmenter,
+    batch: int,
+    threads: int,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """(places, views) in the order of `rows`, prepared by a few threads ahead of the network.
+
+    Places are positions in `rows`' own image numbering, views are batch x height x width x 3.
+    """
+
+    def make(some: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([augmenter.view(pixels[i], image=int(i), view=view) for i in some])
+
+    groups = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        waiting = [pool.submit(make, group) for group in groups[:AHEAD]]
+        try:
+            for number, group in enumerate(groups):
+                if number + AHEAD < len(groups):
+                    waiting.append(pool.submit(make, groups[number + AHEAD]))
+                yield group, waiting[number].result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,337 @@
+"""Labelled images as people have them, and the parts they are of."""
+
+import csv
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from inspector.contract.errors import DataError
+from training.plan import SplitRule, fingerprint
+
+SplitName = Literal["train", "validation", "golden"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "golden")
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+_SPLIT_FOLDERS: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "golden",
+    "golden": "golden",
+}
+_COLUMNS = {
+    "image": ("image", "file", "filename", "path"),
+    "label": ("label", "class"),
+    "part": ("part", "part_id", "part id", "group"),
+    "split": ("split",),
+    "severity": ("severity",),
+    "mask": ("mask",),
+}
+PARTS_MIN = 3
+"""A class needs one part for each of train, validation and golden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of one part."""
+
+    image: Path
+    name: str
+    """The image's path below the data folder: names it in reports on any machine."""
+    label: str
+    part: str
+    split: SplitName | None = None
+    severity: float | None = None
+    mask: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    samples: tuple[Sample, ...]
+    layout: str
+    """How it was read, in words."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted({sample.label for sample in self.samples}))
+
+    def fingerprint(self) -> str:
+        """Changes with every file's bytes, label, part and split; not with where it lies."""
+        rows = [
+            (s.name, s.label, s.part, s.split, s.severity, _digest(s.image)) for s in self.samples
+        ]
+        return fingerprint(sorted(rows, key=lambda row: row[0]))
+
+
+def read_dataset(data: Path) -> Dataset:
+    """Read a manifest CSV, a folder that holds `manifest.csv`, or a folder of class folders.
+
+    Raises DataError in words where there is nothing to train on.
+    """
+    if data.is_file():
+        return _read_manifest(data)
+    if not data.is_dir():
+        raise DataError(f"{data}: there is no such file or folder")
+    if (data / "manifest.csv").is_file():
+        return _read_manifest(data / "manifest.csv")
+    folders = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
+    if "ground_truth" in folders:
+        return _read_mvtec(data)
+    if folders and set(folders) <= set(_SPLIT_FOLDERS):
+        samples = [
+            sample
+            for name, folder in folders.items()
+            for sample in _read_classes(data, folder, _SPLIT_FOLDERS[name])
+        ]
+        return _checked(samples, f"{data}: class folders below {', '.join(sorted(folders))}")
+    return _checked(_read_classes(data, data, None), f"{data}: a folder per class")
+
+
+def _read_classes(root: Path, folder: Path, split: SplitName | None) -> list[Sample]:
+    return [
+        Sample(image, str(image.relative_to(root)), label.name, _part_of(root, image), split)
+        for label in sorted(folder.iterdir())
+        if label.is_dir()
+        for image in _images(label)
+    ]
+
+
+def _read_mvtec(root: Path) -> Dataset:
+    """MVTec's layout: train/good, test/CLASS, ground_truth/CLASS/NAME_mask.png.
+
+    It keeps every defect in test, for methods that learn from good parts alone; a classifier
+    must see some, so its split is not used and the pictures are split anew.
+    """
+    samples = []
+    for sample in _read_classes(root, root / "train", None) + _read_classes(
+        root, root / "test", None
+    ):
+        mask = root / "ground_truth" / sample.label / f"{sample.image.stem}_mask.png"
+        samples.append(replace(sample, mask=mask if mask.is_file() else None))
+    return _checked(samples, f"{root}: MVTec layout, split anew")
+
+
+def _read_manifest(path: Path) -> Dataset:
+    """image, label, then if known part, split, severity, mask; paths are relative to the file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV: {error}") from None
+    if not rows:
+        raise DataError(f"{path}: holds no rows")
+    columns = _find_columns(path, list(rows[0]))
+    samples = [
+        _sample_of(path, number, {key: row.get(name) for key, name in columns.items()})
+        for number, row in enumerate(rows, start=2)
+    ]
+    return _checked(samples, f"{path}: manifest")
+
+
+def _find_columns(path: Path, header: list[str]) -> dict[str, str]:
+    known = {str(name).strip().lower(): name for name in header if name is not None}
+    found = {}
+    for key, names in _COLUMNS.items():
+        for name in names:
+            if name in known:
+                found[key] = known[name]
+                break
+    for key in ("image", "label"):
+        if key not in found:
+            raise DataError(
+                f"{path}: has no column {key!r}; it has {', '.join(header)}; "
+                f"allowed: {', '.join(_COLUMNS)}"
+            )
+    return found
+
+
+def _sample_of(path: Path, number: int, row: dict[str, str | None]) -> Sample:
+    values = {key: (value or "").strip() for key, value in row.items()}
+    where = f"{path}, line {number}"
+    if not values["image"] or not values["label"]:
+        raise DataError(f"{where}: image and label must not be empty")
+    image = path.parent / values["image"]
+    split = values.get("split", "").lower()
+    if split and split not in _SPLIT_FOLDERS:
+        raise DataError(f"{where}: split {split!r}: must be one of {', '.join(_SPLIT_FOLDERS)}")
+    return Sample(
+        image=image,
+        name=values["image"],
+        label=values["label"],
+        part=values.get("part") or _part_of(path.parent, image),
+        split=_SPLIT_FOLDERS[split] if split else None,
+        severity=_severity(where, values.get("severity", "")),
+        mask=path.parent / values["mask"] if values.get("mask") else None,
+    )
+
+
+def _severity(where: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise DataError(f"{where}: severity {text!r}: must be a number from 0 to 1")
+    return value
+
+
+def _part_of(root: Path, image: Path) -> str:
+    """Without a part id each image is a part of its own."""
+    try:
+        return str(image.relative_to(root).with_suffix(""))
+    except ValueError:
+        return str(image.with_suffix(""))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _checked(samples: list[Sample], layout: str) -> Dataset:
+    if not samples:
+        raise DataError(f"{layout}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    twice = [name for name, count in Counter(s.name for s in samples).items() if count > 1]
+    if twice:
+        raise DataError(f"{layout}: {twice[0]} is listed twice")
+    return Dataset(tuple(sorted(samples, key=lambda sample: sample.name)), layout)
+
+
+def require_trainable(samples: Iterable[Sample], good: Iterable[str], where: str) -> None:
+    """Refuse in words what cannot work. Raises DataError."""
+    counts = Counter(sample.label for sample in samples)
+    have = ", ".join(f"{label} {counts[label]}" for label in sorted(counts))
+    if len(counts) < 2:
+        raise DataError(f"{where}: only one class ({have}); at least two are needed")
+    wanted = set(good)
+    unknown = sorted(wanted - set(counts))
+    if unknown:
+        raise DataError(f"plan: good {unknown[0]!r}: no such class here; there are {have}")
+    if wanted == set(counts):
+        raise DataError(f"plan: good names every class ({have}); then nothing is a defect")
+
+
+def split_by_part(
+    samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...], rule: SplitRule, seed: int
+) -> tuple[SplitName, ...]:
+    """The split of each sample; a part and its twins never straddle two.
+
+    Groups go, the largest first and equals in an order drawn from seed and names alone, where
+    their classes are furthest from their share. Splits that the data names are kept; a golden
+    set or validation that the data brings is not added to. Raises DataError where a class is
+    too small, or where the data itself puts one part or twins on both sides.
+    """
+    groups = _groups(samples, twins)
+    brought = {sample.split for sample in samples}
+    open_to = _open_to(samples, groups, brought)
+    targets = _targets(samples, rule, brought)
+    have = {split: Counter[str]() for split in SPLITS}
+    chosen: dict[int, SplitName] = {}
+
+    def drawn(key: int) -> tuple[bool, int, str]:
+        name = samples[groups[key][0]].name
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+        return len(open_to[key]) > 1, -len(groups[key]), digest
+
+    for key in sorted(groups, key=drawn):
+        labels = Counter(samples[i].label for i in groups[key])
+
+        def need(split: SplitName, labels: Counter[str] = labels) -> tuple[float, float]:
+            wanted = targets[split]
+            share = [n * (1.0 - have[split][c] / wanted[c]) for c, n in labels.items() if wanted[c]]
+            return (sum(share) if share else -math.inf), sum(wanted.values())
+
+        split = max(open_to[key], key=need)
+        chosen[key] = split
+        have[split].update(labels)
+    _require_all(samples, groups, have)
+    by_sample = {i: chosen[key] for key, members in groups.items() for i in members}
+    return tuple(by_sample[i] for i in range(len(samples)))
+
+
+def _open_to(
+    samples: tuple[Sample, ...], groups: dict[int, list[int]], brought: set[SplitName | None]
+) -> dict[int, tuple[SplitName, ...]]:
+    """Where each group may go. Raises DataError where the data splits a part or twins."""
+    result: dict[int, tuple[SplitName, ...]] = {}
+    for key, members in groups.items():
+        named = {samples[i].split for i in members} - {None}
+        if len(named) > 1:
+            names = ", ".join(samples[i].name for i in members[:3])
+            raise DataError(
+                f"the data puts one part, or nearly equal pictures, into two splits: {names}; "
+                f"mend it, leave the split to us, or set split.near_duplicate_at = 1"
+            )
+        if not named:
+            result[key] = SPLITS
+        elif named == {"train"} and "validation" not in brought:
+            result[key] = ("train", "validation")  # a train folder holds both then
+        else:
+            result[key] = tuple(split for split in SPLITS if split in named)
+    return result
+
+
+def _targets(
+    samples: tuple[Sample, ...], rule: SplitRule, brought: set[SplitName | None]
+) -> dict[SplitName, dict[str, float]]:
+    """Images wanted of each class in each split; 0 where the data brings its own set."""
+    counts = Counter(s.label for s in samples)
+    golden = 0.0 if "golden" in brought else rule.golden
+    validation = 0.0 if "validation" in brought else rule.validation
+    return {
+        "train": {c: n * (1 - golden) * (1 - validation) for c, n in counts.items()},
+        "validation": {c: n * (1 - golden) * validation for c, n in counts.items()},
+        "golden": {c: n * golden for c, n in counts.items()},
+    }
+
+
+def _require_all(
+    samples: tuple[Sample, ...], groups: dict[int, list[int]], have: dict[SplitName, Counter[str]]
+) -> None:
+    """Every class in every split, or DataError."""
+    for label in sorted({sample.label for sample in samples}):
+        parts = sum(any(samples[i].label == label for i in group) for group in groups.values())
+        for split in SPLITS:
+            if not have[split][label]:
+                raise DataError(
+                    f"class {label!r} has no part for {split}: {parts} part(s) that differ, at "
+                    f"least {PARTS_MIN} are needed, one each for {', '.join(SPLITS)}"
+                )
+
+
+def _groups(
+    samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...]
+) -> dict[int, list[int]]:
+    """Samples joined by part id or likeness; the key is the group's first sample."""
+    leader = list(range(len(samples)))
+
+    def find(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    def join(i: int, j: int) -> None:
+        first, second = sorted((find(i), find(j)))
+        leader[second] = first
+
+    first_of: dict[str, int] = {}
+    for i, sample in enumerate(samples):
+        join(i, first_of.setdefault(sample.part, i))
+    for i, j in twins:
+        join(i, j)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(samples)):
+        groups[find(i)].append(i)
+    return groups
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

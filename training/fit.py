@@ -1,0 +1,282 @@
+"""The training loop, one for teacher and student, read from top to bottom.
+
+An epoch is determined by the seed and its number alone (order, views, dropout), and each leaves a
+checkpoint: a job killed anywhere goes on from its last epoch and ends as if undisturbed.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from inspector.contract.strict import Strict
+from training.augment import Augmenter, batches
+from training.losses import require_finite
+from training.models import Network
+from training.plan import Fit
+from training.run import write_whole
+from training.screen import Screen, clock_text
+
+LAST = "last.pt"
+BEST = "best.pt"
+HISTORY = "history.json"
+EVALUATION_BATCH = 64
+CLIP_NORM = 5.0
+"""Gradients longer than this are shortened: a rare hard batch must not undo an epoch."""
+
+
+class Batch(NamedTuple):
+    rows: NDArray[np.int64]
+    """Places in the pixel file."""
+    view: int
+    images: Tensor
+    """uint8, batch x height x width x 3, augmented."""
+    target: Tensor
+
+
+Objective = Callable[[Tensor, Batch], Tensor]
+"""(logits, batch) -> loss to minimise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is learned from: pixels, class numbers, and which rows are for what."""
+
+    pixels: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    classes: int
+
+    def train_counts(self) -> Tensor:
+        """Training images of each class."""
+        counts = np.bincount(self.targets[self.train], minlength=self.classes)
+        return torch.from_numpy(counts)
+
+
+class Machine(NamedTuple):
+    """Where it is computed."""
+
+    device: torch.device
+    threads: int
+
+
+class EpochRow(Strict):
+    epoch: int
+    loss: float
+    validation_loss: float
+    macro_recall: float
+    worst_recall: float
+    lr: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class _State:
+    """What a checkpoint holds beside the weights."""
+
+    epoch: int
+    best: tuple[float, float]
+    history: list[EpochRow]
+
+
+def fit(
+    network: Network,
+    how: Fit,
+    material: Material,
+    objective: Objective,
+    augmenter: Augmenter,
+    folder: Path,
+    *,
+    seed: int,
+    views: int | None,
+    machine: Machine,
+    screen: Screen,
+    title: str,
+) -> None:
+    """Train and leave `best.pt` (weights with the best macro recall) and `history.json`.
+
+    views: how many different views an image has over the epochs; None for a new one each epoch.
+    Raises TrainingError where the loss is not finite.
+    """
+    network.to(machine.device)
+    optimizer = torch.optim.AdamW(_groups(network, how.weight_decay), lr=how.lr)
+    average = _average(network, how.ema)
+    state = _resume(folder, network, average, optimizer)
+    steps = math.ceil(len(material.train) / how.batch)
+    for epoch in range(state.epoch, how.epochs):
+        started = time.monotonic()
+        view = epoch if views is None else epoch % views
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        order = np.random.default_rng([seed, epoch]).permutation(material.train)
+        network.train()
+        losses, rate = [], 0.0
+        drawn = batches(material.pixels, order, view, augmenter, how.batch, machine.threads)
+        name = f"{title} epoch {epoch + 1}/{how.epochs}"
+        for step, (rows, pixels) in enumerate(screen.bar(drawn, steps, name)):
+            rate = learning_rate(epoch + step / steps, how)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            target = torch.from_numpy(material.targets[rows])
+            images = torch.from_numpy(pixels)
+            batch = Batch(rows, view, images.to(machine.device), target.to(machine.device))
+            with autocast(machine, how.precision):
+                logits = network(batch.images)
+            loss = objective(logits.float(), batch)
+            losses.append(require_finite(loss, f"{title}, epoch {epoch + 1}"))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+            optimizer.step()
+            average.update_parameters(network)
+        kept = average.module if how.ema else network
+        logits = predict(kept, material.pixels, material.validation, machine)
+        row = _row(epoch, losses, logits, material, rate, time.monotonic() - started)
+        state.history.append(row)
+        if (row.macro_recall, -row.validation_loss) > state.best:
+            state.best = (row.macro_recall, -row.validation_loss)
+            save(folder / BEST, kept.state_dict())
+        state.epoch = epoch + 1
+        _checkpoint(folder, network, average, optimizer, state)
+        left = clock_text((how.epochs - epoch - 1) * row.seconds)
+        screen.say(f"{name}: {_words(row)}, {clock_text(row.seconds)}, {left} left")
+    rows_json = [row.model_dump() for row in state.history]
+    write_whole(folder / HISTORY, json.dumps(rows_json, indent=1).encode())
+    (folder / LAST).unlink(missing_ok=True)
+
+
+def learning_rate(epoch: float, how: Fit) -> float:
+    """Linear warm-up, then half a cosine to zero; epoch may be a fraction."""
+    if epoch < how.warmup_epochs:
+        return how.lr * (epoch + 0.01) / (how.warmup_epochs + 0.01)
+    share = (epoch - how.warmup_epochs) / max(how.epochs - how.warmup_epochs, 1e-9)
+    return how.lr * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+def autocast(machine: Machine, precision: str) -> torch.autocast:
+    """bfloat16 where the plan asks for it."""
+    return torch.autocast(machine.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module, pixels: NDArray[np.uint8], rows: NDArray[np.int64], machine: Machine
+) -> NDArray[np.float32]:
+    """Logits of the images as they are, rows x classes."""
+    network.eval()
+    out = []
+    for start in range(0, len(rows), EVALUATION_BATCH):
+        images = torch.from_numpy(pixels[rows[start : start + EVALUATION_BATCH]])
+        out.append(network(images.to(machine.device)).float().cpu().numpy())
+    return np.concatenate(out)
+
+
+def recalls(logits: NDArray[np.float32], targets: NDArray[np.int64], classes: int) -> list[float]:
+    """Recall of each class; NaN for one without images."""
+    right = logits.argmax(axis=1) == targets
+    return [
+        float(right[targets == c].mean()) if (targets == c).any() else math.nan
+        for c in range(classes)
+    ]
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors so that the file is whole or absent."""
+    draft = path.with_name(path.name + ".part")
+    torch.save(state, draft)
+    draft.replace(path)
+
+
+def load(path: Path) -> Any:
+    """Read tensors; nothing in the file is run."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Norms and biases are not decayed (He et al. 2019, bag of tricks)."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def _average(network: Network, decay: float) -> AveragedModel:
+    """An exponential average that starts quickly, batch norm statistics included."""
+
+    def blend(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        now = min(decay, (1.0 + n) / (10.0 + n))
+        return old + (1.0 - now) * (new - old)
+
+    return AveragedModel(network, avg_fn=blend, use_buffers=True)
+
+
+def _row(
+    epoch: int,
+    losses: list[float],
+    logits: NDArray[np.float32],
+    material: Material,
+    rate: float,
+    seconds: float,
+) -> EpochRow:
+    targets = material.targets[material.validation]
+    each = recalls(logits, targets, material.classes)
+    loss = nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    return EpochRow(
+        epoch=epoch + 1,
+        loss=float(np.mean(losses)),
+        validation_loss=require_finite(loss, f"validation after epoch {epoch + 1}"),
+        macro_recall=float(np.nanmean(each)),
+        worst_recall=float(np.nanmin(each)),
+        lr=rate,
+        seconds=seconds,
+    )
+
+
+def _words(row: EpochRow) -> str:
+    return (
+        f"loss {row.loss:.4f}, validation loss {row.validation_loss:.4f}, "
+        f"macro recall {row.macro_recall:.3f}, worst class {row.worst_recall:.3f}"
+    )
+
+
+def _checkpoint(
+    folder: Path,
+    network: Network,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    state: _State,
+) -> None:
+    everything = {
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": state.epoch,
+        "best": list(state.best),
+        "history": [row.model_dump() for row in state.history],
+    }
+    save(folder / LAST, everything)
+
+
+def _resume(
+    folder: Path, network: Network, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> _State:
+    if not (folder / LAST).exists():
+        return _State(0, (-1.0, 0.0), [])
+    saved = load(folder / LAST)
+    network.load_state_dict(saved["network"])
+    average.load_state_dict(saved["average"])
+    optimizer.load_state_dict(saved["optimizer"])
+    history = [EpochRow.model_validate(row) for row in saved["history"]]
+    return _State(saved["epoch"], (saved["best"][0], saved["best"][1]), history)

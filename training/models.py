@@ -1,0 +1,167 @@
+"""The one door to timm: networks that take what the camera gives, weights from anywhere."""
+
+import importlib
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import ImageSpec
+
+_keep: list[torch.library.Library] = []
+
+
+def _timm() -> ModuleType:
+    """Import timm, also where torchvision was built for another torch than ours.
+
+    PyPI's torchvision is built for CUDA: beside a CPU torch its compiled operators do not load,
+    and importing it fails at registering `nms`. timm needs only its Python part, so the two
+    operators are declared by name; calling them then fails, as it should.
+    """
+    try:
+        return importlib.import_module("timm")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
+        del sys.modules[name]
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
+    _keep.append(library)  # the declarations live as long as it does
+    return importlib.import_module("timm")
+
+
+timm = _timm()
+
+
+class Network(nn.Module):
+    """A timm model that takes uint8 pictures: channel order and normalisation are inside.
+
+    forward: batch x height x width x 3 uint8 BGR -> logits, batch x classes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        # The permuted view is channels_last in memory, which is what a CPU convolves quickest.
+        rgb = images.permute(0, 3, 1, 2).flip(1)
+        return (rgb.to(self.mean.dtype) - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.trunk(self.prepare(images))
+        return logits
+
+    def parameters_count(self) -> int:
+        return sum(p.numel() for p in self.trunk.parameters())
+
+
+def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Network:
+    """A network with a fresh head. weights: "hub", "none" or a file.
+
+    Raises ConfigError where timm knows no such model or the weights do not fit it.
+    """
+    if not timm.is_model(model):
+        near = timm.list_models(f"*{model.split('_')[0]}*")[:8]
+        raise ConfigError(f"plan: model {model!r}: timm has no such model; near: {', '.join(near)}")
+    try:
+        trunk = timm.create_model(
+            model, pretrained=weights == "hub", num_classes=classes, drop_rate=drop_rate
+        )
+    except RuntimeError as error:
+        raise ConfigError(f"plan: model {model!r}: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f'plan: model {model!r}: weights = "hub" cannot be had here ({type(error).__name__}); '
+            f'give a file or "none"'
+        ) from None
+    if weights not in ("hub", "none"):
+        _load(trunk, Path(weights))
+    config = timm.data.resolve_model_data_config(trunk)
+    network = Network(trunk, config["mean"], config["std"])
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _load(trunk: nn.Module, path: Path) -> None:
+    """Take all of a file's weights but the head's. Raises ConfigError where the trunk differs."""
+    if not path.is_file():
+        raise ConfigError(f"plan: weights {str(path)!r}: there is no such file")
+    state = timm.models.load_state_dict(str(path), use_ema=False)
+    head = tuple(f"{name}." for name in _classifier_names(trunk))
+    own = trunk.state_dict()
+    state = {k: v.float() for k, v in state.items() if not k.startswith(head)}
+    missing = [k for k in own if k not in state and not k.startswith(head)]
+    missing = [k for k in missing if not k.endswith("num_batches_tracked")]
+    strange = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
+    if missing or strange:
+        raise ConfigError(
+            f"plan: weights {str(path)!r}: are of another model: {len(missing)} tensors missing, "
+            f"{len(strange)} that do not fit (the first: {(missing + strange)[0]})"
+        )
+    trunk.load_state_dict(state, strict=False)
+
+
+def _classifier_names(trunk: nn.Module) -> tuple[str, ...]:
+    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+    return (name,) if isinstance(name, str) else tuple(name)
+
+
+class Exported(nn.Module):
+    """What the station runs: probabilities, and the defect score each place would have alone.
+
+    The map is exact, not a saliency method: the network's own head is applied to each cell of
+    the last feature map as if the cell were all there is (pooling one cell returns it; Zhou 2016
+    is the linear-head case). forward: uint8 batch x height x width x 3 ->
+    (batch x classes, batch x rows x columns).
+    """
+
+    def __init__(self, network: Network, good: list[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.good = good
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        trunk = self.network.trunk
+        features = trunk.forward_features(self.network.prepare(images))  # type: ignore[operator]
+        probabilities = torch.softmax(trunk.forward_head(features), dim=1)  # type: ignore[operator]
+        rows, columns = features.shape[2], features.shape[3]
+        cells = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1], 1, 1)
+        of_cells = torch.softmax(trunk.forward_head(cells), dim=1)  # type: ignore[operator]
+        good = of_cells[:, self.good].sum(dim=1)
+        return probabilities, (1.0 - good).reshape(-1, rows, columns)
+
+
+def require_map(network: Network, spec: ImageSpec) -> None:
+    """Raises ConfigError where the network has no feature map of batch x channels x h x w."""
+    network.eval()
+    images = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        features = network.trunk.forward_features(network.prepare(images))  # type: ignore[operator]
+    if not isinstance(features, Tensor) or features.ndim != 4:
+        raise ConfigError(
+            "plan: student.model: a student needs a convolutional feature map "
+            "(batch x channels x rows x columns), to show where a defect is"
+        )
+
+
+def macs(network: Network, spec: ImageSpec) -> int:
+    """Multiply-accumulates of one picture, as torch counts them (convolutions and products)."""
+    network.eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network(torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8))
+    return counter.get_total_flops() // 2

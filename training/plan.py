@@ -1,0 +1,164 @@
+"""The plan: everything that determines a training run, in one TOML file.
+
+A finished stage is kept under the hash of the parts of the plan it depends on, so that a change
+here repeats just what it touches.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from inspector.contract.image import ImageSpec
+from inspector.contract.strict import Name, Strict, read_toml
+
+Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class SplitRule(Strict):
+    """How parts are set aside. Twins (one part id, or nearly the same picture) stay together."""
+
+    golden: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.2
+    """Share of each class for the golden set: never trained on, never tuned on."""
+    validation: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.15
+    """Share of each class, of what is left, for choosing checkpoint and limits."""
+    near_duplicate_at: Annotated[float, Field(gt=0.5, le=1.0)] = 0.97
+    """Likeness that makes twins: cosine of two pictures less the average picture; 1 is off."""
+
+
+class Step(Strict):
+    """One albumentations transform: its class name, probability and arguments."""
+
+    name: str
+    p: Share = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Fit(Strict):
+    """What a network and its training are made of."""
+
+    model: str
+    """Any timm model."""
+    weights: str = "hub"
+    """"hub": what timm publishes; "none": from nothing; else a safetensors or pth file."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    batch: Annotated[int, Field(ge=1, le=4_096)] = 32
+    lr: Positive = 1e-3
+    """Peak learning rate of AdamW, after a linear warm-up, then a cosine to zero."""
+    warmup_epochs: Annotated[float, Field(ge=0.0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    drop_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the averaged weights that are kept; 0 keeps the plain ones."""
+    imbalance: Literal["logit_adjustment", "class_weights", "none"] = "logit_adjustment"
+    """logit_adjustment: Menon 2021; class_weights: inverse frequency in the cross entropy."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
+
+
+class Teacher(Fit):
+    pass
+
+
+class Student(Fit):
+    alpha: Share = 0.9
+    """(1 - alpha) * cross entropy + alpha * T^2 * KL to the teacher."""
+    temperature: Positive = 4.0
+    views: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Different augmented views of each image; the teacher is asked once about each."""
+
+
+class Quality(Strict):
+    """What the model must hold before it becomes a bundle."""
+
+    escape_rate_at_most: Rate = 0.05
+    """Goal for the upper bound of the escape rate at review_at."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    reject_overkill_at_most: Share = 0.02
+    """Share of good validation parts that may be rejected outright; the rest goes to review."""
+    overkill_rate_at_most: Share = 1.0
+    """Largest overkill on the golden set, review included."""
+    allow_uncertified: bool = False
+    """Write a bundle though the data cannot prove the goal, and say so in it."""
+
+
+class Export(Strict):
+    int8: Literal["auto", "never"] = "auto"
+    """auto: shipped if faster on this machine and as safe as FP32."""
+    calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
+    golden_images: Annotated[int, Field(ge=2, le=200)] = 12
+    """Pictures of the golden set that travel in the bundle for its self-test."""
+
+
+class Plan(Strict):
+    name: Name
+    good: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The acceptable classes; every other one is a defect."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    licence: str = "unstated"
+    """Of the images, recorded in the bundle."""
+    notice: str = ""
+    """Shown wherever the bundle is used."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """CPU threads for training; 0 takes all. The same number gives the same figures."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    image: ImageSpec
+    split: SplitRule = SplitRule()
+    augment: tuple[Step, ...] = ()
+    teacher: Teacher
+    student: Student
+    quality: Quality = Quality()
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _good_once(self) -> Self:
+        if len(set(self.good)) != len(self.good):
+            raise ValueError(f"good {list(self.good)}: a class appears twice")
+        return self
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan. Weights files are found beside it. Raises ConfigError in words."""
+    plan = read_toml(path, Plan)
+    teacher = plan.teacher.model_copy(update={"weights": _beside(path, plan.teacher.weights)})
+    student = plan.student.model_copy(update={"weights": _beside(path, plan.student.weights)})
+    return plan.model_copy(update={"teacher": teacher, "student": student})
+
+
+def _beside(path: Path, weights: str) -> str:
+    return weights if weights in ("hub", "none") else str(path.parent / weights)
+
+
+def smoke(plan: Plan) -> Plan:
+    """The same chain small: tiny pictures, two epochs, no download, no promise."""
+    small = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
+    image = plan.image.model_copy(update={"width": 64, "height": 64})
+    return plan.model_copy(
+        update={
+            "name": f"{plan.name[:58]}-smoke",
+            "image": image,
+            "teacher": plan.teacher.model_copy(update=small),
+            "student": plan.student.model_copy(update={**small, "views": 2}),
+            "split": plan.split.model_copy(update={"golden": 0.34, "validation": 0.5}),
+            "quality": plan.quality.model_copy(
+                update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}
+            ),
+            "export": plan.export.model_copy(update={"golden_images": 4}),
+        }
+    )
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of plain values and models in a canonical form."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Strict):
+            return value.model_dump(mode="json")
+        raise TypeError(f"cannot fingerprint {type(value)}")
+
+    text = json.dumps(parts, default=plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""What is wrong with the images, before an hour is spent on them; and their pixels, read once."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from inspector.contract.image import ImageSpec, fit
+from inspector.contract.strict import Strict
+from training.dataset import Dataset, Sample
+from training.run import write_whole
+
+LIKENESS_SIDE = 64
+TINY_SIDE = 32
+"""Pixels: a picture smaller than this on one side shows no defect a person could name."""
+BLOCK = 512
+
+
+class Finding(Strict):
+    """One thing the person who collected the images should look at."""
+
+    kind: str
+    image: str
+    other: str = ""
+    what: str = ""
+    excluded: bool = False
+
+
+class ScanReport(Strict):
+    layout: str
+    images: int
+    kept: tuple[str, ...]
+    """Names of the images that are used, in the order of the pixels."""
+    classes: dict[str, int]
+    parts: dict[str, int]
+    twins: tuple[tuple[int, int], ...]
+    """Pairs of kept images that are nearly the same picture."""
+    findings: tuple[Finding, ...]
+
+    def lines(self) -> list[str]:
+        """The report for a person."""
+        counts = ", ".join(
+            f"{label} {n} ({self.parts[label]} parts)" for label, n in self.classes.items()
+        )
+        lines = [self.layout, f"{self.images} images, {len(self.kept)} used: {counts}"]
+        for kind, n in sorted(Counter(f.kind for f in self.findings).items()):
+            shown = [f for f in self.findings if f.kind == kind][:5]
+            lines.append(f"{kind}: {n}")
+            lines += [f"  {f.image} {f.other} {f.what}".rstrip() for f in shown]
+            if n > len(shown):
+                lines.append(f"  and {n - len(shown)} more, in scan.json")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images that are used, with their pixels at the model's size."""
+
+    samples: tuple[Sample, ...]
+    pixels: NDArray[np.uint8]
+    """images x height x width x 3, BGR: as `fit` gives them to the station's model."""
+    report: ScanReport
+
+
+def scan(
+    dataset: Dataset,
+    spec: ImageSpec,
+    near_at: float,
+    folder: Path,
+    progress: Callable[[Iterable[Sample], int], Iterable[Sample]],
+) -> None:
+    """Read every image once; leave scan.json and pixels.npy in the folder."""
+    samples = dataset.samples
+    shape = (len(samples), spec.height, spec.width, 3)
+    pixels = open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+    faces = np.zeros((len(samples), LIKENESS_SIDE, LIKENESS_SIDE), np.float32)
+    findings: list[Finding] = []
+    digests: dict[str, list[int]] = defaultdict(list)
+    for i, sample in enumerate(progress(samples, len(samples))):
+        image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
+        if image is None:
+            what = "" if sample.image.is_file() else "there is no such file"
+            findings.append(Finding(kind="unreadable", image=sample.name, what=what, excluded=True))
+            continue
+        picture = np.asarray(image, np.uint8)
+        if min(picture.shape[:2]) < TINY_SIDE:
+            size = f"{picture.shape[1]}x{picture.shape[0]}"
+            findings.append(Finding(kind="tiny", image=sample.name, what=size))
+        digests[hashlib.sha256(picture.tobytes()).hexdigest()].append(i)
+        pixels[i], faces[i] = fit(picture, spec), _face(picture)
+    kept = sorted(i for same in digests.values() for i in _used(samples, same, findings))
+    for row, i in enumerate(kept):  # row <= i: nothing is overwritten before it was moved
+        pixels[row], faces[row] = pixels[i], faces[i]
+    pixels.flush()
+    twins = near_twins(faces[: len(kept)], near_at)
+    used = [samples[i] for i in kept]
+    findings += [_near(used[i], used[j]) for i, j in twins if used[i].label != used[j].label]
+    report = ScanReport(
+        layout=dataset.layout,
+        images=len(samples),
+        kept=tuple(sample.name for sample in used),
+        classes=dict(sorted(Counter(s.label for s in used).items())),
+        parts=dict(
+            sorted(Counter(label for label, _ in {(s.label, s.part) for s in used}).items())
+        ),
+        twins=tuple(twins),
+        findings=tuple(findings),
+    )
+    write_whole(folder / "scan.json", report.model_dump_json(indent=1).encode())
+
+
+def _used(samples: tuple[Sample, ...], same: list[int], findings: list[Finding]) -> list[int]:
+    """Of samples with the very same pixels, the first; none where their labels differ."""
+    agreed = len({samples[i].label for i in same}) == 1
+    for i in same[1:] if agreed else same:
+        other = samples[same[0] if i != same[0] else same[1]]
+        kind = "same picture twice" if agreed else "same picture, two labels"
+        what = "" if agreed else f"({samples[i].label} and {other.label})"
+        findings.append(
+            Finding(kind=kind, image=samples[i].name, other=other.name, what=what, excluded=True)
+        )
+    return same[:1] if agreed else []
+
+
+def load_images(dataset: Dataset, folder: Path) -> Images:
+    """What `scan` left, with the samples it kept."""
+    report = ScanReport.model_validate_json((folder / "scan.json").read_text(encoding="utf-8"))
+    by_name = {sample.name: sample for sample in dataset.samples}
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(report.kept)]
+    return Images(tuple(by_name[name] for name in report.kept), pixels, report)
+
+
+def near_twins(faces: NDArray[np.float32], near_at: float) -> list[tuple[int, int]]:
+    """Pairs whose pictures, less the average picture, have a cosine of at least `near_at`.
+
+    Pictures of one product all look alike; what they share is taken off first, so that what is
+    compared is what makes each its own. faces: images x side x side, float32.
+    """
+    if near_at >= 1.0 or len(faces) < 2:
+        return []
+    rest = (faces - faces.mean(axis=0)).reshape(len(faces), -1)
+    rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-6)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(rest), BLOCK):
+        likeness = rest[start : start + BLOCK] @ rest.T
+        for i, j in zip(*np.nonzero(likeness >= near_at), strict=True):
+            if start + i < j:
+                pairs.append((int(start + i), int(j)))
+    return pairs
+
+
+def _face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    side = (LIKENESS_SIDE, LIKENESS_SIDE)
+    small = cv2.resize(grey, side, interpolation=cv2.INTER_AREA).astype(np.float32)
+    face: NDArray[np.float32] = (small - small.mean()) / (small.std() + np.float32(1e-3))
+    return face
+
+
+def _near(sample: Sample, twin: Sample) -> Finding:
+    what = f"({sample.label} beside {twin.label})"
+    return Finding(
+        kind="nearly the same, labelled differently", image=sample.name, other=twin.name, what=what
+    )
