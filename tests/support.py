@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from inspector.contract.bundle import (

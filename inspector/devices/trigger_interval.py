@@ -9,7 +9,6 @@ from pydantic import Field
 from inspector.contract.strict import Strict
 from inspector.station.ports import Part
 
-
 LATE_SHARE = 0.1
 """A beat seen later than this share of the period counts as gone by."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -36,6 +36,7 @@ class OnnxRuntime:
         self.bundle_id = bundle.id
         self.spec = manifest.image
         self.limits = manifest.limits
+        self.notice = manifest.data.notice
         self._labels = manifest.labels
         self._good = np.array([label in manifest.good for label in manifest.labels])
         self._input = manifest.model.input

@@ -2,23 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, Full, Queue
 
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
 from inspector.contract.status import StateMessage
-from inspector.contract.strict import Name
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.ports import (
-    Archive,
-    Camera,
-    Clock,
     Frame,
-    Journal,
-    Part,
-    Publisher,
     Trigger,
 )
 from inspector.station.state import EXECUTING, MOVES, Event, State, move
@@ -40,38 +32,23 @@ class Order:
     job: Job | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Everything of the world that a station needs, as build.py hands it over."""
-
-    station: Name
-    boot: str
-    camera: Camera
-    trigger: Trigger
-    archive: Archive
-    publisher: Publisher
-    clock: Clock
-    open_journal: Callable[[], Journal]
-    """Called on the station's thread, which alone uses what it returns. Raises RecordError."""
-
-
 class Station:
     """One camera position. `run` belongs to one thread; `offer` and `stop` may be called by any."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, gear: Gear, trigger: Trigger) -> None:
+        self._gear = gear
+        self._trigger = trigger
         self._orders: Queue[Order] = Queue(maxsize=ORDERS_MAX)
         self._ending = threading.Event()
         self._tally = Tally()
         self._state = State.PREOPERATIONAL
         self._cause = "started"
-        self._since: datetime = links.clock.utc()
+        self._since: datetime = gear.clock.utc()
         self._told_at = float("-inf")
         self._job: Job | None = None
-        self._gear: Gear | None = None
         self._camera_is_open = False
         self._last: Frame | None = None
-        self._seq = 0
+        self._seq = gear.journal.next_seq() - 1
         self._said = ""
 
     def offer(self, order: Order) -> bool:
@@ -93,7 +70,6 @@ class Station:
         the error tree is our own fault and is raised.
         """
         try:
-            self._open_journal()
             while not self._ending.is_set():
                 self._take_order()
                 if self._state in EXECUTING:
@@ -101,8 +77,23 @@ class Station:
                 self._tell_in_time()
         finally:
             self._close_camera()
-            if self._gear:
-                self._gear.journal.close()
+
+    def message(self) -> StateMessage:
+        """What the station is doing; once `run` has returned, any thread may ask."""
+        return StateMessage(
+            station=self._gear.station,
+            boot=self._gear.boot,
+            state=self._state.value,
+            cause=self._cause,
+            since=self._since,
+            recipe=self._job.recipe.name if self._job else None,
+            bundle=self._job.runtime.bundle_id if self._job else None,
+            seq=self._seq,
+            tally=self._tally.counts(
+                images_dropped=self._gear.archive.dropped,
+                triggers_missed=self._trigger.missed,
+            ),
+        )
 
     # --- orders and states ---
 
@@ -134,19 +125,21 @@ class Station:
                 self._open_camera()
                 self._job = order.job
             case Event.START_SINGLE | Event.START_CONTINUOUS:
-                self._links.trigger.restart()
+                self._trigger.restart()
             case Event.UNPREPARE_RECIPE:
                 self._close_camera()
                 self._job = None
-            case Event.RESET | Event.HALT:
+            case Event.RESET:
                 self._close_camera()
                 self._job = None
-                if order.event is Event.RESET:
-                    self._open_journal()
+                self._seq = self._gear.journal.next_seq() - 1
+            case Event.HALT:
+                self._close_camera()
+                self._job = None
 
     def _enter(self, state: State, cause: str) -> None:
         self._state, self._cause = state, cause
-        self._since = self._links.clock.utc()
+        self._since = self._gear.clock.utc()
         log.info("%s: %s", state, cause)
         self._tell()
 
@@ -161,15 +154,17 @@ class Station:
 
     def _next_part(self) -> None:
         try:
-            part = self._links.trigger.wait(WAIT_S)
+            part = self._trigger.wait(WAIT_S)
         except DeviceError as error:
             self._fault(error)
             return
-        if part is None or self._job is None or self._gear is None:
+        if part is None or self._job is None:
             return
         self._tally.trigger()
         try:
-            inspected = self._inspect(part, self._job, self._gear)
+            inspected = inspect_part(
+                part, self._job, self._gear, self._last, self._tally.slowest_commit_ms
+            )
         except EndOfStream as error:
             self._tally.withdraw()
             self._enter(move(self._state, Event.STOP), str(error))
@@ -183,9 +178,6 @@ class Station:
                 self._fault(inspected.fault)
             elif self._state is State.SINGLE_EXECUTION:
                 self._enter(move(self._state, Event.JOB_DONE), "one part inspected")
-
-    def _inspect(self, part: Part, job: Job, gear: Gear) -> Inspected:
-        return inspect_part(part, job, gear, self._last, self._tally.slowest_commit_ms)
 
     def _count(self, inspected: Inspected) -> None:
         result, tally = inspected.result, self._tally
@@ -207,59 +199,21 @@ class Station:
 
     # --- the world ---
 
-    def _open_journal(self) -> None:
-        """Open it anew. At the start a journal that does not open is a fault like any later one."""
-        links = self._links
-        if self._gear:
-            self._gear.journal.close()
-            self._gear = None
-        try:
-            journal = links.open_journal()
-            self._seq = journal.next_seq() - 1
-        except RecordError as error:
-            if self._state is State.PREOPERATIONAL:
-                self._fault(error)
-                return
-            raise
-        self._gear = Gear(
-            station=links.station,
-            boot=links.boot,
-            camera=links.camera,
-            journal=journal,
-            archive=links.archive,
-            publisher=links.publisher,
-            clock=links.clock,
-        )
-
     def _open_camera(self) -> None:
         if not self._camera_is_open:
-            self._links.camera.open()
+            self._gear.camera.open()
             self._camera_is_open = True
             self._last = None
 
     def _close_camera(self) -> None:
         if self._camera_is_open:
             self._camera_is_open = False
-            self._links.camera.close()
+            self._gear.camera.close()
 
     def _tell_in_time(self) -> None:
-        if self._links.clock.monotonic() - self._told_at >= STATE_EVERY_S:
+        if self._gear.clock.monotonic() - self._told_at >= STATE_EVERY_S:
             self._tell()
 
     def _tell(self) -> None:
-        self._told_at = self._links.clock.monotonic()
-        message = StateMessage(
-            station=self._links.station,
-            boot=self._links.boot,
-            state=self._state.value,
-            cause=self._cause,
-            since=self._since,
-            recipe=self._job.recipe.name if self._job else None,
-            bundle=self._job.runtime.bundle_id if self._job else None,
-            seq=self._seq,
-            tally=self._tally.counts(
-                images_dropped=self._links.archive.dropped,
-                triggers_missed=self._links.trigger.missed,
-            ),
-        )
-        self._links.publisher.offer_state(message.to_json())
+        self._told_at = self._gear.clock.monotonic()
+        self._gear.publisher.offer_state(self.message().to_json())

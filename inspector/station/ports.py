@@ -83,6 +83,8 @@ class Runtime(Protocol):
     bundle_id: str
     spec: ImageSpec
     limits: Limits
+    notice: str
+    """What must be said wherever the bundle is used; empty where nothing restricts its use."""
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
         """One prediction an image, all in one batch; images are of `spec`'s size.

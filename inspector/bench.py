@@ -1,0 +1,180 @@
+"""`inspector bench`: what the station adds to the bare model, measured part by part in one run.
+
+Each part goes the whole way (frame, fit, model, judge, commit to a real journal on disk), and
+right after it the bare onnxruntime call runs once more on the same batch. So both see the same
+machine in the same mood; the second call finds warm caches, which is to the station's cost.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inspector.build import SystemClock, build_camera, build_job, new_boot
+from inspector.contract.bundle import read_bundle
+from inspector.contract.image import Image
+from inspector.contract.status import Spread
+from inspector.contract.verdict import Evaluation
+from inspector.delivery.journal import Journal, JournalSettings
+from inspector.runtime.loader import open_runtime
+from inspector.runtime.onnx import OnnxRuntime
+from inspector.settings import read_settings
+from inspector.station.cycle import Gear, Job, inspect_part
+from inspector.station.ports import Frame, Part
+from inspector.station.recipe import Recipe
+from inspector.station.tally import Tally, spread
+
+WARM_UP_PARTS = 20
+FRAMES_KEPT = 16
+DEADLINE_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """All in milliseconds, over the same parts."""
+
+    bundle: str
+    size: str
+    raw: Spread
+    """The bare onnxruntime call."""
+    verdict: Spread
+    """From the trigger, with its frame ready in memory, until the row is durable."""
+    overhead: Spread
+    """The one less the other, part by part."""
+    commit: Spread
+    raw_parts_per_s: float
+    parts_per_s: float
+
+
+class MemoryCamera:
+    """Frames that are there already: what is measured is the station, not a camera."""
+
+    simulated = True
+
+    def __init__(self, images: list[Image]) -> None:
+        self._images = images
+        self._sequence = 0
+
+    def open(self) -> None: ...
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:  # noqa: ARG002 - is there
+        self._sequence += 1
+        image = self._images[self._sequence % len(self._images)]
+        return Frame(image, max(time.monotonic(), not_before), self._sequence)
+
+    def close(self) -> None: ...
+
+
+class NoArchive:
+    """Keeps nothing."""
+
+    dropped = 0
+
+    def keeps(self, evaluation: Evaluation) -> bool:  # noqa: ARG002 - none is kept
+        return False
+
+    def offer(self, name: str, image: Image) -> None: ...
+
+
+class NoPublisher:
+    """Tells nobody."""
+
+    def wake(self) -> None: ...
+
+    def offer_state(self, payload: bytes) -> None: ...
+
+
+def bench_station(path: Path, parts: int) -> Bench:
+    """With the station's own recipe, bundle, camera pictures, and the disk of its journal."""
+    settings = read_settings(path)
+    camera = build_camera(settings.camera)
+    images: list[Image] = []
+    try:
+        camera.open()
+        while len(images) < FRAMES_KEPT:
+            images.append(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image)
+    finally:
+        camera.close()
+    return measure(build_job(settings), images, parts, settings.journal.path.parent)
+
+
+def bench_bundle(folder: Path, width: int, height: int, parts: int, disk: Path) -> Bench:
+    """With frames of noise of this size, each judged whole."""
+    runtime = open_runtime(read_bundle(folder))
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (height, width, 3), np.uint8) for _ in range(FRAMES_KEPT)]
+    recipe = Recipe(name="bench", bundle=runtime.bundle_id, deadline_ms=DEADLINE_MS)
+    return measure(Job(recipe, runtime), images, parts, disk)
+
+
+def measure(job: Job, images: list[Image], parts: int, disk: Path) -> Bench:
+    """Interleaved: one part, one bare call. The journal is a new one in a folder on `disk`."""
+    if not isinstance(job.runtime, OnnxRuntime):
+        raise TypeError("the bare call is onnxruntime's")
+    disk.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="inspector-bench-", dir=disk) as scratch:
+        journal = Journal(JournalSettings(path=Path(scratch) / "journal.db"))
+        gear = Gear(
+            station="bench",
+            boot=new_boot(),
+            camera=MemoryCamera(images),
+            journal=journal,
+            archive=NoArchive(),
+            publisher=NoPublisher(),
+            clock=SystemClock(),
+        )
+        try:
+            times = list(_times(job, job.runtime, gear, WARM_UP_PARTS + parts))[WARM_UP_PARTS:]
+        finally:
+            journal.close()
+    verdict_ms, commit_ms, raw_ms = zip(*times, strict=True)
+    overhead_ms = [v - r for v, r in zip(verdict_ms, raw_ms, strict=True)]
+    return Bench(
+        bundle=job.runtime.bundle_id,
+        size=f"{images[0].shape[1]}x{images[0].shape[0]}",
+        raw=_spread(raw_ms),
+        verdict=_spread(verdict_ms),
+        overhead=_spread(overhead_ms),
+        commit=_spread(commit_ms),
+        raw_parts_per_s=1000 * parts / sum(raw_ms),
+        parts_per_s=1000 * parts / sum(verdict_ms),
+    )
+
+
+def report(bench: Bench) -> Iterator[str]:
+    """The figures as a person reads them."""
+    yield f"bundle {bench.bundle}, frames of {bench.size}, n = {bench.raw.n} parts, in ms"
+    form = "{:<44} {:>9} {:>9} {:>10}"
+    yield form.format("", "p50", "p99", "parts/s")
+    for text, times, per_s in (
+        ("onnxruntime alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
+        ("capture to verdict, journal commit included", bench.verdict, f"{bench.parts_per_s:.1f}"),
+        ("  overhead: the second less the first", bench.overhead, ""),
+        ("  the journal commit in it", bench.commit, ""),
+    ):
+        yield form.format(text, f"{times.p50:.3f}", f"{times.p99:.3f}", per_s)
+
+
+def _times(
+    job: Job, runtime: OnnxRuntime, gear: Gear, parts: int
+) -> Iterator[tuple[float, float, float]]:
+    """Trigger to verdict, commit, and the bare call, in milliseconds."""
+    last: Frame | None = None
+    tally = Tally()
+    for sequence in range(1, parts + 1):
+        part = Part(sequence, None, time.monotonic())
+        done = inspect_part(part, job, gear, last, tally.slowest_commit_ms)
+        last = done.frame
+        before = time.perf_counter()
+        runtime.run_again()
+        yield done.total_ms, done.commit_ms, 1000 * (time.perf_counter() - before)
+
+
+def _spread(values: tuple[float, ...] | list[float]) -> Spread:
+    found = spread(values)
+    if found is None:
+        raise ValueError("at least one part has to be measured")
+    return found

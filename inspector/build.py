@@ -1,0 +1,104 @@
+"""The only place that turns settings into objects."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from inspector.contract import topics
+from inspector.contract.status import StateMessage
+from inspector.delivery.archive import ImageArchive
+from inspector.delivery.journal import Journal
+from inspector.delivery.mqtt import Courier
+from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings, VideoCamera
+from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
+from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
+from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
+from inspector.runtime.loader import load_runtime
+from inspector.settings import Settings, read_recipe
+from inspector.station.cycle import Gear, Job
+from inspector.station.loop import Station
+from inspector.station.ports import Camera, Trigger
+
+
+class SystemClock:
+    """ports.Clock by this machine."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A station and the threads around it, not yet started."""
+
+    station: Station
+    journal: Journal
+    """The station's thread alone uses it while that runs."""
+    courier: Courier
+    archive: ImageArchive
+    job: Job
+
+
+def build(settings: Settings) -> Built:
+    """Everything one station needs. Raises ConfigError, BundleError, RecordError."""
+    boot = new_boot()
+    job = build_job(settings)
+    archive = ImageArchive(settings.archive)
+    courier = Courier(
+        settings.mqtt,
+        journal=settings.journal,
+        result_topic=topics.result(settings.topic_root, settings.station),
+        state_topic=topics.state(settings.topic_root, settings.station),
+        will=_will(settings.station, boot),
+    )
+    journal = Journal(settings.journal)
+    gear = Gear(
+        station=settings.station,
+        boot=boot,
+        camera=build_camera(settings.camera),
+        journal=journal,
+        archive=archive,
+        publisher=courier,
+        clock=SystemClock(),
+    )
+    return Built(Station(gear, build_trigger(settings.trigger)), journal, courier, archive, job)
+
+
+def build_job(settings: Settings) -> Job:
+    """The recipe and its bundle, verified and self-tested. Raises ConfigError, BundleError."""
+    recipe = read_recipe(settings)
+    return Job(recipe, load_runtime(settings.bundles, recipe.bundle, settings.model_threads))
+
+
+def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
+    match settings:
+        case ReplaySettings():
+            return ReplayCamera(settings)
+        case OpenCvSettings(file=None):
+            return OpenCvCamera(settings)
+        case OpenCvSettings():
+            return VideoCamera(settings)
+
+
+def build_trigger(settings: IntervalSettings | ContinuousSettings) -> Trigger:
+    match settings:
+        case IntervalSettings():
+            return IntervalTrigger(settings)
+        case ContinuousSettings():
+            return ContinuousTrigger(settings)
+
+
+def new_boot() -> str:
+    """Another one at every start, also where the clock stands still or goes back."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _will(station: str, boot: str) -> bytes:
+    """What the broker says when it has lost us: no time, since nobody knows when it will be."""
+    return StateMessage(
+        station=station, boot=boot, state="OFFLINE", cause="the connection was lost", since=None
+    ).to_json()

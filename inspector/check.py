@@ -1,0 +1,173 @@
+"""`inspector check`: every fault of a station before it starts, not only the first."""
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from inspector.build import build_camera
+from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.errors import BundleError, ConfigError, DeviceError, FrameError
+from inspector.contract.image import Image
+from inspector.contract.strict import read_toml
+from inspector.delivery.mqtt import MqttSettings
+from inspector.devices.camera_opencv import OpenCvSettings
+from inspector.devices.camera_replay import ReplaySettings
+from inspector.runtime.loader import open_runtime
+from inspector.settings import Settings, read_settings
+from inspector.station.recipe import Recipe, regions_of
+
+FRAME_TIMEOUT_S = 10.0
+BROKER_TIMEOUT_S = 3.0
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Literal["ok", "note", "fault"]
+    """A note does not keep the station from starting."""
+    text: str
+
+
+def check(path: Path) -> Iterator[Finding]:
+    """Look at everything `inspector run` needs; what depends on a fault is looked at still."""
+    settings: Settings | None = None
+    try:
+        settings = read_settings(path)
+        yield Finding("ok", f"{path}: station {settings.station}")
+    except ConfigError as error:
+        yield from _faults(error)
+    recipe_path, bundles = _paths(path, settings)
+    recipe: Recipe | None = None
+    if recipe_path:
+        try:
+            recipe = read_toml(recipe_path, Recipe)
+            yield Finding("ok", f"{recipe_path}: recipe {recipe.name}")
+        except ConfigError as error:
+            yield from _faults(error)
+    name = recipe.bundle if recipe else _text(recipe_path, "bundle")
+    if bundles and name:
+        yield from _check_bundle(bundles / name, settings.model_threads if settings else 1)
+    if settings is None:
+        yield Finding("note", "camera, journal, archive and broker: not tried, see above")
+        return
+    yield from _check_camera(settings.camera, recipe)
+    yield from _check_folder("journal", settings.journal.path.parent)
+    yield from _check_space("journal", settings.journal.path.parent, settings)
+    yield from _check_folder("archive", settings.archive.folder)
+    yield from _check_broker(settings.mqtt)
+
+
+def _faults(error: Exception) -> Iterator[Finding]:
+    for line in str(error).splitlines():
+        yield Finding("fault", line)
+
+
+def _paths(path: Path, settings: Settings | None) -> tuple[Path | None, Path | None]:
+    """Recipe and bundles, also from settings that have faults elsewhere."""
+    if settings:
+        return settings.recipe, settings.bundles
+    base = path.resolve().parent
+    recipe, bundles = _text(path, "recipe"), _text(path, "bundles")
+    return base / recipe if recipe else None, base / bundles if bundles else None
+
+
+def _text(path: Path | None, key: str) -> str | None:
+    """One key of a file that may be faulty elsewhere; its faults were already told."""
+    if path is None:
+        return None
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _check_bundle(folder: Path, threads: int) -> Iterator[Finding]:
+    try:
+        bundle: Bundle = read_bundle(folder)
+        open_runtime(bundle, threads)
+    except BundleError as error:
+        yield Finding("fault", str(error))
+        return
+    count = len(bundle.manifest.golden)
+    yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
+    if bundle.manifest.data.notice:
+        yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
+
+
+def _check_camera(
+    settings: ReplaySettings | OpenCvSettings, recipe: Recipe | None
+) -> Iterator[Finding]:
+    camera = build_camera(settings)
+    try:
+        camera.open()
+        image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
+    except FrameError as error:
+        yield Finding("note", f"camera: {error}")
+        return
+    except DeviceError as error:
+        yield Finding("fault", f"camera: {error}")
+        return
+    finally:
+        camera.close()
+    yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}")
+    if recipe:
+        yield from _check_regions(image, recipe)
+
+
+def _check_regions(image: Image, recipe: Recipe) -> Iterator[Finding]:
+    try:
+        count = len(regions_of(image, recipe.regions))
+    except ValueError as error:
+        yield Finding("fault", f"recipe {recipe.name}: regions: {error}")
+    else:
+        yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
+
+
+def _check_folder(what: str, folder: Path) -> Iterator[Finding]:
+    """Writable now, or in a folder where it can be made."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        # a real file: access bits say nothing about a read-only or a full file system
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        yield Finding("fault", f"{what}: {there} cannot be written: {error.strerror}")
+    else:
+        yield Finding("ok", f"{what}: {folder} can be written")
+
+
+def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Finding]:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    free_mb = shutil.disk_usage(there).free // MB
+    needed_mb = settings.journal.disk_free_min_mb
+    if free_mb < needed_mb:
+        text = f"{what}: {free_mb} MB are free on its disk, disk_free_min_mb is {needed_mb}"
+        yield Finding("fault", text)
+    else:
+        yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
+
+
+def _check_broker(settings: MqttSettings) -> Iterator[Finding]:
+    where = f"{settings.host}:{settings.port}"
+    try:
+        socket.create_connection((settings.host, settings.port), BROKER_TIMEOUT_S).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        yield Finding("note", f"broker: {where} does not answer ({why}); results wait for it")
+    else:
+        yield Finding("ok", f"broker: {where} answers")

@@ -1,0 +1,235 @@
+"""The `inspector` command: reads arguments, calls, prints. What it calls is imported when called,
+so that `inspector --help` needs no model runtime.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from inspector import __version__
+
+CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
+FAILED = 1
+
+EXAMPLES = """\
+examples:
+  inspector demo                                   200 real parts, with a broker of its own
+  inspector check station.toml                     every fault, before the station starts
+  inspector run station.toml                       inspect until SIGTERM
+  inspector replay --bundle bundles/NAME pictures  judge a folder, print a table
+  inspector bench --bundle bundles/NAME            what the station adds to the bare model
+  inspector bundle verify bundles/NAME             every byte, and the self-test
+
+exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    args = _parser(sys.argv[1:] if arguments is None else list(arguments))
+    from inspector.contract.errors import BundleError, ConfigError, InspectorError
+
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except (ConfigError, BundleError) as error:
+        print(error, file=sys.stderr)
+        return CONFIG_FAULT
+    except InspectorError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="inspector",
+        description="Judge every part by its picture, publish every verdict. Only OK passes.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Any:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    run = add("run", _run, "run a station until SIGTERM, or until its finite source ends")
+    run.add_argument("settings", type=Path, metavar="STATION.TOML")
+
+    demo = add("demo", _demo, "real parts, a broker of its own, verdicts as they arrive over MQTT")
+    if arguments[:1] == ["demo"]:
+        _demo_module().add_arguments(demo)
+
+    check = add("check", _check, "explain every fault in settings, recipe and bundle")
+    check.add_argument("settings", type=Path, metavar="STATION.TOML")
+
+    replay = add("replay", _replay, "judge a folder of pictures and print a table")
+    replay.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    replay.add_argument("--recipe", type=Path, metavar="RECIPE.TOML", help="regions and limits")
+    replay.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
+    replay.add_argument("folder", type=Path, metavar="FOLDER")
+
+    bench = add("bench", _bench, "time the bare model and the whole station side by side")
+    source = bench.add_mutually_exclusive_group(required=True)
+    source.add_argument("settings", type=Path, nargs="?", metavar="STATION.TOML")
+    source.add_argument("--bundle", type=Path, metavar="DIR")
+    bench.add_argument("--size", type=_size, default=(300, 300), metavar="WxH")
+    bench.add_argument("--parts", type=_parts, default=1_000, metavar="N")
+    bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
+
+    bundle = add("bundle", _bundle, "show what a bundle is, or verify it as a station would")
+    bundle.add_argument("what", choices=("show", "verify"))
+    bundle.add_argument("folder", type=Path, metavar="DIR")
+
+    schema = add("schema", _schema, "print a JSON schema")
+    schema.add_argument("what", choices=("result", "state", "settings", "recipe"))
+
+    add("version", _version, "print the version")
+    return parser.parse_args(arguments)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from inspector.daemon import run
+
+    return run(args.settings)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    code: int = _demo_module().main(args)
+    return code
+
+
+def _demo_module() -> Any:
+    """Needs more than an edge installation has: says which extra."""
+    try:
+        return import_module("inspector.demo.run")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("inspector"):
+            raise
+        print(
+            f"inspector demo needs the demo extra ({error.name} is not installed): "
+            "pip install 'inspector[demo]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(CONFIG_FAULT) from None
+
+
+def _check(args: argparse.Namespace) -> int:
+    from inspector.check import check
+    from inspector.daemon import quiet_cv2
+
+    quiet_cv2()
+    faults = 0
+    for finding in check(args.settings):
+        faults += finding.level == "fault"
+        level = finding.level.upper() if finding.level == "fault" else finding.level
+        print(f"{level:<6}{finding.text}")
+    print(f"{faults} faults" if faults else "no faults: the station can start")
+    return CONFIG_FAULT if faults else 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from inspector.contract.bundle import read_bundle
+    from inspector.contract.strict import read_toml
+    from inspector.daemon import quiet_cv2
+    from inspector.replay import Row, judge_folder, summary, table, write_csv
+    from inspector.runtime.loader import open_runtime
+    from inspector.station.cycle import Job
+    from inspector.station.recipe import Recipe
+
+    quiet_cv2()
+    runtime = open_runtime(read_bundle(args.bundle))
+    recipe = Recipe(name="replay", bundle=runtime.bundle_id)
+    if args.recipe:
+        recipe = read_toml(args.recipe, Recipe)
+        if recipe.bundle != runtime.bundle_id:
+            print(f"note: {args.recipe} is for bundle {recipe.bundle}", file=sys.stderr)
+    if runtime.notice:
+        print(f"note: {runtime.notice}", file=sys.stderr)
+    rows: list[Row] = []
+    for line in table(judge_folder(args.folder, Job(recipe, runtime)), rows):
+        print(line)
+    print()
+    for line in summary(rows):
+        print(line)
+    if args.csv:
+        write_csv(args.csv, rows)
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from inspector.bench import bench_bundle, bench_station, report
+    from inspector.daemon import quiet_cv2
+
+    quiet_cv2()
+    if args.bundle:
+        width, height = args.size
+        bench = bench_bundle(args.bundle, width, height, args.parts, args.disk)
+    else:
+        bench = bench_station(args.settings, args.parts)
+    for line in report(bench):
+        print(line)
+    return 0
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from inspector.contract.bundle import read_bundle
+
+    bundle = read_bundle(args.folder)
+    if args.what == "show":
+        print(f"{bundle.id}\n{bundle.manifest.model_dump_json(by_alias=True, indent=2)}")
+        return 0
+    from inspector.runtime.loader import open_runtime
+
+    open_runtime(bundle)
+    count = len(bundle.manifest.golden)
+    print(f"{bundle.id}: whole, and passes its self-test ({count} pictures)")
+    return 0
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from inspector.contract.result import InspectionResult
+    from inspector.contract.status import StateMessage
+    from inspector.contract.strict import Strict
+    from inspector.settings import Settings
+    from inspector.station.recipe import Recipe
+
+    sent: dict[str, type[Strict]] = {"result": InspectionResult, "state": StateMessage}
+    written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
+    if args.what in sent:
+        schema = sent[args.what].model_json_schema(mode="serialization")
+    else:
+        schema = written[args.what].model_json_schema()
+    print(json.dumps(schema, indent=2, sort_keys=True))
+    return 0
+
+
+def _version(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
+    print(__version__)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    size = int(width), int(height)
+    if not all(8 <= side <= 8192 for side in size):
+        raise ValueError(text)
+    return size
+
+
+def _parts(text: str) -> int:
+    parts = int(text)
+    if not 1 <= parts <= 1_000_000:
+        raise ValueError(text)
+    return parts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

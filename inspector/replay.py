@@ -1,0 +1,84 @@
+"""`inspector replay`: judge a folder of pictures as a station would, without station or broker."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.build import SystemClock
+from inspector.contract.errors import DeviceError, FrameError, ModelError
+from inspector.contract.result import NAMES
+from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
+from inspector.devices.camera_replay import names_in, read_image
+from inspector.station.cycle import Job, Judged, Stopwatch, judge_image
+from inspector.station.tally import spread
+
+COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture and what became of it; ms: fit, predict and judge, without reading the file."""
+
+    name: str
+    judged: Judged
+    ms: float
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """In the order of COLUMNS."""
+        judged = self.judged
+        score = "" if judged.score is None else f"{judged.score:.4f}"
+        name = NAMES[judged.verdict.evaluation]
+        ms = f"{self.ms:.2f}"
+        return (self.name, name, score, judged.label or "", ms, judged.verdict.reason)
+
+
+def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
+    """One row a picture, folders below included. Raises DeviceError where there is none."""
+    names = names_in(folder)
+    if not names:
+        raise DeviceError(f"{folder}: there are no pictures in it")
+    clock = SystemClock()
+    for name in names:
+        try:
+            image = read_image(folder / name, name)
+            watch = Stopwatch(clock, clock.monotonic())
+            judged = judge_image(image, job, watch)
+            yield Row(name, judged, watch.total_ms())
+        except (FrameError, ModelError, ValueError) as error:
+            yield Row(name, Judged(Verdict(Evaluation.UNDEFINED, str(error))), 0.0)
+
+
+def table(rows: Iterator[Row], seen: list[Row]) -> Iterator[str]:
+    """One line a picture as it is judged; every row is kept in `seen`."""
+    form = "{:<40} {:<13} {:>7} {:<16} {:>8}  {}"
+    yield form.format(*COLUMNS)
+    for row in rows:
+        seen.append(row)
+        yield form.format(*row.values)
+
+
+def summary(rows: Sequence[Row]) -> Iterator[str]:
+    """Counts per verdict, for each folder of the pictures and for all; and the times."""
+    folders: dict[str, Counter[Evaluation]] = {}
+    for row in rows:
+        folder = row.name.rpartition("/")[0] or "."
+        folders.setdefault(folder, Counter())[row.judged.verdict.evaluation] += 1
+    if len(folders) > 1:
+        folders["all"] = sum(folders.values(), Counter())
+    form = "{:<40}" + " {:>13}" * (1 + len(WORST_FIRST))
+    yield form.format("folder", "pictures", *(NAMES[each] for each in WORST_FIRST))
+    for folder, counts in folders.items():
+        yield form.format(folder, counts.total(), *(counts[each] for each in WORST_FIRST))
+    times = spread([row.ms for row in rows if row.judged.regions])
+    if times:
+        yield f"fit, predict and judge: p50 {times.p50:.2f} ms, p99 {times.p99:.2f} ms, n {times.n}"
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(row.values for row in rows)

@@ -1,0 +1,62 @@
+"""Where am I: station.toml. A change needs a restart; what is inspected is the recipe's matter."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from inspector.contract import topics
+from inspector.contract.strict import Name, Strict, read_toml
+from inspector.delivery.archive import ArchiveSettings
+from inspector.delivery.journal import JournalSettings
+from inspector.delivery.mqtt import MqttSettings
+from inspector.devices.camera_opencv import OpenCvSettings
+from inspector.devices.camera_replay import ReplaySettings
+from inspector.devices.trigger_continuous import ContinuousSettings
+from inspector.devices.trigger_interval import IntervalSettings
+from inspector.runtime.onnx import Threads
+from inspector.station.recipe import Recipe
+
+
+class Settings(Strict):
+    """One camera position on a line. Relative paths are relative to the file they stand in."""
+
+    station: Name
+    topic_root: topics.Root
+    """The plant's path, as ISA-95 has it: enterprise/site/area/line."""
+    recipe: Path
+    bundles: Path
+    """The folder with the bundles a recipe may name."""
+    camera: Annotated[ReplaySettings | OpenCvSettings, Field(discriminator="kind")]
+    trigger: Annotated[IntervalSettings | ContinuousSettings, Field(discriminator="kind")]
+    journal: JournalSettings
+    mqtt: MqttSettings
+    archive: ArchiveSettings
+    model_threads: Threads = 1
+    autostart: bool = True
+    """Select automatic, prepare the recipe and start as soon as the program runs."""
+
+
+def read_settings(path: Path) -> Settings:
+    """Raises ConfigError naming every fault of the file."""
+    return resolved(read_toml(path, Settings), path.resolve().parent)
+
+
+def read_recipe(settings: Settings) -> Recipe:
+    """Raises ConfigError naming every fault of the file."""
+    return read_toml(settings.recipe, Recipe)
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def resolved(model: Model, base: Path) -> Model:
+    """The same with every path absolute, relative ones starting from `base`."""
+    changes: dict[str, object] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Path):
+            changes[name] = base / value
+        elif isinstance(value, Strict):
+            changes[name] = resolved(value, base)
+    return model.model_copy(update=changes)
