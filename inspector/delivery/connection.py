@@ -1,0 +1,273 @@
+"""One MQTT connection, from CONNECT until it is lost, and the settings it needs.
+
+paho is driven from the outside (its documented loop_read, loop_write, loop_misc): no thread of
+its own that could die unseen, and a new message leaves at once. A client is used for one
+connection only, so that paho never resends from its memory what the journal will send again.
+The callbacks only note what came: an error in them cannot be lost, there is nothing to fail.
+"""
+
+import ipaddress
+import select
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import Field, model_validator
+
+from inspector.contract.strict import Name, Strict
+
+Protocol = Literal["5", "3.1.1"]
+Seconds = Annotated[float, Field(gt=0.0, le=600.0)]
+
+_QOS = 1
+_LEAST_REFUSAL = 0x80
+# What a broker of another protocol version answers (MQTT 5: 0x84; paho maps 3.1.1's 1 to it)
+_UNSUPPORTED_VERSION = 0x84
+_TURN_MAX_S = 1.0  # paho's keep-alive is looked after at least this often
+
+
+class MqttSettings(Strict):
+    """Which broker, and how patient to be with it."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Annotated[int, Field(ge=1, le=65_535)] = 1_883
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """auto tries MQTT 5 first and remembers what the broker speaks."""
+    client_id: Name | None = None
+    """Left out, it is made of the topic: inspector-ROOT-STATION."""
+    user: Annotated[str, Field(min_length=1)] | None = None
+    password_file: Path | None = None
+    """Its first line is the password; read at every connect, so that it can be changed."""
+    plaintext_beyond_loopback: bool = False
+    """Results and password cross the network readable, and anyone there can forge both."""
+    keepalive_s: Annotated[int, Field(ge=2, le=3_600)] = 10
+    """The broker publishes the last will one and a half times this after we have gone silent."""
+    in_flight_max: Annotated[int, Field(ge=1, le=100)] = 20
+    """Messages sent and not yet acknowledged."""
+    connect_timeout_s: Seconds = 3.0
+    """For TCP, and again for the broker's answer."""
+    version_timeout_s: Seconds = 2.0
+    """How long protocol "auto" waits for an answer in MQTT 5 before it tries 3.1.1."""
+    acknowledge_timeout_s: Seconds = 10.0
+    """A message not acknowledged within this ends the connection."""
+    backoff_min_s: Seconds = 0.5
+    backoff_max_s: Seconds = 15.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.password_file is not None and self.user is None:
+            raise ValueError("password_file needs user")
+        if self.backoff_min_s > self.backoff_max_s:
+            raise ValueError("backoff_min_s must not be above backoff_max_s")
+        if not self.plaintext_beyond_loopback and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is beyond this machine and results would travel readable: "
+                "write plaintext_beyond_loopback = true to accept that"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The broker's answer to one message; `refusal` in its words, None where it took it."""
+
+    message: int
+    refusal: str | None
+
+
+class Connection:
+    """One connection; used by one thread and thrown away when `lost` says why it ended."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        protocol: Protocol,
+        *,
+        client_id: str,
+        will_topic: str,
+        will: bytes,
+        answer_timeout_s: float,
+    ) -> None:
+        self.lost: str | None = None
+        self.ready = False
+        """The broker has accepted us."""
+        self.wrong_version = False
+        """Not accepted, perhaps because the broker speaks another version: such brokers say so,
+        hang up, or never answer."""
+        self.in_flight_max = settings.in_flight_max
+        self.acknowledged: deque[Acknowledgement] = deque()
+        self._settings = settings
+        self.protocol = protocol
+        self._answer_timeout_s = answer_timeout_s
+        self._client = self._make_client(client_id, will_topic, will)
+        self._publish_properties = self._properties()
+        self._socket: Any = None
+
+    def open(self) -> None:
+        """Connect TCP and send CONNECT; `ready` comes later. Failure is in `lost`."""
+        broker = self._settings.host, self._settings.port, self._settings.keepalive_s
+        try:
+            self._login()
+            # clean, and no session expiry: the broker keeps nothing for us, the journal does
+            if self.protocol == "5":
+                self._client.connect(*broker, clean_start=True)
+            else:
+                self._client.connect(*broker)
+        except (OSError, UnicodeError) as error:
+            self.lost = getattr(error, "strerror", None) or str(error)
+            return
+        self._answer_by = time.monotonic() + self._answer_timeout_s
+        self._socket = self._client.socket()
+        if self._socket is None:  # closed again already
+            self._end("the broker hung up")
+        else:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        """Hand one QoS 1 message to the socket; returns its number for `acknowledged`."""
+        info = self._client.publish(
+            topic, payload, _QOS, retain=retain, properties=self._publish_properties
+        )
+        self._note(info.rc)
+        return info.mid
+
+    def turn(self, wake: socket.socket, timeout_s: float) -> bool:
+        """Wait for the network or for a byte at `wake`, and serve the network.
+
+        Returns whether `wake` is readable.
+        """
+        if self.lost is None and self._client.socket() is None:
+            self._end("the broker hung up")
+        if self.lost is not None:
+            return False
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        poll.register(
+            self._socket, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        )
+        events = dict(poll.poll(1_000 * max(0.0, min(timeout_s, _TURN_MAX_S))))
+        network = events.get(self._socket.fileno(), 0)
+        if network & ~select.POLLOUT:
+            self._note(self._client.loop_read())
+        if network & select.POLLOUT:
+            self._note(self._client.loop_write())
+        self._note(self._client.loop_misc())
+        if not self.ready and time.monotonic() > self._answer_by:
+            self._end(f"no answer to CONNECT in MQTT {self.protocol}")
+        return wake.fileno() in events
+
+    def leave(self) -> None:
+        """Say goodbye: the broker will not publish the last will."""
+        self._client.disconnect()
+        for _ in range(10):  # it goes out at once but for a full socket
+            if self._client.socket() is None or not self._client.want_write():
+                break
+            time.sleep(0.05)
+            self._client.loop_write()
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go without goodbye: the broker publishes the last will."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _make_client(self, client_id: str, will_topic: str, will: bytes) -> Client:
+        version = MQTTProtocolVersion.MQTTv5
+        if self.protocol == "3.1.1":
+            version = MQTTProtocolVersion.MQTTv311
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False
+        )
+        client.connect_timeout = self._settings.connect_timeout_s
+        client.max_inflight_messages = 0  # no limit: the courier keeps it, and paho must not queue
+        client.will_set(will_topic, will, _QOS, retain=True)
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        return client
+
+    def _properties(self) -> Properties | None:
+        if self.protocol == "3.1.1":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's
+        properties.ContentType = "application/json"
+        return properties
+
+    def _login(self) -> None:
+        if self._settings.user is None:
+            return
+        password = None
+        if self._settings.password_file is not None:
+            lines = self._settings.password_file.read_text(encoding="utf-8").splitlines()
+            password = lines[0] if lines else ""
+        self._client.username_pw_set(self._settings.user, password)
+
+    def _note(self, code: MQTTErrorCode) -> None:
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._end(f"the connection broke ({code.name})")
+
+    def _end(self, words: str) -> None:
+        """The first reason stays: what follows is its consequence."""
+        if self.lost is None:
+            self.lost = words
+            self.wrong_version = not self.ready
+
+    def _on_connect(
+        self,
+        client: Client,
+        userdata: object,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self.lost = f"the broker refused us: {reason}"
+            self.wrong_version = reason.value == _UNSUPPORTED_VERSION
+            return
+        self.ready = True
+        receive_max = getattr(properties, "ReceiveMaximum", None)
+        if receive_max is not None:
+            self.in_flight_max = min(self.in_flight_max, int(receive_max))
+
+    def _on_publish(
+        self,
+        client: Client,
+        userdata: object,
+        message: int,
+        reason: ReasonCode,
+        properties: Properties,
+    ) -> None:
+        refusal = str(reason) if reason.value >= _LEAST_REFUSAL else None
+        self.acknowledged.append(Acknowledgement(message, refusal))
+
+    def _on_disconnect(
+        self,
+        client: Client,
+        userdata: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._end(f"the broker ended the connection: {reason}")
+        elif reason == "Keep alive timeout":
+            self._end("the broker fell silent")
+        else:
+            self._end("the broker hung up")

@@ -1,0 +1,130 @@
+"""A real mosquitto for the tests, on a port and in a folder of its own, and who listens to it."""
+
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests.support import free_port, until
+
+# Debian installs it where a user's PATH does not look
+_PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Mosquitto:
+    """Not started before `start`; may be killed and started again on the same port."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        if _PROGRAM is None:
+            pytest.skip("needs the Debian package mosquitto")
+        self.port = free_port()
+        self._folder = folder / "mosquitto"
+        self._folder.mkdir(mode=0o755)
+        self._config = self._folder / "mosquitto.conf"
+        self.configure(*lines)
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *lines: str) -> None:
+        """What the next start will read. Sessions are kept on disk, as a plant's broker does."""
+        common = (
+            f"listener {self.port} 127.0.0.1",
+            "user root",
+            "set_tcp_nodelay true",
+            "max_queued_messages 0",
+            "max_inflight_messages 0",
+            "persistence true",
+            f"persistence_location {self._folder}/",
+            *(() if any("anonymous" in line for line in lines) else ("allow_anonymous true",)),
+        )
+        self._config.write_text("\n".join((*common, *lines, "")), encoding="utf-8")
+
+    def start(self) -> Self:
+        self._starts += 1
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_PROGRAM), "-v", "-c", str(self._config)], stdout=log, stderr=log
+            )
+        assert until(self._listens), self.log()
+        return self
+
+    def save(self) -> None:
+        """Write sessions and retained messages to disk, so that a kill does not lose them."""
+        assert self._process is not None
+        before = self.log().count("Saving in-memory database")
+        self._process.send_signal(signal.SIGUSR1)
+        assert until(lambda: self.log().count("Saving in-memory database") > before)
+
+    def kill(self) -> None:
+        """kill -9; may be called twice.
+
+        It stands still for a moment before: a reset connection makes a subscriber throw away
+        what the broker had written to it, and that loss is not the one the tests are about.
+        """
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """The broker stands still; its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        path = self._folder / "log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def _listens(self) -> bool:
+        return self.log().count(" running\n") == self._starts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+class Listener:
+    """A subscriber of another make than the courier: paho's own loop, a session that stays."""
+
+    def __init__(self, port: int, topic: str = "#", *, name: str = "listener") -> None:
+        self.messages: list[paho.MQTTMessage] = []
+        self._subscribed = threading.Event()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
+        session.SessionExpiryInterval = 3_600
+        self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
+        self._client.loop_start()
+        assert self._subscribed.wait(10.0)
+
+    def payloads(self, topic: str) -> list[bytes]:
+        return [bytes(m.payload) for m in self.messages if m.topic == topic]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
