@@ -85,7 +85,11 @@ def batches(
     def make(some: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.stack([augmenter.view(pixels[i], image=int(i), view=view) for i in some])
 
-    groups = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    starts = list(range(0, len(rows), batch))
+    if len(starts) > 1 and len(rows) % batch == 1:
+        starts.pop()  # batch norm cannot learn from one picture: it joins the batch before
+    ends = [*starts[1:], len(rows)]
+    groups = [rows[start:end] for start, end in zip(starts, ends, strict=True)]
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         waiting = [pool.submit(make, group) for group in groups[:AHEAD]]
         try:

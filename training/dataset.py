@@ -217,6 +217,18 @@ def require_trainable(samples: Iterable[Sample], good: Iterable[str], where: str
         raise DataError(f"plan: good names every class ({have}); then nothing is a defect")
 
 
+def subset(dataset: Dataset, images: int = 12, each_min: int = 4) -> Dataset:
+    """About a dozen images, evenly from every class and each of another part: for --smoke."""
+    chosen: list[Sample] = []
+    each = max(each_min, images // len(dataset.labels))
+    for label in dataset.labels:
+        of_parts = {s.part: s for s in dataset.samples if s.label == label}
+        mine = list(of_parts.values())
+        step = max(1, len(mine) // each)
+        chosen += [replace(sample, split=None) for sample in mine[::step][:each]]
+    return _checked(chosen, f"{dataset.layout}, {len(chosen)} images of it")
+
+
 def split_by_part(
     samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...], rule: SplitRule, seed: int
 ) -> tuple[SplitName, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 
@@ -129,6 +130,30 @@ def read_plan(path: Path) -> Plan:
     return plan.model_copy(update={"teacher": teacher, "student": student})
 
 
+def with_weights_from(plan: Plan, folder: Path) -> Plan:
+    """Where the plan says "hub", take MODEL.*.safetensors (or .pth) of a folder instead.
+
+    For plants without a way out. Raises ConfigError where the folder has none, or several.
+    """
+
+    def found(fit: Fit, role: str) -> str:
+        if fit.weights != "hub":
+            return fit.weights
+        suffixes = (".safetensors", ".pth", ".bin")
+        mine = [p for p in sorted(folder.glob(f"{fit.model}.*")) if p.suffix in suffixes]
+        if len(mine) != 1:
+            there = ", ".join(p.name for p in mine) or "none"
+            raise ConfigError(
+                f"--weights {folder}: {role}.model {fit.model!r} needs one file "
+                f"{fit.model}.*.safetensors there; found: {there}"
+            )
+        return str(mine[0])
+
+    teacher = plan.teacher.model_copy(update={"weights": found(plan.teacher, "teacher")})
+    student = plan.student.model_copy(update={"weights": found(plan.student, "student")})
+    return plan.model_copy(update={"teacher": teacher, "student": student})
+
+
 def _beside(path: Path, weights: str) -> str:
     return weights if weights in ("hub", "none") else str(path.parent / weights)
 
@@ -143,7 +168,9 @@ def smoke(plan: Plan) -> Plan:
             "image": image,
             "teacher": plan.teacher.model_copy(update=small),
             "student": plan.student.model_copy(update={**small, "views": 2}),
-            "split": plan.split.model_copy(update={"golden": 0.34, "validation": 0.5}),
+            "split": plan.split.model_copy(
+                update={"golden": 0.34, "validation": 0.5, "near_duplicate_at": 1.0}
+            ),
             "quality": plan.quality.model_copy(
                 update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}
             ),

@@ -5,45 +5,75 @@ Each line of `release` is a stage whose result is kept; see run.py.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inspector.contract.bundle import file_sha256
+from inspector.contract.bundle import Bundle, file_sha256, read_bundle
+from training import judging, package
 from training.augment import Augmenter
 from training.dataset import (
     SPLITS,
+    Dataset,
     Sample,
-    SplitName,
-    read_dataset,
     require_trainable,
     split_by_part,
 )
 from training.distill import TeacherAnswers, label_objective, teacher_objective
-from training.fit import BEST, Machine, Material, Objective, fit, load
+from training.fit import Material, Objective, fit
+from training.job import Job, load_network, material_of
 from training.models import Network, build, require_map
-from training.plan import Fit, Plan
-from training.run import Run, Stage, write_whole
+from training.plan import Fit
+from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
-from training.screen import Screen
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every stage needs to know."""
+def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
+    """Labelled images in, a bundle that holds the plan's goals out.
 
-    plan: Plan
-    run: Run
-    machine: Machine
-    screen: Screen
+    Raises DataError, ConfigError, TrainingError, or QualityGateError after the report is written.
+    """
+    plan = job.plan
+    images, split = prepare(job, dataset)
+    teacher = fit_teacher(job, images, split)
+    student = fit_student(job, images, split, teacher)
+    data = judging.data_of(images, split)
+    models = {
+        "teacher": package.export(job, data, plan.teacher, teacher, "teacher"),
+        "student": package.export(job, data, plan.student, student, "student"),
+    }
+    if plan.export.int8 == "auto":
+        models["student-int8"] = package.quantise(job, data, models["student"])
+    judged = package.judge_models(job, data, split, models)
+    trained = {"teacher": teacher, "student": student}
+    candidate = judging.candidate_of(plan, data, trained, models, judged)
+    for line in candidate.report.lines():
+        job.screen.say(line)
+    report = out / "report"
+    judging.write_report(plan, data, candidate, report)
+    job.screen.say(f"report: {report / 'report.html'}")
+    judging.require_quality(plan, candidate.report)
+    return _sealed(job, data, candidate, dataset.fingerprint(), out)
 
 
-def prepare(job: Job, data: Path) -> tuple[Images, Stage]:
+def _sealed(
+    job: Job, data: judging.Data, candidate: judging.Candidate, fingerprint_of_data: str, out: Path
+) -> Bundle:
+    """The bundle of just these inputs: sealed now, or the one an earlier run sealed."""
+    bundles = out / "bundles"
+
+    def make(folder: Path) -> None:
+        bundle = package.seal(
+            job.plan, data, candidate, fingerprint_of_data, out / "report", bundles
+        )
+        write_whole(folder / "bundle.txt", bundle.id.encode())
+
+    inputs = (candidate.report, job.plan, file_sha256(candidate.model), str(bundles.resolve()))
+    stage = job.run.stage("bundle", make, 1, *inputs)
+    return read_bundle(bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8"))
+
+
+def prepare(job: Job, dataset: Dataset) -> tuple[Images, Stage]:
     """Read, scan and split the data. Raises DataError in words where it cannot work."""
     plan = job.plan
-    dataset = read_dataset(data)
 
     def make_scan(folder: Path) -> None:
         def bar(samples: Iterable[Sample], total: int) -> Iterable[Sample]:
@@ -125,27 +155,6 @@ def _fit(
         screen=job.screen,
         title=title,
     )
-
-
-def load_network(how: Fit, folder: Path, classes: int) -> Network:
-    """The network a stage kept."""
-    network = build(how.model, "none", classes)
-    network.load_state_dict(load(folder / BEST))
-    return network.eval()
-
-
-def material_of(images: Images, split: Stage) -> Material:
-    """Pixels and class numbers of train and validation; the golden set stays out."""
-    rows = split_rows(split)
-    labels = sorted({sample.label for sample in images.samples})
-    targets = np.array([labels.index(sample.label) for sample in images.samples], np.int64)
-    return Material(images.pixels, targets, rows["train"], rows["validation"], len(labels))
-
-
-def split_rows(split: Stage) -> dict[SplitName, NDArray[np.int64]]:
-    """The rows of each split, as the split stage kept them."""
-    kept = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
-    return {name: np.array(kept[name], np.int64) for name in SPLITS}
 
 
 def _digest(how: Fit) -> str:

@@ -1,0 +1,162 @@
+"""inspector-train: the commands."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.contract.errors import (
+    BundleError,
+    ConfigError,
+    DataError,
+    InspectorError,
+    QualityGateError,
+    TrainingError,
+)
+
+EXIT_CODES: dict[type[InspectorError], int] = {
+    QualityGateError: 3,
+    TrainingError: 4,
+    DataError: 65,
+    BundleError: 70,
+    ConfigError: 78,
+}
+INTERRUPTED = 130
+
+EXAMPLES = """examples:
+  inspector-train data elpv --out elpv                  the public solar cells, as a manifest
+  inspector-train scan elpv                             what is wrong with the images
+  inspector-train release training/plans/elpv.toml --data elpv --out release
+  inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
+
+exit codes: 0 done, 3 quality gate, 4 training diverged, 65 data, 78 plan, 130 interrupted
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; what a person can mend is one line on standard error, not a traceback."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    # The scheduler's SIGTERM is as tidy as a person's Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return command(arguments)
+    except InspectorError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CODES.get(type(error), 1)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        print(
+            f"{error.name} is not installed; training needs: pip install 'inspector[training]'",
+            file=sys.stderr,
+        )
+        return EXIT_CODES[ConfigError]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inspector-train",
+        description="Turn a product line's labelled images into a bundle.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    release = commands.add_parser(
+        "release",
+        help="labelled images to a bundle; resumes where it was",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    release.add_argument("plan", type=Path, help="the plan, a TOML file")
+    release.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+    release.add_argument("--out", type=Path, required=True, help="folder for work and bundles")
+    release.add_argument(
+        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
+    )
+    release.add_argument(
+        "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
+    )
+    release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
+    release.set_defaults(command=_release)
+
+    scan = commands.add_parser("scan", help="say what is wrong with the images")
+    scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
+    scan.add_argument("--json", type=Path, help="also write everything found to this file")
+    scan.set_defaults(command=_scan)
+
+    data = commands.add_parser("data", help="public data sets as manifests")
+    data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
+    data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
+    data.set_defaults(command=_data)
+    return parser
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from training.dataset import read_dataset, subset
+    from training.fit import Machine
+    from training.job import Job
+    from training.plan import read_plan, smoke, with_weights_from
+    from training.release import release
+    from training.run import Run
+    from training.screen import Screen
+
+    plan = read_plan(arguments.plan)
+    if arguments.weights:
+        plan = with_weights_from(plan, arguments.weights)
+    dataset = read_dataset(arguments.data)
+    if arguments.smoke:
+        plan, dataset = smoke(plan), subset(dataset)
+    screen = Screen(quiet=arguments.quiet)
+    threads = plan.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(kind if plan.device == "auto" else plan.device)
+    run = Run(arguments.out / "work", screen.say)
+    try:
+        bundle = release(Job(plan, run, Machine(device, threads), screen), dataset, arguments.out)
+    finally:
+        run.close()
+    print(bundle.folder)
+    return 0
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from tempfile import TemporaryDirectory
+
+    from inspector.contract.image import ImageSpec
+    from training.dataset import read_dataset
+    from training.plan import SplitRule
+    from training.scan import load_images, scan
+    from training.screen import Screen
+
+    screen = Screen()
+    dataset = read_dataset(arguments.data)
+    with TemporaryDirectory() as folder:
+        small = ImageSpec(width=64, height=64)
+        near_at = SplitRule().near_duplicate_at
+        scan(dataset, small, near_at, Path(folder), lambda s, n: screen.bar(s, n, "reading"))
+        report = load_images(dataset, Path(folder)).report
+    print("\n".join(report.lines()))
+    if arguments.json:
+        arguments.json.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from training.sources import elpv
+
+    print(elpv(arguments.out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

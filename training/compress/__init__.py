@@ -1,0 +1,1 @@
+"""Each takes a model and gives a smaller one."""

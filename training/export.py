@@ -1,0 +1,91 @@
+"""From torch to ONNX, and the proof that it is the same model."""
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from inspector.contract.errors import TrainingError
+from inspector.contract.image import ImageSpec
+from training.models import Exported, Network
+
+INPUT, PROBABILITIES, DEFECT_MAP = "image", "probabilities", "defect_map"
+OPSET = 17
+PARITY = 1e-3
+"""Largest difference of a probability between torch and onnxruntime (measured: 2e-7)."""
+LATENCY_ROUNDS = 60
+
+
+def export_onnx(network: Network, good: list[int], spec: ImageSpec, path: Path) -> None:
+    """Write one graph: uint8 NHWC in, probabilities and defect map out, any batch size."""
+    model = Exported(network.float(), good).eval()
+    example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
+    draft = path.with_name(path.name + ".part")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter itself; parity is checked below
+        torch.onnx.export(
+            model,
+            (example,),
+            str(draft),
+            input_names=[INPUT],
+            output_names=[PROBABILITIES, DEFECT_MAP],
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, PROBABILITIES, DEFECT_MAP)},
+            opset_version=OPSET,
+            dynamo=False,  # half the time of the other, same figures (measured)
+        )
+    onnx.checker.check_model(str(draft))
+    draft.replace(path)
+
+
+def require_parity(
+    network: Network, good: list[int], path: Path, pixels: NDArray[np.uint8]
+) -> float:
+    """Largest difference of a probability or map cell from torch. Raises TrainingError.
+
+    pixels: a few real images, n x height x width x 3.
+    """
+    model = Exported(network, good).eval()
+    with torch.no_grad():
+        ours = [t.numpy() for t in model(torch.from_numpy(np.array(pixels)))]
+    theirs = open_session(path).run([PROBABILITIES, DEFECT_MAP], {INPUT: pixels})
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
+    if not worst <= PARITY:
+        raise TrainingError(f"{path.name}: differs from torch by {worst:.2g}, at most {PARITY:g}")
+    return worst
+
+
+def open_session(path: Path) -> Any:
+    """As the station runs it: one thread, the CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_model(
+    path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Probabilities of each image, judged one by one as on the station: rows x classes."""
+    session = open_session(path)
+    out = [session.run([PROBABILITIES], {INPUT: pixels[row : row + 1]})[0] for row in rows]
+    return np.concatenate(out)
+
+
+def latency_ms(paths: list[Path], pixels: NDArray[np.uint8]) -> list[float]:
+    """Median milliseconds a picture of each model, one thread, measured in turn: A B A B ..."""
+    sessions = [open_session(path) for path in paths]
+    times: list[list[float]] = [[] for _ in paths]
+    for i in range(LATENCY_ROUNDS):
+        image = pixels[i % len(pixels)][None]
+        for session, mine in zip(sessions, times, strict=True):
+            start = time.perf_counter()
+            session.run([PROBABILITIES, DEFECT_MAP], {INPUT: image})
+            mine.append((time.perf_counter() - start) * 1e3)
+    return [float(np.median(mine[5:])) for mine in times]

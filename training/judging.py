@@ -1,0 +1,222 @@
+"""What the release's models hold: figures, which one ships, and whether it may."""
+
+import json
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.contract.bounds import lower_bound
+from inspector.contract.errors import QualityGateError
+from inspector.contract.verdict import Prediction, judge
+from training.dataset import SPLITS, SplitName
+from training.evaluate import defect_scores, figures, is_defect
+from training.export import DEFECT_MAP, INPUT, open_session
+from training.fit import HISTORY, EpochRow
+from training.job import material_of, split_rows
+from training.limits import choose_limits
+from training.plan import Plan
+from training.report import ModelRow, Report, code_text, machine_text
+from training.report_html import Mistake, write_html
+from training.run import Stage, write_whole
+from training.scan import Images
+
+TOLERANCE = {"fp32": 0.001, "int8": 0.02}
+"""Of a golden probability, by precision: int8 kernels round differently on another CPU."""
+INT8_FASTER = 0.95
+"""INT8 must take at most this share of the FP32 time to be worth a second rounding."""
+INT8_LOSS_AT_MOST = 0.005
+"""Macro recall and AUROC that INT8 may lose on the validation parts."""
+MISTAKES_MAX = 12
+
+
+class Data(NamedTuple):
+    """Images, the rows of each split, and class numbers."""
+
+    images: Images
+    rows: dict[SplitName, NDArray[np.int64]]
+    targets: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+
+class Candidate(NamedTuple):
+    """What may become a bundle: the report, and the model it says ships."""
+
+    report: Report
+    model: Path
+    probabilities: NDArray[np.float32]
+    """On the golden set, parts x classes."""
+
+
+def data_of(images: Images, split: Stage) -> Data:
+    """Images and split as the functions here take them."""
+    labels = tuple(sorted({sample.label for sample in images.samples}))
+    return Data(images, split_rows(split), material_of(images, split).targets, labels)
+
+
+def candidate_of(
+    plan: Plan, data: Data, trained: dict[str, Stage], models: dict[str, Stage], judged: Stage
+) -> Candidate:
+    """All figures of a release. trained: teacher and student; models: by role, exported."""
+    times = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
+    rows = tuple(
+        _model_row(plan, data, role, stage.folder, judged.folder, times[role])
+        for role, stage in models.items()
+    )
+    shipped, because = _choose(rows)
+    counts = {
+        name: {
+            label: int((data.targets[data.rows[name]] == i).sum())
+            for i, label in enumerate(data.labels)
+        }
+        for name in SPLITS
+    }
+    report = Report(
+        name=plan.name,
+        labels=data.labels,
+        good=plan.good,
+        machine=machine_text(),
+        code=code_text(),
+        data_lines=tuple(data.images.report.lines()),
+        images=counts,
+        models=rows,
+        shipped=shipped,
+        shipped_because=because,
+        teacher_history=_history(trained["teacher"]),
+        student_history=_history(trained["student"]),
+        escape_goal=plan.quality.escape_rate_at_most,
+        notice=plan.notice,
+    )
+    golden = np.load(judged.folder / f"{shipped}-golden.npy")
+    return Candidate(report, models[shipped].folder / "model.onnx", golden)
+
+
+def _model_row(
+    plan: Plan, data: Data, role: str, exported: Path, judged: Path, milliseconds: float
+) -> ModelRow:
+    facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
+    precision: Literal["fp32", "int8"] = "int8" if role.endswith("int8") else "fp32"
+    sets: tuple[SplitName, SplitName] = ("validation", "golden")
+    probabilities = {name: np.load(judged / f"{role}-{name}.npy") for name in sets}
+    targets = {name: data.targets[data.rows[name]] for name in sets}
+    choice = choose_limits(
+        defect_scores(probabilities["validation"], data.labels, plan.good),
+        is_defect(targets["validation"], data.labels, plan.good),
+        plan.quality,
+        TOLERANCE[precision],
+    )
+    both = {
+        name: figures(
+            probabilities[name],
+            targets[name],
+            data.labels,
+            plan.good,
+            choice.limits,
+            plan.quality.confidence,
+        )
+        for name in sets
+    }
+    return ModelRow(
+        role=role,
+        architecture=plan.teacher.model if role == "teacher" else plan.student.model,
+        precision=precision,
+        parameters=facts["parameters"],
+        macs=facts["macs"],
+        file_bytes=(exported / "model.onnx").stat().st_size,
+        latency_ms=milliseconds,
+        choice=choice,
+        validation=both["validation"],
+        golden=both["golden"],
+    )
+
+
+def _choose(rows: tuple[ModelRow, ...]) -> tuple[str, str]:
+    """INT8 only where it is faster here and as safe, decided on the validation parts."""
+    by_role = {row.role: row for row in rows}
+    plain, small = by_role["student"], by_role.get("student-int8")
+    if small is None:
+        return "student", "the plan wants FP32"
+    ratio = small.latency_ms / plain.latency_ms
+    if ratio > INT8_FASTER:
+        return "student", f"INT8 takes {ratio:.2f} of its time here"
+    if plain.choice.basis == "certified" and small.choice.basis != "certified":
+        return "student", "INT8 misses the escape goal"
+    lost = {
+        "macro recall": plain.validation.macro_recall - small.validation.macro_recall,
+        "AUROC": plain.validation.auroc - small.validation.auroc,
+    }
+    for name, loss in lost.items():
+        if loss > INT8_LOSS_AT_MOST:
+            return "student", f"INT8 loses {100 * loss:.2f} points of {name} on validation parts"
+    return "student-int8", f"INT8 takes {ratio:.2f} of the FP32 time here and is as safe"
+
+
+def require_quality(plan: Plan, report: Report) -> None:
+    """The gate. Raises QualityGateError with every reason."""
+    quality, row = plan.quality, report.shipped_row
+    escape, overkill = row.golden.escape, row.golden.overkill
+    faults = []
+    if row.choice.basis != "certified" and not quality.allow_uncertified:
+        faults.append(f"{row.choice.sentence} (quality.allow_uncertified = true accepts that)")
+    at_least = lower_bound(escape.events, escape.n, quality.confidence)
+    if at_least > quality.escape_rate_at_most and not quality.allow_uncertified:
+        faults.append(
+            f"the golden set contradicts the goal: escape {escape.events}/{escape.n}, "
+            f"at least {100 * at_least:.2f} %"
+        )
+    if overkill.rate > quality.overkill_rate_at_most:
+        faults.append(
+            f"overkill {overkill} on the golden set, the plan allows "
+            f"{100 * quality.overkill_rate_at_most:g} %"
+        )
+    if faults:
+        raise QualityGateError(f"{plan.name}: no bundle: " + "; ".join(faults))
+
+
+def worst_mistakes(plan: Plan, data: Data, candidate: Candidate) -> list[Mistake]:
+    """Escapes first, the surest first, then good parts that were stopped."""
+    rows, images = data.rows["golden"], data.images
+    scores, bad = golden_scores(plan, data, candidate)
+    limits = candidate.report.shipped_row.choice.limits
+    verdicts = [judge(Prediction("", "", float(s)), limits) for s in scores]
+    wrong = [i for i, v in enumerate(verdicts) if v.passes == bool(bad[i])]
+    wrong.sort(key=lambda i: (not bad[i], scores[i] if bad[i] else -scores[i]))
+    session = open_session(candidate.model)
+    mistakes = []
+    for i in wrong[:MISTAKES_MAX]:
+        pixels, sample = images.pixels[rows[i]], images.samples[rows[i]]
+        mistakes.append(
+            Mistake(
+                name=sample.name,
+                label=sample.label,
+                guessed=data.labels[int(candidate.probabilities[i].argmax())],
+                score=float(scores[i]),
+                evaluation=verdicts[i].evaluation.name,
+                image=np.array(pixels),
+                defect_map=session.run([DEFECT_MAP], {INPUT: pixels[None]})[0][0],
+            )
+        )
+    return mistakes
+
+
+def golden_scores(
+    plan: Plan, data: Data, candidate: Candidate
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Defect score of each golden part, and whether it is a defect."""
+    scores = defect_scores(candidate.probabilities, data.labels, plan.good)
+    return scores, is_defect(data.targets[data.rows["golden"]], data.labels, plan.good)
+
+
+def write_report(plan: Plan, data: Data, candidate: Candidate, folder: Path) -> None:
+    """report.json and report.html."""
+    scores, bad = golden_scores(plan, data, candidate)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "report.json", candidate.report.model_dump_json(indent=1).encode())
+    mistakes = worst_mistakes(plan, data, candidate)
+    write_html(candidate.report, scores, bad, mistakes, folder / "report.html")
+
+
+def _history(stage: Stage) -> tuple[EpochRow, ...]:
+    rows = json.loads((stage.folder / HISTORY).read_text(encoding="utf-8"))
+    return tuple(EpochRow.model_validate(row) for row in rows)

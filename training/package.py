@@ -1,0 +1,148 @@
+"""From a trained student to a bundle: export, quantise, judge, report, seal."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from inspector.contract.bundle import (
+    Bundle,
+    DataInfo,
+    Golden,
+    Manifest,
+    ModelInfo,
+    file_sha256,
+    write_bundle,
+)
+from inspector.runtime.loader import open_runtime
+from training.compress.quantize import calibration_rows, quantize
+from training.export import (
+    DEFECT_MAP,
+    INPUT,
+    PROBABILITIES,
+    export_onnx,
+    latency_ms,
+    require_parity,
+    run_model,
+)
+from training.job import Job, load_network
+from training.judging import TOLERANCE, Candidate, Data
+from training.models import macs
+from training.plan import Fit, Plan, fingerprint
+from training.run import Stage, write_whole
+
+PARITY_IMAGES = 8
+
+
+def export(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
+    """The network as one ONNX graph, proven equal to torch on real images."""
+    good = [i for i, label in enumerate(data.labels) if label in job.plan.good]
+
+    def make(folder: Path) -> None:
+        network = load_network(how, trained.folder, len(data.labels))
+        path = folder / "model.onnx"
+        export_onnx(network, good, job.plan.image, path)
+        rows = data.rows["validation"][:PARITY_IMAGES]
+        facts = {
+            "parameters": network.parameters_count(),
+            "macs": macs(network, job.plan.image),
+            "parity": require_parity(network, good, path, data.images.pixels[rows]),
+        }
+        write_whole(folder / "facts.json", json.dumps(facts).encode())
+
+    return job.run.stage(f"export-{role}", make, 1, trained, good)
+
+
+def quantise(job: Job, data: Data, exported: Stage) -> Stage:
+    """The student's graph in INT8, calibrated on training images."""
+    wanted, seed = job.plan.export.calibration_images, job.plan.seed
+
+    def make(folder: Path) -> None:
+        rows = calibration_rows(data.rows["train"], data.targets, wanted, seed)
+        source, target = exported.folder / "model.onnx", folder / "model.onnx"
+        quantize(source, target, data.images.pixels, rows)
+        shutil.copy(exported.folder / "facts.json", folder / "facts.json")
+
+    return job.run.stage("quantise", make, 1, exported, wanted, seed)
+
+
+def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -> Stage:
+    """Each model's probabilities on validation and golden set, and its time on this machine."""
+
+    def make(folder: Path) -> None:
+        paths = {role: stage.folder / "model.onnx" for role, stage in models.items()}
+        for role, path in job.screen.bar(paths.items(), len(paths), "judging"):
+            for name in ("validation", "golden"):
+                answers = run_model(path, data.images.pixels, data.rows[name])
+                np.save(folder / f"{role}-{name}.npy", answers)
+        sample = data.images.pixels[data.rows["validation"][:32]]
+        times = dict(zip(paths, latency_ms(list(paths.values()), sample), strict=True))
+        write_whole(folder / "latency.json", json.dumps(times).encode())
+
+    return job.run.stage("judge", make, 1, split, *models, *models.values())
+
+
+def seal(
+    plan: Plan, data: Data, candidate: Candidate, fingerprint_of_data: str, report: Path, into: Path
+) -> Bundle:
+    """Write the bundle, read it back as the station will, and self-test it."""
+    row = candidate.report.shipped_row
+    draft = into / f".draft-{plan.name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / "golden").mkdir(parents=True)
+    shutil.copy(candidate.model, draft / "model.onnx")
+    for name in ("report.json", "report.html"):
+        shutil.copy(report / name, draft / name)
+    samples = [data.images.samples[i] for i in data.rows["golden"]]
+    manifest = Manifest(
+        name=plan.name,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        labels=data.labels,
+        good=plan.good,
+        image=plan.image,
+        limits=row.choice.limits,
+        certificate=row.choice.sentence,
+        model=ModelInfo(
+            sha256=file_sha256(candidate.model),
+            precision=row.precision,
+            architecture=row.architecture,
+            parameters=row.parameters,
+            input=INPUT,
+            probabilities=PROBABILITIES,
+            defect_map=DEFECT_MAP,
+        ),
+        golden=_golden(plan, data, candidate.model, draft),
+        tolerance=TOLERANCE[row.precision],
+        data=DataInfo(
+            fingerprint=fingerprint_of_data,
+            golden_sha256=fingerprint(sorted((s.name, s.label) for s in samples)),
+            parts=dict(data.images.report.parts),
+            licence=plan.licence,
+            notice=plan.notice,
+        ),
+        code=candidate.report.code,
+        plan_sha256=fingerprint(plan),
+    )
+    bundle = write_bundle(draft, manifest, into)
+    open_runtime(bundle)
+    return bundle
+
+
+def _golden(plan: Plan, data: Data, model: Path, draft: Path) -> tuple[Golden, ...]:
+    """Pictures of the golden set, every class in turn, as files with their expected answers."""
+    rows = data.rows["golden"]
+    queues = [[i for i in rows if data.targets[i] == c] for c in range(len(data.labels))]
+    depth = max(len(queue) for queue in queues)
+    in_turn = [queue[k] for k in range(depth) for queue in queues if k < len(queue)]
+    chosen = np.array(in_turn[: plan.export.golden_images], np.int64)
+    probabilities = run_model(model, data.images.pixels, chosen)
+    golden = []
+    for number, (i, row) in enumerate(zip(chosen, probabilities, strict=True)):
+        sample = data.images.samples[i]
+        file = f"golden/{number:03d}{sample.image.suffix.lower()}"
+        shutil.copy(sample.image, draft / file)
+        values = tuple(float(min(1.0, max(0.0, p))) for p in row)
+        golden.append(Golden(file=file, label=sample.label, probabilities=values))
+    return tuple(golden)

@@ -1,0 +1,98 @@
+"""What a release found, as data (report.json); report_html.py draws it on one page."""
+
+import hashlib
+import platform
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import inspector
+from inspector.contract.strict import Strict
+from training.dataset import SplitName
+from training.evaluate import Figures
+from training.fit import EpochRow
+from training.limits import Choice
+
+
+class ModelRow(Strict):
+    """One model of the release: what it costs and what it holds."""
+
+    role: str
+    architecture: str
+    precision: Literal["fp32", "int8"]
+    parameters: int
+    macs: int
+    file_bytes: int
+    latency_ms: float
+    """Median of one picture in onnxruntime, one thread, on the machine below."""
+    choice: Choice
+    """Limits chosen on the validation parts with this model's scores."""
+    validation: Figures
+    golden: Figures
+    """On the golden set with those limits."""
+
+
+class Report(Strict):
+    name: str
+    labels: tuple[str, ...]
+    good: tuple[str, ...]
+    machine: str
+    code: str
+    data_lines: tuple[str, ...]
+    images: dict[SplitName, dict[str, int]]
+    models: tuple[ModelRow, ...]
+    """Teacher, student FP32, and student INT8 where it was made."""
+    shipped: str
+    """Role of the model in the bundle."""
+    shipped_because: str
+    teacher_history: tuple[EpochRow, ...]
+    student_history: tuple[EpochRow, ...]
+    escape_goal: float
+    notice: str
+
+    def row(self, role: str) -> ModelRow:
+        return next(row for row in self.models if row.role == role)
+
+    @property
+    def shipped_row(self) -> ModelRow:
+        return self.row(self.shipped)
+
+    def lines(self) -> list[str]:
+        """The report for a terminal."""
+        head = f"{'':14}{'params':>9}{'MACs':>8}{'ms':>7}{'acc':>7}{'bal':>7}{'AUROC':>7}"
+        out = [f"{head}  escape; overkill; review (golden set, limits from validation)"]
+        for row in self.models:
+            g = row.golden
+            out.append(
+                f"{row.role:14}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
+                f"{row.latency_ms:7.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
+                f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
+            )
+        out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
+        out.append(f"limits: {self.shipped_row.choice.sentence}")
+        return out
+
+
+def machine_text() -> str:
+    """Which machine the times were measured on."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return (
+        f"{name}, {platform.system()}, Python {platform.python_version()}, numpy {np.__version__}"
+    )
+
+
+def code_text() -> str:
+    """Version and fingerprint of everything that shapes a bundle."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for root in (here, Path(inspector.__file__).parent / "contract"):
+        for path in sorted(root.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return f"inspector {inspector.__version__}, sources {digest.hexdigest()[:12]}"
