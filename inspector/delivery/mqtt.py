@@ -177,14 +177,15 @@ class Courier:
 
     def _part(self, connection: Connection, outbox: Outbox) -> None:
         """End one connection, with goodbye where nothing is left to say."""
-        if connection.lost is None and connection.ready and self._state_is_out():
-            connection.leave()
-        else:
-            connection.drop()
         if connection.lost is not None:
             # the usual sign of a client of the same name: a broker ends the older one
             hint = f"; another client may be called {self._client_id}" if connection.ready else ""
             self._say(connection.lost + hint)
+            connection.drop()
+        elif connection.ready and self._state_is_out():
+            connection.leave()
+        else:
+            connection.drop()
         # acknowledgements that came in its last moment
         self._settle(connection, outbox, time.monotonic())
         outbox.restart()

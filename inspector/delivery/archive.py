@@ -1,0 +1,189 @@
+"""Images on a disk area with a cap. They may be dropped, results never; every drop is counted."""
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from queue import Empty, Full, Queue
+from typing import Annotated, Literal
+
+import cv2
+from pydantic import Field
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import Image
+from inspector.contract.strict import Strict
+from inspector.contract.verdict import Evaluation
+
+log = logging.getLogger(__name__)
+
+MB = 1_000_000
+SUFFIX = ".jpg"
+PART = ".part"
+# Without it in a folder that is not empty, nothing there is ours to delete
+MARK = ".inspector-archive"
+LOOK_S = 0.2
+DRAIN_S = 5.0
+NAME_MAX = 200
+
+
+class ArchiveSettings(Strict):
+    """Which images are kept, and how much room they may take."""
+
+    folder: Path
+    """Only ever this archive's: the oldest pictures in it are deleted."""
+    size_max_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 1_024
+    keep: Literal["all", "not_ok", "none"] = "not_ok"
+    """not_ok: of every part that did not pass."""
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    queue_max: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Images waiting to be written; each holds a whole frame in memory."""
+    disk_free_min_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 500
+    """With less than this free, images are dropped. Above the journal's limit, or the images
+    would stop the line."""
+
+
+class ImageArchive:
+    """ports.Archive, with a thread of its own for encoding and writing."""
+
+    def __init__(self, settings: ArchiveSettings) -> None:
+        """Raises ConfigError for a folder that holds somebody else's files."""
+        self._settings = settings
+        self._folder = settings.folder
+        self._queue: Queue[tuple[str, Image]] = Queue(settings.queue_max)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._sizes: dict[str, int] = {}  # by file name, oldest first
+        self._total = 0
+        self._refused = 0  # written by who offers
+        self._failed = 0  # written by the archive's thread
+        self._complained = False
+        self._claim()
+
+    @property
+    def dropped(self) -> int:
+        """Images offered since the start that were not kept for want of time or room."""
+        return self._refused + self._failed
+
+    def keeps(self, evaluation: Evaluation) -> bool:
+        """Whether images of parts judged so are wanted at all."""
+        if self._settings.keep == "not_ok":
+            return evaluation is not Evaluation.OK
+        return self._settings.keep == "all"
+
+    def offer(self, name: str, image: Image) -> None:
+        """Take the image, which nobody may change afterwards, to be kept as `name`.jpg.
+
+        Never blocks: with the queue full the image is dropped and counted, as is one whose name
+        would not stay in the folder.
+        """
+        try:
+            if not _is_file_name(name) or self._stopping.is_set():
+                raise Full
+            self._queue.put_nowait((name + SUFFIX, image))
+        except Full:
+            self._refused += 1
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, for a few seconds at most; the rest is dropped and counted."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(DRAIN_S + 2.0)
+
+    def _claim(self) -> None:
+        """Mark the folder as ours. One that cannot be written is not fatal: images may drop."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            mark = self._folder / MARK
+            if not mark.exists():
+                if any(self._folder.iterdir()):
+                    raise ConfigError(
+                        f"archive.folder {self._folder}: holds files that are not the archive's, "
+                        "which would delete the oldest: give it a folder of its own"
+                    )
+                mark.write_text("the oldest pictures in this folder are deleted\n")
+        except OSError as error:
+            self._complain(error.strerror or str(error))
+
+    def _run(self) -> None:
+        self._count_what_is_there()
+        end = float("inf")
+        while True:
+            try:
+                name, image = self._queue.get(timeout=LOOK_S)
+            except Empty:
+                if self._stopping.is_set():
+                    return
+                continue
+            if self._stopping.is_set() and end == float("inf"):
+                end = time.monotonic() + DRAIN_S
+            if time.monotonic() > end:
+                self._failed += 1
+            else:
+                self._keep(name, image)
+
+    def _count_what_is_there(self) -> None:
+        """Pictures of earlier runs fall under the cap too; half-written ones go."""
+        found = []
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(PART):
+                        Path(entry.path).unlink()
+                    elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append((status.st_mtime_ns, entry.name, status.st_size))
+        except OSError as error:
+            self._complain(error.strerror or str(error))
+        self._sizes = {name: size for _, name, size in sorted(found)}
+        self._total = sum(self._sizes.values())
+        self._make_room(0)
+
+    def _keep(self, name: str, image: Image) -> None:
+        try:
+            disk = os.statvfs(self._folder)
+            if disk.f_bavail * disk.f_frsize < self._settings.disk_free_min_mb * MB:
+                raise OSError(f"less than disk_free_min_mb {self._settings.disk_free_min_mb} free")
+            options = [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality]
+            encoded, data = cv2.imencode(SUFFIX, image, options)
+            if not encoded or not self._make_room(len(data)):
+                raise OSError("the picture cannot be encoded, or has no room")
+            # no fsync: a power cut may cost the last pictures, not the station its time
+            part = self._folder / (name + PART)
+            part.write_bytes(data.tobytes())
+            part.rename(self._folder / name)
+        except (OSError, cv2.error) as error:
+            self._failed += 1
+            self._complain(getattr(error, "strerror", None) or str(error))
+            return
+        self._complained = False
+        self._total += len(data) - self._sizes.pop(name, 0)
+        self._sizes[name] = len(data)
+
+    def _make_room(self, size: int) -> bool:
+        """Delete the oldest until `size` more bytes fit below the cap."""
+        cap = self._settings.size_max_mb * MB
+        while self._sizes and self._total + size > cap:
+            oldest = next(iter(self._sizes))
+            try:
+                (self._folder / oldest).unlink(missing_ok=True)
+            except OSError as error:
+                self._complain(f"{oldest} cannot be deleted: {error.strerror}")
+                return False
+            self._total -= self._sizes.pop(oldest)
+        return self._total + size <= cap
+
+    def _complain(self, words: str) -> None:
+        """Once, until a picture could be kept again."""
+        if not self._complained:
+            log.warning("archive %s: images are dropped: %s", self._folder, words)
+        self._complained = True
+
+
+def _is_file_name(name: str) -> bool:
+    return 0 < len(name) <= NAME_MAX and not name.startswith(".") and not set(name) & set("/\\\0")

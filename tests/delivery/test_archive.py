@@ -1,0 +1,174 @@
+"""The image archive on a real disk: its cap, its queue, and folders that cannot be written."""
+
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import Image
+from inspector.contract.verdict import Evaluation
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from tests.support import picture, until
+
+NOISE: Image = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+"""About 170 kB as a JPEG of quality 90."""
+
+
+@contextmanager
+def archive(folder: Path, **settings: Any) -> Iterator[ImageArchive]:
+    chosen = ArchiveSettings(folder=folder, **{"disk_free_min_mb": 0, **settings})
+    made = ImageArchive(chosen)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def pictures(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix == ".jpg")
+
+
+def test_an_offered_image_is_a_jpeg_that_opens(tmp_path: Path) -> None:
+    with archive(tmp_path / "images") as kept:
+        kept.offer("boot-1", picture(128))
+    read = cv2.imread(str(tmp_path / "images" / "boot-1.jpg"))
+    assert read is not None
+    assert read.shape == (40, 48, 3)
+    assert abs(float(read.mean()) - 128.0) < 2.0
+    assert kept.dropped == 0
+
+
+def test_the_oldest_go_when_the_cap_is_reached_in_this_run_and_in_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for run in range(2):
+        with archive(folder, size_max_mb=1) as kept:
+            for i in range(10):
+                kept.offer(f"run{run}-{i}", NOISE)
+                assert until(lambda i=i, run=run: f"run{run}-{i}.jpg" in pictures(folder))  # type: ignore[misc]
+        assert sum(path.stat().st_size for path in folder.glob("*.jpg")) <= 1_000_000
+        assert pictures(folder)[-1] == f"run{run}-9.jpg"
+        assert kept.dropped == 0
+    assert pictures(folder)[0].startswith("run1")
+
+
+def test_a_smaller_cap_holds_from_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    with archive(folder, size_max_mb=10) as kept:
+        for i in range(10):
+            kept.offer(f"{i}", NOISE)
+    assert len(pictures(folder)) == 10
+    with archive(folder, size_max_mb=1):
+        assert until(lambda: len(pictures(folder)) <= 6)
+    assert "9.jpg" in pictures(folder)
+
+
+def test_offering_never_waits_and_every_drop_is_counted(tmp_path: Path) -> None:
+    image: Image = np.tile(NOISE, (5, 5, 1))
+    with archive(tmp_path / "images", queue_max=2) as kept:
+        slowest_s = 0.0
+        for i in range(40):
+            start = time.monotonic()
+            kept.offer(f"{i:02d}", image)
+            slowest_s = max(slowest_s, time.monotonic() - start)
+    assert slowest_s < 0.2
+    assert kept.dropped > 0
+    assert len(pictures(tmp_path / "images")) + kept.dropped == 40
+
+
+def test_a_folder_that_cannot_be_made_is_counted_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with archive(tmp_path / "file" / "images") as kept:
+        for i in range(5):
+            kept.offer(str(i), NOISE)
+    assert kept.dropped == 5
+    assert len([r for r in caplog.records if "images are dropped" in r.message]) == 1
+
+
+WRITE_READ_ONLY = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+kept = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), disk_free_min_mb=0))
+kept.start()
+for i in range(5):
+    kept.offer(str(i), np.zeros((8, 8, 3), np.uint8))
+kept.stop()
+print(kept.dropped)
+"""
+
+
+def test_a_read_only_folder_is_counted_and_told_once() -> None:
+    with tempfile.TemporaryDirectory() as outer:  # pytest's own is closed to other users
+        Path(outer).chmod(0o755)
+        folder = Path(outer) / "images"
+        folder.mkdir(mode=0o555)
+        command = [sys.executable, "-c", WRITE_READ_ONLY, str(folder)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "5"
+    assert run.stderr.count("images are dropped: Permission denied") == 1
+
+
+def test_images_give_way_before_the_disk_is_full(tmp_path: Path) -> None:
+    with archive(tmp_path / "images", disk_free_min_mb=1_000_000) as kept:
+        kept.offer("a", NOISE)
+    assert kept.dropped == 1
+    assert pictures(tmp_path / "images") == []
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/b", "..", ".hidden", "", "a\0b"])
+def test_a_name_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    with archive(tmp_path / "images") as kept:
+        kept.offer(name, NOISE)
+    assert kept.dropped == 1
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == [".inspector-archive"]
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match="give it a folder of its own"):
+        ImageArchive(ArchiveSettings(folder=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_half_written_picture_of_a_killed_station_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    with archive(folder):
+        pass
+    (folder / "7.jpg.part").write_bytes(b"half")
+    with archive(folder):
+        assert until(lambda: not list(folder.glob("*.part")))
+
+
+def test_what_is_kept_is_what_the_settings_say(tmp_path: Path) -> None:
+    wanted = {"all": set(Evaluation), "none": set(), "not_ok": set(Evaluation) - {Evaluation.OK}}
+    for keep, evaluations in wanted.items():
+        settings = ArchiveSettings.model_validate({"folder": tmp_path / "images", "keep": keep})
+        made = ImageArchive(settings)
+        assert {e for e in Evaluation if made.keeps(e)} == evaluations
+
+
+def test_images_in_the_queue_are_written_at_the_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with archive(tmp_path / "images") as kept:
+        for i in range(10):
+            kept.offer(str(i), NOISE)
+    assert len(pictures(tmp_path / "images")) == 10
+    assert not caplog.records
