@@ -8,6 +8,7 @@ machine in the same mood; the second call finds warm caches, which is to the sta
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from inspector.build import SystemClock, build_camera, build_job, new_boot
 from inspector.contract.bundle import read_bundle
+from inspector.contract.errors import DeviceError, EndOfStream, FrameError
 from inspector.contract.image import Image
 from inspector.contract.status import Spread
 from inspector.contract.verdict import Evaluation
@@ -23,7 +25,7 @@ from inspector.runtime.loader import open_runtime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.settings import read_settings
 from inspector.station.cycle import Gear, Job, inspect_part
-from inspector.station.ports import Frame, Part
+from inspector.station.ports import Camera, Frame, Part
 from inspector.station.recipe import Recipe
 from inspector.station.tally import Tally, spread
 
@@ -90,14 +92,7 @@ class NoPublisher:
 def bench_station(path: Path, parts: int) -> Bench:
     """With the station's own recipe, bundle, camera pictures, and the disk of its journal."""
     settings = read_settings(path)
-    camera = build_camera(settings.camera)
-    images: list[Image] = []
-    try:
-        camera.open()
-        while len(images) < FRAMES_KEPT:
-            images.append(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image)
-    finally:
-        camera.close()
+    images = _frames(build_camera(settings.camera))
     return measure(build_job(settings), images, parts, settings.journal.path.parent)
 
 
@@ -156,6 +151,24 @@ def report(bench: Bench) -> Iterator[str]:
         ("  the journal commit in it", bench.commit, ""),
     ):
         yield form.format(text, f"{times.p50:.3f}", f"{times.p99:.3f}", per_s)
+
+
+def _frames(camera: Camera) -> list[Image]:
+    """A few of the camera's own. Raises DeviceError where it gives none at all."""
+    images: list[Image] = []
+    try:
+        camera.open()
+        for _ in range(FRAMES_KEPT):
+            with suppress(FrameError):  # one bad picture among them does not matter here
+                images.append(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image)
+    except EndOfStream:
+        if not images:
+            raise
+    finally:
+        camera.close()
+    if not images:
+        raise DeviceError("the camera gave no picture that can be read")
+    return images
 
 
 def _times(

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,10 @@ BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 10.0
 STEADY_S = 10.0
 """A source that has worked this long has its tries back; one that comes and goes has not."""
+
+SETTLE_S = 0.5
+QUICK_SHARE = 0.3
+PACE_FRAMES = 50
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +45,9 @@ class OpenCvSettings(Strict):
     """Asked of a camera with an index; one that cannot keeps its own."""
     height: Annotated[int, Field(ge=16, le=8192)] | None = None
     latency_ms: Annotated[int, Field(ge=0, le=2_000)] = 100
-    """The longest way from the lens to this program, buffers included, beyond one read: a frame
-    counts as exposed this long before the read that brought it was begun. Too small, and a part
-    may be judged by a picture from before its trigger: measure it at commissioning.
+    """The longest way from the lens to this program: a frame counts as exposed this long before
+    the read that brought it was begun. Too small, and a part may be judged by a picture from
+    before its trigger: measure it at commissioning.
     """
     open_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     read_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 1_000
@@ -171,13 +176,16 @@ class _Link:
         capture = _open(self._settings)
         if not capture.isOpened():
             return "cannot be opened"
+        pace = _Pace()
         try:
             while not self._stopping.is_set():
                 began_at = time.monotonic()
                 read, image = capture.read()
                 if not read or image is None:
                     return "gives no frames any more"
-                self._show(image.astype(np.uint8, copy=False), began_at)
+                self._sequence += 1
+                if pace.waited_for_it(began_at, time.monotonic()):
+                    self._show(image.astype(np.uint8, copy=False), began_at)
             return "was closed"
         except cv2.error as error:
             return f"cv2 failed: {error.code}"
@@ -191,7 +199,6 @@ class _Link:
                 log.info("%s: is back", self._settings.shown)
             self._heard_at = time.monotonic()
             self._away = ""
-            self._sequence += 1
             exposed_at = began_at - self._settings.latency_ms / 1000
             self._frame = Frame(image, exposed_at, self._sequence)
             self._news.notify_all()
@@ -210,6 +217,27 @@ class _Link:
             self._news.notify_all()
         if tries == 1:
             log.warning("%s; trying %d times to open it again", text, of)
+
+
+class _Pace:
+    """Tells a frame that came just now from one that lay in a buffer, whose time nobody knows.
+
+    Opening RTSP alone leaves a second of old frames in ffmpeg, and a stall leaves as many as it
+    lasted; they are handed out at once, one after the other. A frame counts as new only if the
+    read had to wait for it, for a fair share of the time from one frame to the next.
+    """
+
+    def __init__(self) -> None:
+        self._began_at = time.monotonic()
+        self._came_at: deque[float] = deque(maxlen=PACE_FRAMES)
+
+    def waited_for_it(self, began_at: float, came_at: float) -> bool:
+        self._came_at.append(came_at)
+        # the pace is known only when the frames stored before we came are through
+        if came_at - self._began_at < SETTLE_S or len(self._came_at) < 3:
+            return False
+        period_s = (came_at - self._came_at[0]) / (len(self._came_at) - 1)
+        return came_at - began_at >= QUICK_SHARE * period_s
 
 
 class VideoCamera:

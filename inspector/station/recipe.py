@@ -57,6 +57,8 @@ class Recipe(Strict):
 
 def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
     """The regions of one frame. Raises ValueError where the frame is too small for the rule."""
+    if image.size == 0:
+        raise ValueError("an empty picture")
     frame = whole(image)
     if isinstance(rule, WholeFrame):
         return (frame,)

@@ -1,0 +1,107 @@
+"""A bundle with any byte changed is refused, and says which file is at fault."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.errors import BundleError
+from tests.support import make_bundle
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture
+def copy(sealed: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sealed.folder, tmp_path / sealed.id))
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_untouched_copy_is_accepted(sealed: Bundle, copy: Path) -> None:
+    assert read_bundle(copy).manifest == sealed.manifest
+
+
+def test_any_byte_of_any_file_flipped_is_refused(copy: Path) -> None:
+    for path in files(copy):
+        good = path.read_bytes()
+        for at in {0, 1, len(good) // 3, len(good) // 2, len(good) - 1}:
+            for bit in (0x01, 0x20, 0x80):
+                path.write_bytes(good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :])
+                with pytest.raises(BundleError):
+                    read_bundle(copy)
+        path.write_bytes(good)
+    read_bundle(copy)
+
+
+def test_any_file_cut_short_lengthened_or_emptied_is_refused(copy: Path) -> None:
+    for path in files(copy):
+        good = path.read_bytes()
+        for bad in (good[:-1], good + b"\n", b""):
+            path.write_bytes(bad)
+            with pytest.raises(BundleError):
+                read_bundle(copy)
+        path.write_bytes(good)
+
+
+def test_any_file_missing_or_renamed_is_refused(copy: Path) -> None:
+    for path in files(copy):
+        renamed = path.with_name(path.name + "x")
+        path.rename(renamed)
+        with pytest.raises(BundleError):
+            read_bundle(copy)
+        renamed.rename(path)
+
+
+@pytest.mark.parametrize("name", ["extra.txt", "golden/extra.png", "new/SHA256SUMS"])
+def test_a_file_added_is_refused(copy: Path, name: str) -> None:
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"x")
+    with pytest.raises(BundleError):
+        read_bundle(copy)
+
+
+def test_two_files_exchanged_are_refused(copy: Path) -> None:
+    first, second = copy / "golden/good.png", copy / "golden/dark.png"
+    first.rename(copy / "x")
+    second.rename(first)
+    (copy / "x").rename(second)
+    with pytest.raises(BundleError, match=r"golden/\w+.png is damaged"):
+        read_bundle(copy)
+
+
+def test_a_link_is_refused(copy: Path) -> None:
+    model = copy / "model.onnx"
+    target = Path(shutil.move(model, copy.parent / "elsewhere.onnx"))
+    model.symlink_to(target)
+    with pytest.raises(BundleError, match=r"model.onnx is a link"):
+        read_bundle(copy)
+
+
+def test_another_name_for_the_folder_is_refused(copy: Path) -> None:
+    other = copy.rename(copy.with_name("tiny-000000000000"))
+    with pytest.raises(BundleError, match="the folder must be called"):
+        read_bundle(other)
+
+
+def test_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no such folder"):
+        read_bundle(tmp_path / "nothing")
+
+
+def test_what_the_manifest_names_must_be_there(tmp_path: Path) -> None:
+    def forget_one(draft: Path) -> None:
+        (draft / "golden" / "good.png").unlink()
+
+    with pytest.raises(BundleError, match=r"manifest.json names golden/good.png"):
+        make_bundle(tmp_path, spoil=forget_one)
+
+
+def test_the_same_content_gives_the_same_bundle(sealed: Bundle, tmp_path: Path) -> None:
+    assert make_bundle(tmp_path).id == sealed.id

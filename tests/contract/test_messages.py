@@ -1,0 +1,77 @@
+"""The messages of schema version 1: what a consumer was promised stays as it is."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
+from inspector.contract.status import StateMessage
+from inspector.contract.topics import result, state
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.mark.parametrize(
+    ("model", "snapshot"),
+    [(InspectionResult, "result-v1.json"), (StateMessage, "state-v1.json")],
+)
+def test_the_schema_is_the_one_we_promised(
+    model: type[InspectionResult | StateMessage], snapshot: str
+) -> None:
+    promised = json.loads((DATA / snapshot).read_text(encoding="utf-8"))
+    assert model.model_json_schema(mode="serialization") == promised
+
+
+def example(*, passed: bool, evaluation: str) -> InspectionResult:
+    return InspectionResult.model_validate(
+        {
+            "result_id": "boot-1",
+            "station": "s1",
+            "boot": "boot",
+            "seq": 1,
+            "part": PartRef(id=None, sequence=1),
+            "pass": passed,
+            "evaluation": evaluation,
+            "reason": "why",
+            "label": None,
+            "score": None,
+            "regions": (),
+            "limits": LimitsUsed(review_at=0.1, reject_at=0.2, source="bundle"),
+            "recipe": "r",
+            "bundle": "b",
+            "captured_at": datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC),
+            "times_ms": {"total": 1.5},
+            "image": None,
+            "simulated": False,
+        }
+    )
+
+
+def test_a_result_survives_the_way_to_json_and_back() -> None:
+    sent = example(passed=True, evaluation="OK")
+    data = json.loads(sent.to_json())
+    assert data["pass"] is True
+    assert data["schema"] == 1
+    assert data["captured_at"] == "2026-01-02T03:04:05.678Z"
+    assert InspectionResult.model_validate_json(sent.to_json()).to_json() == sent.to_json()
+
+
+@pytest.mark.parametrize("evaluation", ["NOT_OK", "NOT_DECIDABLE", "UNDEFINED"])
+def test_no_message_can_say_pass_for_anything_but_ok(evaluation: str) -> None:
+    with pytest.raises(ValidationError, match="pass is true for OK"):
+        example(passed=True, evaluation=evaluation)
+    with pytest.raises(ValidationError, match="pass is true for OK"):
+        example(passed=False, evaluation="OK")
+
+
+def test_a_time_that_is_not_utc_is_refused() -> None:
+    with pytest.raises(ValueError, match="not in UTC"):
+        utc_text(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+
+
+def test_topics_are_the_plants_path() -> None:
+    assert result("acme/berlin/hall1/line2", "s1") == "acme/berlin/hall1/line2/s1/result"
+    assert state("acme/berlin/hall1/line2", "s1") == "acme/berlin/hall1/line2/s1/state"

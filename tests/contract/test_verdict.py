@@ -1,0 +1,73 @@
+"""From a score to a verdict: only what is understood and below review_at passes."""
+
+import math
+
+import pytest
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.strict import parse
+from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge, worst
+
+LIMITS = Limits(review_at=0.3, reject_at=0.7)
+
+
+@pytest.mark.parametrize(
+    ("score", "evaluation"),
+    [
+        (0.0, Evaluation.OK),
+        (math.nextafter(0.3, 0.0), Evaluation.OK),
+        (0.3, Evaluation.NOT_DECIDABLE),
+        (math.nextafter(0.7, 0.0), Evaluation.NOT_DECIDABLE),
+        (0.7, Evaluation.NOT_OK),
+        (1.0, Evaluation.NOT_OK),
+        (-0.1, Evaluation.UNDEFINED),
+        (-1e-9, Evaluation.UNDEFINED),
+        (1.1, Evaluation.UNDEFINED),
+        (math.nan, Evaluation.UNDEFINED),
+        (math.inf, Evaluation.UNDEFINED),
+        (-math.inf, Evaluation.UNDEFINED),
+    ],
+)
+def test_a_score_gets_its_verdict_and_only_ok_passes(score: float, evaluation: Evaluation) -> None:
+    verdict = judge(Prediction("good", "crack", score), LIMITS)
+    assert verdict.evaluation is evaluation
+    assert verdict.passes is (evaluation is Evaluation.OK)
+    assert verdict.reason
+
+
+def test_equal_limits_leave_no_review_band() -> None:
+    limits = Limits(review_at=0.5, reject_at=0.5)
+    assert judge(Prediction("good", "crack", 0.5), limits).evaluation is Evaluation.NOT_OK
+    assert judge(Prediction("good", "crack", 0.49), limits).evaluation is Evaluation.OK
+
+
+@pytest.mark.parametrize(
+    ("review_at", "reject_at"), [(0.8, 0.2), (-0.1, 0.5), (0.1, 1.1), (math.nan, 0.5)]
+)
+def test_limits_that_make_no_sense_are_refused(review_at: float, reject_at: float) -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.toml"):
+        parse(Limits, {"review_at": review_at, "reject_at": reject_at}, "recipe.toml")
+
+
+def verdicts(*evaluations: Evaluation) -> list[Verdict]:
+    return [Verdict(each, each.name) for each in evaluations]
+
+
+def test_the_worst_region_stands_for_the_part() -> None:
+    ok, review = Evaluation.OK, Evaluation.NOT_DECIDABLE
+    undefined, reject = Evaluation.UNDEFINED, Evaluation.NOT_OK
+    assert worst(verdicts(ok, review, ok), [0.1, 0.5, 0.2]) == 1
+    assert worst(verdicts(review, undefined), [0.5, math.nan]) == 1
+    assert worst(verdicts(undefined, reject), [math.nan, 0.9]) == 1
+    assert worst(verdicts(ok, ok, ok), [0.1, 0.25, 0.2]) == 1
+
+
+def test_a_part_without_regions_has_no_verdict() -> None:
+    with pytest.raises(ValueError, match="at least one region"):
+        worst([], [])
+
+
+def test_no_mixture_with_a_region_that_is_not_ok_passes() -> None:
+    for bad in (Evaluation.UNDEFINED, Evaluation.NOT_OK, Evaluation.NOT_DECIDABLE):
+        mixed = verdicts(Evaluation.OK, bad, Evaluation.OK)
+        assert not mixed[worst(mixed, [0.0, math.nan, 0.2])].passes

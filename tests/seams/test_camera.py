@@ -1,0 +1,227 @@
+"""What every camera promises, tried on each one we ship, with real files and real streams."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
+from inspector.daemon import quiet_cv2
+from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings, VideoCamera
+from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
+from inspector.station.ports import Camera, Frame
+from tests.streams import MjpegServer, RtspServer, clock_in, require_rtsp_server, write_video
+from tests.support import GREY, until, write_pictures
+
+LATENCY_MS = 20
+
+
+@dataclass
+class Rig:
+    """A camera, and the server behind it where there is one."""
+
+    camera: Camera
+    server: MjpegServer | RtspServer | None = None
+    missing: Camera | None = None
+    """The same kind of camera with nothing behind it."""
+
+
+def stream(url: str, **changes: int) -> OpenCvCamera:
+    settings = {"url": SecretStr(url), "latency_ms": LATENCY_MS, "reopen_tries": 40, **changes}
+    return OpenCvCamera(OpenCvSettings.model_validate(settings))
+
+
+LIVE = pytest.mark.parametrize("rig", ["http", "rtsp"], indirect=True)
+
+
+@pytest.fixture(params=["replay", "video", "http", "rtsp"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    quiet_cv2()
+    nothing = tmp_path / "nothing"
+    server: MjpegServer | RtspServer | None = None
+    if request.param == "replay":
+        write_pictures(tmp_path / "pictures", [GREY] * 30)
+        camera: Camera = ReplayCamera(ReplaySettings(folder=tmp_path / "pictures"))
+        missing: Camera = ReplayCamera(ReplaySettings(folder=nothing))
+    elif request.param == "video":
+        camera = VideoCamera(OpenCvSettings(file=write_video(tmp_path / "film.avi", 30)))
+        missing = VideoCamera(OpenCvSettings(file=nothing))
+    else:
+        if request.param == "rtsp":
+            require_rtsp_server()
+        server = (RtspServer() if request.param == "rtsp" else MjpegServer()).start()
+        camera = stream(server.url)
+        missing = stream(server.url.replace(str(server.port), "1"), reopen_tries=0)
+    yield Rig(camera, server, missing)
+    camera.close()
+    if server:
+        server.kill()
+
+
+def grab(camera: Camera, timeout_s: float = 10.0) -> Frame:
+    return camera.grab(not_before=time.monotonic(), timeout_s=timeout_s)
+
+
+def test_a_frame_is_a_read_only_colour_picture_exposed_after_it_was_asked_for(rig: Rig) -> None:
+    rig.camera.open()
+    asked_at = time.monotonic()
+    frame = rig.camera.grab(not_before=asked_at, timeout_s=10.0)
+    assert asked_at <= frame.exposed_at <= time.monotonic()
+    assert frame.image.dtype == np.uint8
+    assert frame.image.ndim == 3
+    assert frame.image.shape[2] == 3
+    assert not frame.image.flags.writeable
+
+
+def test_frames_are_numbered_and_timed_upwards(rig: Rig) -> None:
+    rig.camera.open()
+    frames = [grab(rig.camera) for _ in range(5)]
+    for before, after in pairwise(frames):
+        assert after.sequence > before.sequence
+        assert after.exposed_at > before.exposed_at
+
+
+def test_open_and_close_may_be_called_twice_and_again(rig: Rig) -> None:
+    for _ in range(2):
+        rig.camera.open()
+        rig.camera.open()
+        assert grab(rig.camera).image.size
+        rig.camera.close()
+        rig.camera.close()
+
+
+def test_a_camera_that_is_not_open_says_so(rig: Rig) -> None:
+    with pytest.raises(DeviceError, match="not open"):
+        grab(rig.camera)
+
+
+def test_a_camera_that_is_not_there_says_so(rig: Rig) -> None:
+    assert rig.missing is not None
+    with pytest.raises(DeviceError) as error:  # noqa: PT012 - some know it when opened
+        rig.missing.open()
+        grab(rig.missing)
+    assert not isinstance(error.value, DeviceTimeout)
+    rig.missing.close()
+
+
+@LIVE
+def test_a_live_camera_tells_no_frame_from_the_future(rig: Rig) -> None:
+    rig.camera.open()
+    with pytest.raises(DeviceTimeout):
+        rig.camera.grab(not_before=time.monotonic() + 60, timeout_s=0.2)
+
+
+@LIVE
+def test_a_killed_server_times_out_and_a_new_one_is_found(rig: Rig) -> None:
+    assert rig.server is not None
+    rig.camera.open()
+    before = grab(rig.camera)
+    rig.server.kill()
+    killed_at = time.monotonic()
+    assert until(lambda: times_out(rig.camera), timeout_s=3.0)
+    with pytest.raises(DeviceTimeout, match="opening it again, try"):
+        rig.camera.grab(not_before=killed_at, timeout_s=0.5)
+    rig.server.start()
+    after = rig.camera.grab(not_before=time.monotonic(), timeout_s=20.0)
+    assert after.sequence > before.sequence
+
+
+def times_out(camera: Camera) -> bool:
+    try:
+        camera.grab(not_before=time.monotonic(), timeout_s=0.1)
+    except DeviceTimeout:
+        return True
+    return False
+
+
+def test_a_server_that_stays_away_is_a_fault_in_the_end() -> None:
+    server = MjpegServer().start()
+    camera = stream(server.url, reopen_tries=2)
+    camera.open()
+    grab(camera)
+    server.kill()
+    with pytest.raises(DeviceError, match="given up after 2 tries") as error:
+        camera.grab(not_before=time.monotonic() + 1, timeout_s=20.0)
+    assert not isinstance(error.value, DeviceTimeout)
+    camera.close()
+
+
+def test_a_stalled_stream_never_blocks_grab_and_never_gives_an_old_frame() -> None:
+    server = MjpegServer().start()
+    camera = stream(server.url, read_timeout_ms=60_000)
+    camera.open()
+    grab(camera)
+    server.stalled.set()
+    time.sleep(0.3)
+    asked_at = time.monotonic()
+    with pytest.raises(DeviceTimeout, match="no frame within"):
+        camera.grab(not_before=asked_at, timeout_s=0.3)
+    assert time.monotonic() - asked_at < 3.0
+    server.stalled.clear()
+    assert clock_in(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image) > asked_at
+    camera.close()
+    server.kill()
+
+
+def test_no_frame_is_older_than_it_says_however_it_was_held_up() -> None:
+    # frames stored by the server for a newcomer, and frames that a network kept back
+    server = MjpegServer(stored=20).start()
+    camera = stream(server.url)
+    camera.open()
+    frames: list[Frame] = []
+    for _ in range(3):
+        frames += [grab(camera) for _ in range(8)]
+        server.held.set()
+        time.sleep(0.4)
+        server.held.clear()
+    camera.close()
+    server.kill()
+    for frame in frames:
+        assert clock_in(frame.image) >= frame.exposed_at - 0.002
+
+
+def test_a_password_in_a_url_is_shown_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    quiet_cv2()
+    camera = stream("rtsp://user:geheim@127.0.0.1:1/x?token=geheim", reopen_tries=0)
+    camera.open()
+    with pytest.raises(DeviceError, match=r"rtsp://127\.0\.0\.1:1/x") as error:
+        grab(camera, timeout_s=1.0)
+    camera.close()
+    said = capfd.readouterr()
+    for text in (str(error.value), said.out, said.err, repr(camera._settings)):
+        assert "geheim" not in text
+
+
+def test_a_finite_source_ends_and_an_endless_one_does_not(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", [GREY] * 3)
+    film = write_video(tmp_path / "film.avi", frames=3)
+    for loop in (False, True):
+        for camera in (
+            ReplayCamera(ReplaySettings(folder=tmp_path / "pictures", loop=loop)),
+            VideoCamera(OpenCvSettings(file=film, loop=loop)),
+        ):
+            camera.open()
+            assert [grab(camera).sequence for _ in range(3)] == [1, 2, 3]
+            if loop:
+                assert grab(camera).sequence == 4
+            else:
+                with pytest.raises(EndOfStream, match="all 3"):
+                    grab(camera)
+            camera.close()
+
+
+def test_a_list_chooses_and_orders_the_pictures(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", [GREY] * 5)
+    names = tmp_path / "names.txt"
+    names.write_text("part003.png\n\npart001.png\nabsent.png\n", encoding="utf-8")
+    camera = ReplayCamera(ReplaySettings(folder=tmp_path / "pictures", list_file=names))
+    camera.open()
+    assert [grab(camera).name, grab(camera).name] == ["part003.png", "part001.png"]
+    with pytest.raises(FrameError, match=r"absent\.png: cannot be read"):
+        grab(camera)
+    camera.close()

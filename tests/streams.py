@@ -1,0 +1,171 @@
+"""Real streams on loopback, to be started, stalled, killed and started again by a test."""
+
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.contract.image import Image
+from tests.support import GREY, free_port, picture
+
+FRAMES_PER_S = 25
+
+# Debian's gst-rtsp-server has bindings for Debian's python only, so it runs there.
+_RTSP_SERVER = """
+import sys
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer()
+server.set_address("127.0.0.1")
+server.set_service(sys.argv[1])
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch(
+    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=25/1"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10"
+    " ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+)
+factory.set_shared(True)
+server.get_mount_points().add_factory("/part", factory)
+server.attach(None)
+GLib.MainLoop().run()
+"""
+
+
+class RtspServer:
+    """gst-rtsp-server in a process of its own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"rtsp://127.0.0.1:{self.port}/part"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        command = ["/usr/bin/python3", "-c", _RTSP_SERVER, str(self.port)]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _wait_for(self.port)
+        return self
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class MjpegServer:
+    """Motion JPEG over HTTP, as simple network cameras give it; each frame shows its time."""
+
+    def __init__(self, stored: int = 0) -> None:
+        """stored: frames, each a second older than the last, that a newcomer gets at once."""
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/stream.mjpg"
+        self.stalled = threading.Event()
+        """While set, connections stay open and nothing comes."""
+        self.held = threading.Event()
+        """While set, frames are exposed but kept back; then they come all at once."""
+        self._stored = stored
+        self._server: ThreadingHTTPServer | None = None
+        self._ended = threading.Event()
+
+    def start(self) -> Self:
+        self._ended = threading.Event()
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with suppress(OSError):  # the camera under test has gone
+                    camera.serve(self.wfile)
+
+            def log_message(self, *args: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def serve(self, out: BufferedIOBase) -> None:
+        ended = self._ended
+        now = time.monotonic()
+        waiting = [_jpeg_of_clock(now - self._stored + i) for i in range(self._stored)]
+        while not ended.is_set():
+            if self.stalled.is_set():
+                time.sleep(0.01)
+                continue
+            waiting.append(_jpeg_of_clock(time.monotonic()))
+            if not self.held.is_set():
+                out.write(b"".join(waiting))
+                waiting.clear()
+            time.sleep(1 / FRAMES_PER_S)
+
+    def kill(self) -> None:
+        self._ended.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+def clock_in(image: Image) -> float:
+    """The time.monotonic() at which MjpegServer exposed this frame, to the millisecond."""
+    blocks = image[4::8, 4::8, 1].ravel() > GREY
+    return int("".join("1" if bit else "0" for bit in blocks), 2) / 1000
+
+
+def _jpeg_of_clock(now: float) -> bytes:
+    """A grey picture of 8 x 5 blocks, a little darker or brighter: the milliseconds in binary."""
+    bits = [int(bit) for bit in f"{int(now * 1000):040b}"]
+    blocks = np.array(bits, np.uint8).reshape(5, 8) * 40 + (GREY - 20)
+    image = np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.size}\r\n\r\n"
+    return head.encode() + jpeg.tobytes() + b"\r\n"
+
+
+def require_rtsp_server() -> None:
+    """Skip where Debian's packages are not there."""
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    found = (
+        Path("/usr/bin/python3").exists()
+        and not subprocess.run(
+            ["/usr/bin/python3", "-c", probe], capture_output=True, check=False
+        ).returncode
+    )
+    if not found:
+        pytest.skip("needs the Debian packages gir1.2-gst-rtsp-server-1.0 and python3-gi")
+
+
+def write_video(path: Path, frames: int = 10) -> Path:
+    """A short motion JPEG film."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (48, 40))
+    for seed in range(frames):
+        writer.write(picture(128, seed=seed))
+    writer.release()
+    return path
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 15
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
