@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from inspector.contract.strict import Name
-from inspector.delivery.database import Kind, in_words, open_writer, transaction
+from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
 
 COURIER: Name = "courier"
 
@@ -24,6 +24,21 @@ _KIND = Kind(
 
 def cursors_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".cursors")
+
+
+def read_cursor(journal: Path, name: Name) -> int:
+    """One cursor as it was saved last, without touching the file; 0 where it is not registered.
+
+    Raises RecordError where there is no such file or it is damaged.
+    """
+    path = cursors_path(journal)
+    db = open_reader(path, _KIND)
+    try:
+        with in_words(_KIND, path):
+            row = db.execute("SELECT seq FROM cursor WHERE name = ?", (name,)).fetchone()
+    finally:
+        db.close()
+    return int(row[0]) if row else 0
 
 
 class Cursors:

@@ -19,8 +19,8 @@ from pydantic import Field
 
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
-from inspector.contract.strict import Strict
-from inspector.delivery.cursors import Cursors, cursors_path
+from inspector.contract.strict import Name, Strict
+from inspector.delivery.cursors import COURIER, Cursors, cursors_path, read_cursor
 from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,15 @@ class JournalReader:
     def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
         return _after(self._db, self._path, seq, limit)
+
+    def count(self) -> int:
+        """Rows the journal holds now."""
+        with in_words(_KIND, self._path):
+            return int(self._db.execute("SELECT count(*) FROM result").fetchone()[0])
+
+    def acknowledged(self, receiver: Name = COURIER) -> int:
+        """Up to which row the receiver had everything when it last saved that."""
+        return read_cursor(self._path, receiver)
 
     def close(self) -> None:
         self._db.close()

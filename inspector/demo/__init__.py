@@ -1,0 +1,1 @@
+"""`inspector demo`: a station, a broker and a subscriber on one machine, with real pictures."""

@@ -1,0 +1,57 @@
+"""The demo's station: `inspector run`, a real child process as a plant would start it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+# Longer than the station takes for its last part and the drain of its journal
+STOP_S = 25.0
+TAIL_LINES = 25
+
+
+class StationProcess:
+    """A context: running inside, ended after, whatever happens."""
+
+    def __init__(self, settings: Path) -> None:
+        self.log = settings.parent / "station.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - this very program
+                [sys.executable, "-m", "inspector.cli", "run", str(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for the demo, which then lets the station finish in order
+                process_group=0,
+            )
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> int:
+        """Ask it to drain and end; the exit code, negative where it had to be killed."""
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-TAIL_LINES:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.exit_code() is None:
+            self._process.kill()
+            self._process.wait()
