@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from training import judging, package
 from training.augment import Augmenter
@@ -21,7 +23,7 @@ from training.distill import TeacherAnswers, label_objective, teacher_objective
 from training.fit import Material, Objective, fit
 from training.job import Job, load_network, material_of
 from training.models import Network, build, require_map
-from training.plan import Fit
+from training.plan import Fit, Plan
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 
@@ -32,6 +34,7 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     Raises DataError, ConfigError, TrainingError, or QualityGateError after the report is written.
     """
     plan = job.plan
+    require_workable(plan)
     images, split = prepare(job, dataset)
     teacher = fit_teacher(job, images, split)
     student = fit_student(job, images, split, teacher)
@@ -102,7 +105,7 @@ def fit_teacher(job: Job, images: Images, split: Stage) -> Stage:
 
     def make(folder: Path) -> None:
         material = material_of(images, split)
-        network = build(how.model, how.weights, material.classes, how.drop_rate)
+        network = _fresh(how, material.classes, plan.seed)
         objective = label_objective(how, material.train_counts(), job.machine)
         _fit(job, network, how, material, objective, folder, views=None, title="teacher")
 
@@ -123,8 +126,7 @@ def fit_student(job: Job, images: Images, split: Stage, teacher: Stage) -> Stage
             shape,
             job.machine,
         )
-        network = build(how.model, how.weights, material.classes, how.drop_rate)
-        require_map(network, plan.image)
+        network = _fresh(how, material.classes, plan.seed)
         objective = teacher_objective(how, material.train_counts(), answers, job.machine)
         _fit(job, network, how, material, objective, folder, views=how.views, title="student")
 
@@ -157,6 +159,24 @@ def _fit(
     )
 
 
+def _fresh(how: Fit, classes: int, seed: int) -> Network:
+    """A network to be trained; what its weights file leaves open is drawn from the seed."""
+    torch.manual_seed(seed)
+    return build(how.model, how.weights, classes, how.drop_rate)
+
+
 def _digest(how: Fit) -> str:
     """Of the weights file: another file with the same name is another input."""
-    return how.weights if how.weights in ("hub", "none") else file_sha256(Path(how.weights))
+    if how.weights in ("hub", "none"):
+        return how.weights
+    return file_sha256(Path(how.weights))
+
+
+def require_workable(plan: Plan) -> None:
+    """What would stop the job hours from now stops it here. Raises ConfigError in words."""
+    Augmenter(plan.augment, plan.image, plan.seed)
+    for how in (plan.teacher, plan.student):
+        weights = "none" if how.weights == "hub" else how.weights
+        network = build(how.model, weights, classes=2)
+        if how is plan.student:
+            require_map(network, plan.image)

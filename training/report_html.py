@@ -10,9 +10,11 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from inspector.contract.image import Image
+from training.evaluate import Rate
 from training.report import ModelRow, Report
 
 GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
@@ -20,7 +22,8 @@ mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.righ
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1080px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .7rem;text-align:right}
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;font-size:13px}
+td,th{padding:.3rem .55rem;text-align:right;white-space:nowrap}
 th{border-bottom:1px solid #888;font-weight:600}td:first-child,th:first-child{text-align:left}
 tr.shipped td{background:#eef3f8}figure{display:inline-block;margin:.5rem;vertical-align:top}
 figcaption{font-size:13px;color:#444;max-width:300px}.notice{border:1px solid #c8553d;padding:.6rem}
@@ -57,7 +60,8 @@ def write_html(
         _models_table(report),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
         "defect; escape and overkill use the limits chosen on the validation parts, with exact "
-        f"one-sided bounds. Time: one picture, one thread, {_e(report.machine)}.</p>",
+        f"one-sided bounds ({100 * report.shipped_row.golden.escape.confidence:g} %). "
+        f"Time: one picture, one thread, {_e(report.machine)}.</p>",
         '<div class="plots">',
         _picture(_histogram(report.shipped_row, scores, bad), "Defect scores and limits"),
         _picture(_confusion(report), "Confusion matrix"),
@@ -82,7 +86,7 @@ def _models_table(report: Report) -> str:
     heads += ["macro recall", "AUROC", "escape", "overkill", "review"]
     rows = [_model_row(row, shipped=row.role == report.shipped) for row in report.models]
     cells = "".join(f"<th>{head}</th>" for head in heads)
-    return f"<table><tr>{cells}</tr>{''.join(rows)}</table>"
+    return f'<div class="wide"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
 
 def _model_row(row: ModelRow, *, shipped: bool) -> str:
@@ -95,12 +99,16 @@ def _model_row(row: ModelRow, *, shipped: bool) -> str:
         f"{row.file_bytes / 1e6:.1f} MB",
         f"{row.latency_ms:.2f}",
         *(f"{100 * v:.2f} %" for v in (g.accuracy, g.balanced_accuracy, g.macro_recall, g.auroc)),
-        str(g.escape),
-        str(g.overkill),
+        _rate(g.escape),
+        _rate(g.overkill),
         f"{g.review.events}/{g.review.n}",
     ]
     inside = "".join(f"<td>{_e(cell)}</td>" for cell in cells)
     return f'<tr class="{"shipped" if shipped else ""}">{inside}</tr>'
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.events}/{rate.n} (≤ {100 * rate.at_most:.1f} %)"
 
 
 def _data_table(report: Report) -> str:
@@ -153,7 +161,7 @@ def _histogram(row: ModelRow, scores: NDArray[np.float64], bad: NDArray[np.bool_
         limits.reject_at, color=INK, lw=2, ls="--", label=f"reject_at {limits.reject_at:.3f}"
     )
     axes.set(yscale="symlog", xlabel="defect score", ylabel="parts of the golden set")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 
@@ -185,7 +193,7 @@ def _recalls(report: Report) -> Figure:
         axes.bar(places, values, width * 0.92, color=(INK, GOOD, REVIEW)[k % 3], label=row.role)
     axes.set_xticks(range(len(labels)), labels, rotation=20)
     axes.set(ylabel="recall, %", ylim=(0, 105))
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
 
@@ -201,7 +209,8 @@ def _history(report: Report) -> Figure:
         worst = [100 * row.worst_recall for row in rows]
         axes.plot(epochs, worst, color=colour, ls=":", label=f"{name}, worst class")
     axes.set(xlabel="epoch", ylabel="recall on validation, %")
-    axes.legend(frameon=False, loc="lower right")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 

@@ -1,0 +1,189 @@
+"""Data as people have it, split so that nothing leaks."""
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.contract.errors import DataError
+from inspector.contract.image import ImageSpec
+from training.dataset import Sample, read_dataset, require_trainable, split_by_part
+from training.plan import SplitRule
+from training.scan import Images, load_images, near_twins, scan
+
+SPEC = ImageSpec(width=32, height=32)
+
+
+def scanned(data: Path, folder: Path) -> Images:
+    dataset = read_dataset(data)
+    folder.mkdir(exist_ok=True)
+    scan(dataset, SPEC, 0.999, folder, lambda samples, _: samples)
+    return load_images(dataset, folder)
+
+
+def test_a_folder_per_class_is_read(class_folders: Path) -> None:
+    dataset = read_dataset(class_folders)
+    assert dataset.labels == ("good", "scratch", "spot")
+    assert len(dataset.samples) == 36
+
+
+def test_split_folders_above_the_classes_are_kept(class_folders: Path, tmp_path: Path) -> None:
+    root = tmp_path / "split"
+    for split, numbers in (("train", range(7)), ("val", range(7, 9)), ("test", range(9, 12))):
+        for label in ("good", "scratch", "spot"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for i in numbers:
+                shutil.copy(class_folders / label / f"{i:02d}.png", folder / f"{i:02d}.png")
+    samples = read_dataset(root).samples
+    chosen = split_by_part(samples, (), SplitRule(), 0)
+    assert Counter(chosen) == {"train": 21, "validation": 6, "golden": 9}
+    for sample, split in zip(samples, chosen, strict=True):
+        assert sample.split == split
+
+
+def test_the_mvtec_layout_is_read_with_its_masks_and_split_anew(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mvtec"
+    shutil.copytree(class_folders / "good", root / "train" / "good")
+    shutil.copytree(class_folders / "scratch", root / "test" / "scratch")
+    masks = root / "ground_truth" / "scratch"
+    masks.mkdir(parents=True)
+    cv2.imwrite(str(masks / "03_mask.png"), np.zeros((64, 64), np.uint8))
+    dataset = read_dataset(root)
+    assert Counter(s.label for s in dataset.samples) == {"good": 12, "scratch": 12}
+    assert [s.name for s in dataset.samples if s.mask] == ["test/scratch/03.png"]
+    assert {s.split for s in dataset.samples} == {None}
+
+
+def test_a_manifest_is_read_under_the_names_people_give_its_columns(class_folders: Path) -> None:
+    manifest = class_folders / "manifest.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["File", "class", "group", "severity"])
+        writer.writerow(["good/00.png", "ok", "p1", ""])
+        writer.writerow(["scratch/00.png", "nok", "p2", "0.5"])
+    first, second = read_dataset(class_folders).samples
+    assert (first.label, first.part, first.severity) == ("ok", "p1", None)
+    assert (second.label, second.part, second.severity) == ("nok", "p2", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,name\na.png,x\n", "has no column 'label'; it has image, name"),
+        ("image,label,split\na.png,x,holdout\n", "line 2: split 'holdout': must be one of train"),
+        ("image,label,severity\na.png,x,2\n", "line 2: severity '2': must be a number from 0 to 1"),
+        ("image,label\n", "holds no rows"),
+        ("image,label\na.png,x\na.png,y\n", "a.png is listed twice"),
+    ],
+)
+def test_a_manifest_that_cannot_work_is_refused_in_words(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        read_dataset(path)
+
+
+def test_one_class_alone_is_refused(class_folders: Path) -> None:
+    samples = [s for s in read_dataset(class_folders).samples if s.label == "good"]
+    with pytest.raises(DataError, match=r"only one class \(good 12\)"):
+        require_trainable(samples, ["good"], "here")
+
+
+def test_a_good_class_that_does_not_exist_is_refused(class_folders: Path) -> None:
+    samples = read_dataset(class_folders).samples
+    with pytest.raises(DataError, match="good 'fine': no such class here; there are good 12"):
+        require_trainable(samples, ["fine"], "here")
+
+
+def test_a_class_too_small_to_split_is_refused() -> None:
+    samples = [Sample(Path(f"{i}.png"), f"{i}.png", "ok", f"p{i}") for i in range(20)]
+    samples += [Sample(Path(f"n{i}.png"), f"n{i}.png", "nok", f"n{i % 2}") for i in range(6)]
+    words = r"class 'nok' has no part for \w+: 2 part\(s\) that differ, at least 3"
+    with pytest.raises(DataError, match=words):
+        split_by_part(tuple(samples), (), SplitRule(), 0)
+
+
+def test_the_scan_names_what_is_wrong_and_leaves_it_out(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    (class_folders / "good" / "00.png").write_bytes(b"not a picture")
+    shutil.copy(class_folders / "good" / "01.png", class_folders / "good" / "twin.png")
+    shutil.copy(class_folders / "good" / "02.png", class_folders / "spot" / "two.png")
+    cv2.imwrite(str(class_folders / "spot" / "small.png"), np.full((8, 8, 3), 90, np.uint8))
+    report = scanned(class_folders, tmp_path / "scan").report
+    found = {(f.kind, f.image): f.excluded for f in report.findings}
+    assert found[("unreadable", "good/00.png")]
+    assert found[("same picture twice", "good/twin.png")]
+    assert found[("same picture, two labels", "good/02.png")]
+    assert found[("same picture, two labels", "spot/two.png")]
+    assert not found[("tiny", "spot/small.png")]
+    assert not {"good/00.png", "good/twin.png", "good/02.png", "spot/two.png"} & set(report.kept)
+    assert any("unreadable: 1" in line for line in report.lines())
+
+
+def test_the_kept_pixels_are_what_the_station_would_see(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    from inspector.contract.image import fit
+
+    (class_folders / "good" / "00.png").unlink()
+    images = scanned(class_folders, tmp_path / "scan")
+    for sample, pixels in zip(images.samples, images.pixels, strict=True):
+        image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert np.array_equal(pixels, fit(np.asarray(image, np.uint8), SPEC))
+
+
+def test_nearly_the_same_picture_is_found_although_all_pictures_look_alike() -> None:
+    rng = np.random.default_rng(1)
+    product = rng.normal(0, 1, (64, 64))
+    faces = (product + rng.normal(0, 0.3, (20, 64, 64))).astype(np.float32)
+    faces[7] = faces[3] + rng.normal(0, 0.02, (64, 64))
+    assert near_twins(faces, 0.97) == [(3, 7)]
+    assert near_twins(faces, 1.0) == []
+
+
+def test_twins_and_parts_stay_on_one_side_and_every_class_is_everywhere() -> None:
+    rng = np.random.default_rng(3)
+    samples = tuple(
+        Sample(Path(f"{i}.png"), f"{i}.png", "nok" if i % 4 == 0 else "ok", f"p{i // 3}")
+        for i in range(300)
+    )
+    twins = tuple((int(a), int(b)) for a, b in rng.integers(0, 300, (40, 2)) if a < b)
+    chosen = split_by_part(samples, twins, SplitRule(golden=0.2, validation=0.15), 5)
+    for i, j in twins:
+        assert chosen[i] == chosen[j]
+    for i in range(0, 300, 3):
+        assert len(set(chosen[i : i + 3])) == 1
+    for label in ("ok", "nok"):
+        n = sum(s.label == label for s in samples)
+        share = Counter(c for c, s in zip(chosen, samples, strict=True) if s.label == label)
+        assert share["golden"] / n == pytest.approx(0.2, abs=0.06)
+        assert share["validation"] / n == pytest.approx(0.12, abs=0.06)
+
+
+def test_the_split_is_the_same_every_time_and_another_with_another_seed() -> None:
+    samples = tuple(
+        Sample(Path(f"{i}.png"), f"{i}.png", "nok" if i % 3 else "ok", f"p{i}") for i in range(60)
+    )
+    once = split_by_part(samples, (), SplitRule(), 1)
+    assert once == split_by_part(samples, (), SplitRule(), 1)
+    assert once != split_by_part(samples, (), SplitRule(), 2)
+
+
+def test_a_part_that_the_data_puts_on_both_sides_is_refused() -> None:
+    samples = (
+        Sample(Path("a.png"), "a.png", "ok", "p1", "train"),
+        Sample(Path("b.png"), "b.png", "ok", "p1", "golden"),
+    )
+    with pytest.raises(DataError, match=r"into two splits: a\.png, b\.png"):
+        split_by_part(samples, (), SplitRule(), 0)

@@ -1,0 +1,183 @@
+"""The whole chain as a user runs it: a process of its own, killed and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.image import fit
+from inspector.runtime.loader import open_runtime
+from tests.training.plates import PLAN, write_class_folders
+
+PATIENCE_S = 240
+
+
+def command(plan: Path, data: Path, out: Path, *more: str) -> list[str]:
+    words = ["release", plan, "--data", data, "--out", out, *more]
+    return [sys.executable, "-m", "training.cli", *map(str, words)]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+class Released:
+    """One undisturbed release that several tests look at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plan = folder / "plan.toml"
+        self.plan.write_text(PLAN, encoding="utf-8")
+        self.data = write_class_folders(folder / "data")
+        self.out = folder / "out"
+        done = run("release", self.plan, "--data", self.data, "--out", self.out)
+        assert done.returncode == 0, done.stderr
+        self.bundle: Bundle = read_bundle(Path(done.stdout.strip()))
+        self.said = done.stderr
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    return Released(tmp_path_factory.mktemp("release"))
+
+
+def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released) -> None:
+    runtime = open_runtime(released.bundle)
+    path = next((released.data / "good").iterdir())
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    prediction = runtime.predict([fit(np.asarray(image, np.uint8), runtime.spec)])[0]
+    assert 0.0 <= prediction.defect_score <= 1.0
+    assert prediction.defect_map is not None
+    assert released.bundle.manifest.labels == ("good", "scratch", "spot")
+    assert {golden.label for golden in released.bundle.manifest.golden} == {
+        "good",
+        "scratch",
+        "spot",
+    }
+
+
+def test_no_golden_picture_was_trained_or_tuned_on(released: Released) -> None:
+    split = json.loads(next(released.out.glob("work/split-*/split.json")).read_text("utf-8"))
+    sets = [set(split[name]) for name in ("train", "validation", "golden")]
+    assert sum(map(len, sets)) == len(set.union(*sets)) == 36
+    scan = json.loads(next(released.out.glob("work/scan-*/scan.json")).read_text("utf-8"))
+    golden = {(released.data / scan["kept"][i]).read_bytes() for i in split["golden"]}
+    for each in released.bundle.manifest.golden:
+        assert (released.bundle.folder / each.file).read_bytes() in golden
+
+
+def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
+    page = (released.bundle.folder / "report.html").read_text(encoding="utf-8")
+    for words in ("Teacher beside student", "Confusion matrix", "Worst mistakes", "resnet18"):
+        assert words in page
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page  # nothing is fetched
+    report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
+    assert [row["role"] for row in report["models"]] == ["teacher", "student", "student-int8"]
+
+
+def test_a_repeated_job_does_nothing_and_finds_its_bundle(released: Released) -> None:
+    again = run("release", released.plan, "--data", released.data, "--out", released.out)
+    assert again.returncode == 0, again.stderr
+    assert Path(again.stdout.strip()).name == released.bundle.id
+    assert "starts" not in again.stderr
+
+
+@pytest.mark.parametrize("stage", ["teacher", "student"])
+def test_a_job_killed_in_mid_training_ends_as_if_undisturbed(
+    released: Released, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "out"
+    job = subprocess.Popen(
+        command(released.plan, released.data, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + PATIENCE_S
+    while not list(out.glob(f"work/{stage}-*/last.pt")) and time.monotonic() < until:
+        assert job.poll() is None
+        time.sleep(0.01)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not list(out.glob(f"work/{stage}-*/done.json"))
+    resumed = run("release", released.plan, "--data", released.data, "--out", out)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{stage}: goes on where it was" in resumed.stderr
+    bundle = read_bundle(Path(resumed.stdout.strip()))
+    # Which precision ships is measured, so the graphs themselves are compared.
+    for name in ("export-teacher", "export-student", "quantise"):
+        ours, theirs = (
+            next(root.glob(f"work/{name}-*/model.onnx")).read_bytes()
+            for root in (out, released.out)
+        )
+        assert ours == theirs, name
+    assert bundle.manifest.data == released.bundle.manifest.data
+
+
+def test_two_jobs_never_share_a_work_folder(released: Released, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = subprocess.Popen(
+        command(released.plan, released.data, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + PATIENCE_S
+    while not list(out.glob("work/scan-*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    second = run("release", released.plan, "--data", released.data, "--out", out)
+    assert second.returncode == 78
+    assert f"another job (process {first.pid}) is using it" in second.stderr
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=PATIENCE_S)
+    assert first.returncode == 130
+    assert "goes on where it was" in said
+    assert "Traceback" not in said
+
+
+def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
+    released: Released, tmp_path: Path
+) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text(PLAN.replace("allow_uncertified = true", ""), encoding="utf-8")
+    refused = run("release", strict, "--data", released.data, "--out", released.out)
+    assert refused.returncode == 3
+    assert "not certifiable for 5 %: 59 missed-free defects needed" in refused.stderr
+    assert len(list((released.out / "bundles").iterdir())) == 1
+    assert (released.out / "report" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "words"),
+    [
+        ('model = "resnet18"', 'model = "resnet18x"', "'resnet18x': timm has no such model"),
+        ('name = "D4"', 'name = "D5"', "'D5': albumentations has no such transform"),
+        ('name = "D4"', 'name = "Resize"\noptions = {height = 8, width = 8}', "must keep size"),
+        ("golden = 0.25", "golden = 2", "split.golden 2: input should be less than 0.8"),
+        ("golden = 0.25", "gold = 2", "split.gold: is not a key here; known keys: golden"),
+        ('weights = "none"', 'weights = "w.pth"', "w.pth': there is no such file"),
+        ('good = ["good"]', 'good = ["fine"]', "good 'fine': no such class here"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_explained(
+    class_folders: Path, tmp_path: Path, line: str, instead: str, words: str
+) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.replace(line, instead, 1), encoding="utf-8")
+    refused = run("release", plan, "--data", class_folders, "--out", tmp_path / "out")
+    assert refused.returncode in (65, 78)
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
