@@ -19,7 +19,6 @@ from inspector.station.state import Event
 
 LOOK_S = 0.2
 LAST_PART_S = 10.0
-DRAIN_S = 10.0
 
 log = logging.getLogger("inspector")
 
@@ -44,7 +43,7 @@ def run(path: Path) -> int:
     built.courier.start()
     station.start()
     cause = _watch(built, station, stop)
-    return _end(built, station, cause)
+    return _end(built, station, cause, settings.drain_s)
 
 
 def set_up_process() -> None:
@@ -117,7 +116,7 @@ def _watch(built: Built, station: _StationThread, stop: threading.Event) -> str:
     return built.station.message().cause
 
 
-def _end(built: Built, station: _StationThread, cause: str) -> int:
+def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> int:
     """Finish the part, say OFFLINE, send what is left."""
     courier_lives = built.courier.alive()
     built.station.stop()
@@ -130,7 +129,7 @@ def _end(built: Built, station: _StationThread, cause: str) -> int:
     changes = {"state": "OFFLINE", "cause": cause, "since": datetime.now(UTC)}
     built.courier.offer_state(built.station.message().model_copy(update=changes).to_json())
     built.archive.stop()
-    if not built.courier.stop(DRAIN_S):
+    if not built.courier.stop(drain_s):
         log.warning("the broker has not got every result: the journal keeps them for next time")
     built.journal.close()
     if station.error is not None:

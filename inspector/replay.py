@@ -40,6 +40,10 @@ def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
     names = names_in(folder)
     if not names:
         raise DeviceError(f"{folder}: there are no pictures in it")
+    return _judge(folder, names, job)
+
+
+def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
     clock = SystemClock()
     for name in names:
         try:

@@ -35,6 +35,8 @@ class Settings(Strict):
     model_threads: Threads = 1
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
+    drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0
+    """How long the end waits for the broker; what it has not got by then is sent next time."""
 
 
 def read_settings(path: Path) -> Settings:

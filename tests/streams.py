@@ -18,6 +18,7 @@ from inspector.contract.image import Image
 from tests.support import GREY, free_port, picture
 
 FRAMES_PER_S = 25
+CATCH_UP_S = 0.004  # between frames that were kept back
 
 # Debian's gst-rtsp-server has bindings for Debian's python only, so it runs there.
 _RTSP_SERVER = """
@@ -107,10 +108,11 @@ class MjpegServer:
                 time.sleep(0.01)
                 continue
             waiting.append(_jpeg_of_clock(time.monotonic()))
-            if not self.held.is_set():
-                out.write(b"".join(waiting))
-                waiting.clear()
-            time.sleep(1 / FRAMES_PER_S)
+            while waiting and not self.held.is_set():
+                out.write(waiting.pop(0))
+                time.sleep(CATCH_UP_S if waiting else 1 / FRAMES_PER_S)
+            if self.held.is_set():
+                time.sleep(1 / FRAMES_PER_S)
 
     def kill(self) -> None:
         self._ended.set()

@@ -211,6 +211,7 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
         "journal": {"path": "journal.db"},
         "mqtt": {"host": "127.0.0.1", "port": free_port()},
         "archive": {"folder": "images"},
+        "drain_s": 2.0,
     }
     # a generous deadline: these tests share two cores with whatever else runs
     recipe: dict[str, Any] = {"name": "tiny", "bundle": bundle.id, "deadline_ms": 5_000}

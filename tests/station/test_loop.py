@@ -1,0 +1,215 @@
+"""The station's loop: orders between parts, the first cause kept, every trigger accounted for."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.bench import MemoryCamera, NoArchive
+from inspector.build import SystemClock
+from inspector.contract.bundle import Bundle
+from inspector.contract.errors import DeviceError
+from inspector.contract.status import StateMessage
+from inspector.delivery.journal import Journal, JournalSettings
+from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
+from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
+from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
+from inspector.runtime.loader import open_runtime
+from inspector.station.cycle import Gear, Job
+from inspector.station.loop import ORDERS_MAX, Order, Station
+from inspector.station.ports import Camera, Frame, Part, Trigger
+from inspector.station.recipe import Recipe
+from inspector.station.state import Event
+from tests.support import DARK, GREY, make_bundle, picture, until, write_pictures
+
+
+class Slate:
+    """ports.Publisher that keeps every state, where a courier would keep the newest."""
+
+    def __init__(self) -> None:
+        self.states: list[StateMessage] = []
+
+    def wake(self) -> None: ...
+
+    def offer_state(self, payload: bytes) -> None:
+        self.states.append(StateMessage.model_validate_json(payload))
+
+    @property
+    def last(self) -> StateMessage:
+        return self.states[-1]
+
+
+class Rig:
+    """A station on its thread, as the daemon runs it."""
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self.slate = Slate()
+        self.journal = Journal(JournalSettings(path=folder / "journal.db", disk_free_min_mb=0))
+        recipe = Recipe(name="tiny", bundle=bundle.id, deadline_ms=5_000, frame_timeout_ms=100)
+        self.job = Job(recipe, open_runtime(bundle))
+        self._threads: list[tuple[Station, threading.Thread]] = []
+
+    def station(self, camera: Camera, trigger: Trigger | None = None) -> Station:
+        gear = Gear(
+            station="test",
+            boot="boot",
+            camera=camera,
+            journal=self.journal,
+            archive=NoArchive(),
+            publisher=self.slate,
+            clock=SystemClock(),
+        )
+        return Station(gear, trigger or ContinuousTrigger(ContinuousSettings()))
+
+    def start(self, camera: Camera) -> Station:
+        station = self.station(camera)
+        thread = threading.Thread(target=station.run)
+        thread.start()
+        self._threads.append((station, thread))
+        assert until(lambda: bool(self.slate.states))
+        return station
+
+    def order(self, station: Station, *events: Event) -> None:
+        for event in events:
+            job = self.job if event is Event.PREPARE_RECIPE else None
+            assert station.offer(Order(event, "test", job))
+
+    def close(self) -> None:
+        for station, thread in self._threads:
+            station.stop()
+            thread.join()
+        self.journal.close()
+
+    def reaches(self, state: str) -> bool:
+        return until(lambda: self.slate.last.state == state)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture
+def rig(tmp_path: Path, bundle: Bundle) -> Iterator[Rig]:
+    rig = Rig(tmp_path, bundle)
+    yield rig
+    rig.close()
+
+
+GET_READY = (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE)
+
+
+def test_a_single_execution_inspects_one_part(rig: Rig) -> None:
+    station = rig.start(MemoryCamera([picture(GREY)]))
+    rig.order(station, *GET_READY, Event.START_SINGLE)
+    assert until(lambda: rig.slate.last.tally.triggers == 1)
+    assert rig.reaches("READY")
+    assert rig.slate.last.cause == "one part inspected"
+    assert rig.journal.last_seq() == rig.slate.last.seq == 1
+
+
+def test_continuous_execution_stops_between_two_parts(rig: Rig) -> None:
+    station = rig.start(MemoryCamera([picture(GREY), picture(DARK)]))
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.journal.last_seq() >= 20)
+    rig.order(station, Event.STOP)
+    assert rig.reaches("READY")
+    tally = rig.slate.last.tally
+    assert tally.triggers == sum(tally.verdicts.values()) == rig.journal.last_seq()
+    assert set(tally.verdicts) == {"OK", "NOT_OK"}
+    assert tally.trigger_to_verdict_ms is not None
+
+
+def test_an_order_that_is_not_allowed_changes_nothing(rig: Rig) -> None:
+    station = rig.start(MemoryCamera([picture(GREY)]))
+    rig.order(station, Event.START_CONTINUOUS, Event.JOB_DONE, Event.STOP, Event.SELECT_AUTOMATIC)
+    assert rig.reaches("INITIALIZED")
+    rig.order(station, Event.START_SINGLE)
+    rig.order(station, Event.UNPREPARE_RECIPE, Event.HALT)
+    assert rig.reaches("HALTED")
+    assert rig.journal.last_seq() == 0
+
+
+class GivesUp:
+    """A camera that works for some frames and is then gone, each time for another cause."""
+
+    simulated = False
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._real = MemoryCamera([picture(GREY)])
+        self._opened = 0
+
+    def open(self) -> None:
+        self._opened += 1
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        frame = self._real.grab(not_before=not_before, timeout_s=timeout_s)
+        if frame.sequence > self._frames * self._opened:
+            raise DeviceError(f"cause {self._opened}")
+        return frame
+
+    def close(self) -> None: ...
+
+
+def test_a_fault_keeps_its_first_cause_until_reset(rig: Rig) -> None:
+    station = rig.start(GivesUp(frames=3))
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert rig.reaches("ERROR")
+    assert rig.slate.last.cause == "cause 1"
+    rig.order(station, Event.START_CONTINUOUS, Event.SELECT_AUTOMATIC, Event.STOP)
+    assert not until(lambda: rig.slate.last.state != "ERROR", timeout_s=0.6)
+    last = json.loads(rig.journal.after(rig.journal.last_seq() - 1, limit=1)[0][1])
+    assert (last["pass"], last["reason"]) == (False, "camera gone: cause 1")
+    rig.order(station, Event.RESET, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.slate.last.cause == "cause 2")
+
+
+def test_the_end_of_a_folder_ends_the_station_and_is_no_part(rig: Rig, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", [GREY] * 5)
+    station = rig.start(ReplayCamera(ReplaySettings(folder=tmp_path / "pictures")))
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: "5 pictures were shown" in rig.slate.last.cause)
+    assert rig.slate.last.tally.triggers == rig.journal.last_seq() == 5
+
+
+class Broken:
+    """A trigger with a bug."""
+
+    missed = 0
+
+    def restart(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> Part | None:
+        raise KeyError(timeout_s)
+
+
+def test_a_bug_of_ours_is_raised_and_passes_no_part(rig: Rig) -> None:
+    station = rig.station(MemoryCamera([picture(GREY)]), Broken())
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    with pytest.raises(KeyError):
+        station.run()
+    assert rig.journal.last_seq() == 0
+
+
+def test_orders_have_a_limit(rig: Rig) -> None:
+    station = rig.start(MemoryCamera([picture(GREY)]))
+    station.stop()
+    accepted = sum(station.offer(Order(Event.STOP, "test")) for _ in range(100))
+    assert accepted <= ORDERS_MAX + 1
+
+
+def test_a_beat_that_goes_by_is_counted_and_not_made_up_for() -> None:
+    trigger = IntervalTrigger(IntervalSettings(period_ms=50))
+    parts = [trigger.wait(1.0)]
+    threading.Event().wait(0.23)  # a part takes four and a half beats
+    parts.append(trigger.wait(1.0))
+    parts.append(trigger.wait(1.0))
+    first, second, third = (part for part in parts if part)
+    assert (first.sequence, second.sequence, third.sequence) == (1, 2, 3)
+    assert trigger.missed >= 4
+    assert third.seen_at - second.seen_at > 0.04
+    trigger.restart()
+    assert trigger.wait(0.0) is not None

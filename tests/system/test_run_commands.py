@@ -1,0 +1,108 @@
+"""The other commands, as a user types them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from inspector import __version__
+from inspector.contract.bundle import Bundle
+from tests.support import (
+    DARK,
+    GREY,
+    make_bundle,
+    run_inspector,
+    write_pictures,
+    write_station,
+)
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    notice = "for evaluation only"
+    return make_bundle(tmp_path_factory.mktemp("bundles"), notice=notice)
+
+
+def test_replay_prints_a_table_and_a_summary(sealed: Bundle, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures" / "good", [GREY] * 3)
+    write_pictures(tmp_path / "pictures" / "dark", [DARK] * 2)
+    (tmp_path / "pictures" / "good" / "broken.png").write_bytes(b"x")
+    table = tmp_path / "table.csv"
+    done = run_inspector("replay", "--bundle", sealed.folder, tmp_path / "pictures", "--csv", table)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["good/part000.png", "OK"] in [line[:2] for line in lines]
+    assert ["dark/part001.png", "NOT_OK"] in [line[:2] for line in lines]
+    assert ["good/broken.png", "UNDEFINED"] in [line[:2] for line in lines]
+    assert ["all", "6", "2", "1", "0", "3"] in lines
+    assert "for evaluation only" in done.stderr
+    with table.open(encoding="utf-8") as file:
+        assert [row["evaluation"] for row in csv.DictReader(file)].count("OK") == 3
+
+
+def test_replay_takes_regions_and_limits_from_a_recipe(sealed: Bundle, tmp_path: Path) -> None:
+    recipe = {
+        "regions": {"kind": "grid", "rows": 2, "columns": 2},
+        "limits": {"review_at": 0.0, "reject_at": 1.0},
+    }
+    write_station(tmp_path, sealed, recipe=recipe)
+    done = run_inspector(
+        "replay",
+        *("--bundle", sealed.folder, "--recipe", tmp_path / "recipe.toml", tmp_path / "pictures"),
+    )
+    assert "NOT_DECIDABLE" in done.stdout
+    assert " OK " not in done.stdout.split("folder")[0]
+    assert "r1c1: " in done.stdout
+
+
+def test_replay_without_pictures_or_bundle_says_so(sealed: Bundle, tmp_path: Path) -> None:
+    done = run_inspector("replay", "--bundle", sealed.folder, tmp_path)
+    assert (done.returncode, done.stdout.count("\n")) == (1, 0)
+    assert "there are no pictures in it" in done.stderr
+    done = run_inspector("replay", "--bundle", tmp_path / "x", tmp_path)
+    assert done.returncode == 78
+    assert "there is no such folder" in done.stderr
+
+
+def test_bench_measures_model_and_station_in_one_run(sealed: Bundle, tmp_path: Path) -> None:
+    for source in (
+        ("--bundle", sealed.folder, "--size", "64x48", "--disk", tmp_path),
+        (write_station(tmp_path, sealed),),
+    ):
+        done = run_inspector("bench", *source, "--parts", "50")
+        assert done.returncode == 0, done.stderr
+        assert "n = 50 parts" in done.stdout
+        for line in ("onnxruntime alone", "capture to verdict", "overhead", "journal commit"):
+            assert line in done.stdout
+    assert not list(tmp_path.glob("inspector-bench-*"))
+
+
+def test_bundle_shows_and_verifies(sealed: Bundle, tmp_path: Path) -> None:
+    shown = run_inspector("bundle", "show", sealed.folder).stdout
+    assert sealed.id in shown
+    assert "a test bundle promises nothing" in shown
+    assert "passes its self-test" in run_inspector("bundle", "verify", sealed.folder).stdout
+    copy = Path(shutil.copytree(sealed.folder, tmp_path / sealed.id))
+    (copy / "report.json").write_text("[]")
+    done = run_inspector("bundle", "verify", copy)
+    assert done.returncode == 78
+    assert "report.json is damaged" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["result", "state", "settings", "recipe"])
+def test_schemas_are_json(what: str) -> None:
+    schema = json.loads(run_inspector("schema", what).stdout)
+    assert schema["type"] == "object"
+    if what in ("result", "state"):
+        snapshot = Path(__file__).parent.parent / "data" / f"{what}-v1.json"
+        assert schema == json.loads(snapshot.read_text(encoding="utf-8"))
+
+
+def test_help_names_every_command_with_examples() -> None:
+    said = run_inspector("--help").stdout
+    for command in ("run", "demo", "check", "replay", "bench", "bundle", "schema", "version"):
+        assert f"    {command} " in said
+    assert "examples:" in said
+    assert run_inspector("version").stdout.strip() == __version__

@@ -1,0 +1,102 @@
+"""What cannot start says so in words, all of it, and exits 78."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from inspector.contract.bundle import Bundle
+from tests.support import make_bundle, make_model, run_inspector, write_station
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+def test_a_typing_slip_is_named_with_the_keys_that_exist(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(tmp_path, sealed, camera={"foldr": "x"}, model_threads=0)
+    done = run_inspector("run", path)
+    assert done.returncode == 78
+    assert f"{path}: camera.replay.foldr: is not a key here; known keys:" in done.stderr
+    assert "model_threads 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_bundle_is_refused_at_the_start(sealed: Bundle, tmp_path: Path) -> None:
+    bundle = Bundle(sealed.id, sealed.manifest, tmp_path / "bundles" / sealed.id)
+    shutil.copytree(sealed.folder, bundle.folder)
+    path = write_station(tmp_path, bundle)
+    model = bytearray(bundle.model_path.read_bytes())
+    model[len(model) // 2] ^= 1
+    bundle.model_path.write_bytes(model)
+    done = run_inspector("run", path)
+    assert done.returncode == 78
+    assert "model.onnx is damaged" in done.stderr
+    assert not (tmp_path / "journal.db").exists()
+
+
+def test_a_model_of_another_shape_is_refused_at_the_start(tmp_path: Path) -> None:
+    def other(draft: Path) -> None:
+        make_model(draft / "model.onnx", size=64)
+
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles", spoil=other))
+    done = run_inspector("run", path)
+    assert done.returncode == 78
+    assert "64" in done.stderr
+    assert "expected" in done.stderr
+
+
+def test_a_journal_that_cannot_be_written_is_said(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(tmp_path, sealed, journal={"path": "station.toml/journal.db"})
+    done = run_inspector("run", path)
+    assert done.returncode == 1
+    assert "journal" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_finds_nothing_wrong_with_a_good_station(sealed: Bundle, tmp_path: Path) -> None:
+    done = run_inspector("check", write_station(tmp_path, sealed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passes its self-test (3 pictures)" in done.stdout
+    assert "results wait for it" in done.stdout  # no broker is a note, not a fault
+    assert not (tmp_path / "journal.db").exists()
+
+
+def test_check_explains_faults_in_every_file_at_once(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(
+        tmp_path,
+        sealed,
+        topic_root="with/#/wildcard",
+        trigger={"kind": "sometimes"},
+        recipe={"deadline_ms": 0, "colour": "red", "limits": {"review_at": 0.9, "reject_at": 0.1}},
+        bundles="nowhere",
+    )
+    done = run_inspector("check", path)
+    assert done.returncode == 78
+    for fault in (
+        f"{path}: topic_root",
+        "trigger.kind 'sometimes': must be one of 'interval', 'continuous'",
+        "recipe.toml: deadline_ms 0",
+        "recipe.toml: colour: is not a key here",
+        "review_at 0.9 must not be above reject_at 0.1",
+        "nowhere",
+    ):
+        assert fault in done.stdout
+    assert "6 faults" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(
+        tmp_path,
+        sealed,
+        journal={"disk_free_min_mb": 1_000_000},
+        recipe={"regions": {"kind": "rectangle", "x": 0, "y": 0, "width": 500, "height": 5}},
+    )
+    done = run_inspector("check", path)
+    assert done.returncode == 78
+    assert "disk_free_min_mb is 1000000" in done.stdout
+    assert "the region reaches to 500x5, the picture is 48x40" in done.stdout
+    shutil.rmtree(tmp_path / "pictures")
+    assert "there is no such folder" in run_inspector("check", path).stdout
