@@ -2,15 +2,14 @@
 
 import csv
 import hashlib
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from inspector.contract.errors import DataError
-from training.plan import SplitRule, fingerprint
+from training.plan import fingerprint
 
 SplitName = Literal["train", "validation", "golden"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "golden")
@@ -32,8 +31,6 @@ _COLUMNS = {
     "severity": ("severity",),
     "mask": ("mask",),
 }
-PARTS_MIN = 3
-"""A class needs one part for each of train, validation and golden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,121 +224,6 @@ def subset(dataset: Dataset, images: int = 12, each_min: int = 4) -> Dataset:
         step = max(1, len(mine) // each)
         chosen += [replace(sample, split=None) for sample in mine[::step][:each]]
     return _checked(chosen, f"{dataset.layout}, {len(chosen)} images of it")
-
-
-def split_by_part(
-    samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...], rule: SplitRule, seed: int
-) -> tuple[SplitName, ...]:
-    """The split of each sample; a part and its twins never straddle two.
-
-    Groups go, the largest first and equals in an order drawn from seed and names alone, where
-    their classes are furthest from their share. Splits that the data names are kept; a golden
-    set or validation that the data brings is not added to. Raises DataError where a class is
-    too small, or where the data itself puts one part or twins on both sides.
-    """
-    groups = _groups(samples, twins)
-    brought = {sample.split for sample in samples}
-    open_to = _open_to(samples, groups, brought)
-    targets = _targets(samples, rule, brought)
-    have = {split: Counter[str]() for split in SPLITS}
-    chosen: dict[int, SplitName] = {}
-
-    def drawn(key: int) -> tuple[bool, int, str]:
-        name = samples[groups[key][0]].name
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
-        return len(open_to[key]) > 1, -len(groups[key]), digest
-
-    for key in sorted(groups, key=drawn):
-        labels = Counter(samples[i].label for i in groups[key])
-
-        def need(split: SplitName, labels: Counter[str] = labels) -> tuple[float, float]:
-            wanted = targets[split]
-            share = [n * (1.0 - have[split][c] / wanted[c]) for c, n in labels.items() if wanted[c]]
-            return (sum(share) if share else -math.inf), sum(wanted.values())
-
-        split = max(open_to[key], key=need)
-        chosen[key] = split
-        have[split].update(labels)
-    _require_all(samples, groups, have)
-    by_sample = {i: chosen[key] for key, members in groups.items() for i in members}
-    return tuple(by_sample[i] for i in range(len(samples)))
-
-
-def _open_to(
-    samples: tuple[Sample, ...], groups: dict[int, list[int]], brought: set[SplitName | None]
-) -> dict[int, tuple[SplitName, ...]]:
-    """Where each group may go. Raises DataError where the data splits a part or twins."""
-    result: dict[int, tuple[SplitName, ...]] = {}
-    for key, members in groups.items():
-        named = {samples[i].split for i in members} - {None}
-        if len(named) > 1:
-            names = ", ".join(samples[i].name for i in members[:3])
-            raise DataError(
-                f"the data puts one part, or nearly equal pictures, into two splits: {names}; "
-                f"mend it, leave the split to us, or set split.near_duplicate_at = 1"
-            )
-        if not named:
-            result[key] = SPLITS
-        elif named == {"train"} and "validation" not in brought:
-            result[key] = ("train", "validation")  # a train folder holds both then
-        else:
-            result[key] = tuple(split for split in SPLITS if split in named)
-    return result
-
-
-def _targets(
-    samples: tuple[Sample, ...], rule: SplitRule, brought: set[SplitName | None]
-) -> dict[SplitName, dict[str, float]]:
-    """Images wanted of each class in each split; 0 where the data brings its own set."""
-    counts = Counter(s.label for s in samples)
-    golden = 0.0 if "golden" in brought else rule.golden
-    validation = 0.0 if "validation" in brought else rule.validation
-    return {
-        "train": {c: n * (1 - golden) * (1 - validation) for c, n in counts.items()},
-        "validation": {c: n * (1 - golden) * validation for c, n in counts.items()},
-        "golden": {c: n * golden for c, n in counts.items()},
-    }
-
-
-def _require_all(
-    samples: tuple[Sample, ...], groups: dict[int, list[int]], have: dict[SplitName, Counter[str]]
-) -> None:
-    """Every class in every split, or DataError."""
-    for label in sorted({sample.label for sample in samples}):
-        parts = sum(any(samples[i].label == label for i in group) for group in groups.values())
-        for split in SPLITS:
-            if not have[split][label]:
-                raise DataError(
-                    f"class {label!r} has no part for {split}: {parts} part(s) that differ, at "
-                    f"least {PARTS_MIN} are needed, one each for {', '.join(SPLITS)}"
-                )
-
-
-def _groups(
-    samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...]
-) -> dict[int, list[int]]:
-    """Samples joined by part id or likeness; the key is the group's first sample."""
-    leader = list(range(len(samples)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    def join(i: int, j: int) -> None:
-        first, second = sorted((find(i), find(j)))
-        leader[second] = first
-
-    first_of: dict[str, int] = {}
-    for i, sample in enumerate(samples):
-        join(i, first_of.setdefault(sample.part, i))
-    for i, j in twins:
-        join(i, j)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(samples)):
-        groups[find(i)].append(i)
-    return groups
 
 
 def _digest(path: Path) -> str:

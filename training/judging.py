@@ -1,5 +1,6 @@
 """What the release's models hold: figures, which one ships, and whether it may."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -209,10 +210,18 @@ def golden_scores(
 
 
 def write_report(plan: Plan, data: Data, candidate: Candidate, folder: Path) -> None:
-    """report.json and report.html."""
+    """report.json, report.html, and golden.csv: every golden part with score and verdict."""
     scores, bad = golden_scores(plan, data, candidate)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.json", candidate.report.model_dump_json(indent=1).encode())
+    limits = candidate.report.shipped_row.choice.limits
+    with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "label", "score", "evaluation"])
+        for i, score in zip(data.rows["golden"], scores, strict=True):
+            sample = data.images.samples[i]
+            evaluation = judge(Prediction("", "", float(score)), limits).evaluation.name
+            rows.writerow([sample.name, sample.label, f"{score:.6f}", evaluation])
     mistakes = worst_mistakes(plan, data, candidate)
     write_html(candidate.report, scores, bad, mistakes, folder / "report.html")
 

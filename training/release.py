@@ -17,7 +17,6 @@ from training.dataset import (
     Dataset,
     Sample,
     require_trainable,
-    split_by_part,
 )
 from training.distill import TeacherAnswers, label_objective, teacher_objective
 from training.fit import Material, Objective, fit
@@ -26,6 +25,7 @@ from training.models import Network, build, require_map
 from training.plan import Fit, Plan
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
+from training.split import split_by_part
 
 
 def release(job: Job, dataset: Dataset, out: Path) -> Bundle:

@@ -11,9 +11,10 @@ import pytest
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec
-from training.dataset import Sample, read_dataset, require_trainable, split_by_part
+from training.dataset import Sample, read_dataset, require_trainable
 from training.plan import SplitRule
 from training.scan import Images, load_images, near_twins, scan
+from training.split import split_by_part
 
 SPEC = ImageSpec(width=32, height=32)
 
