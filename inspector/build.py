@@ -10,8 +10,9 @@ from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
-from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings, VideoCamera
+from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
+from inspector.devices.camera_video import VideoCamera
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
 from inspector.runtime.loader import load_runtime

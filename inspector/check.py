@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inspector.build import build_camera
-from inspector.contract.bundle import Bundle, read_bundle
 from inspector.contract.errors import BundleError, ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
-from inspector.runtime.loader import open_runtime
+from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.settings import Settings, read_settings
 from inspector.station.recipe import Recipe, regions_of
 
@@ -53,7 +52,7 @@ def check(path: Path) -> Iterator[Finding]:
             yield from _faults(error)
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
     if bundles and name:
-        yield from _check_bundle(bundles / name, settings.model_threads if settings else 1)
+        yield from _check_bundle(bundles, name, settings.model_threads if settings else 1)
     if settings is None:
         yield Finding("note", "camera, journal, archive and broker: not tried, see above")
         return
@@ -90,9 +89,9 @@ def _text(path: Path | None, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _check_bundle(folder: Path, threads: int) -> Iterator[Finding]:
+def _check_bundle(bundles: Path, name: str, threads: int) -> Iterator[Finding]:
     try:
-        bundle: Bundle = read_bundle(folder)
+        bundle = find_bundle(bundles, name)
         open_runtime(bundle, threads)
     except BundleError as error:
         yield Finding("fault", str(error))

@@ -1,4 +1,4 @@
-"""Anything cv2.VideoCapture opens: a USB camera, an RTSP or HTTP stream, a video file."""
+"""A live cv2.VideoCapture, a USB camera or an RTSP or HTTP stream: newest frame, bounded reopen."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream
+from inspector.contract.errors import DeviceError, DeviceTimeout
 from inspector.contract.image import Image
 from inspector.contract.strict import Strict
 from inspector.station.ports import Frame
@@ -173,7 +173,7 @@ class _Link:
 
     def _read_until_it_fails(self) -> str:
         """Open and read until there is nothing to read; says why."""
-        capture = _open(self._settings)
+        capture = open_capture(self._settings)
         if not capture.isOpened():
             return "cannot be opened"
         pace = _Pace()
@@ -240,54 +240,8 @@ class _Pace:
         return came_at - began_at >= QUICK_SHARE * period_s
 
 
-class VideoCamera:
-    """A video file: every frame once, in order, as if it were exposed when it is asked for."""
-
-    simulated = True
-
-    def __init__(self, settings: OpenCvSettings) -> None:
-        self._settings = settings
-        self._capture: cv2.VideoCapture | None = None
-        self._shown = 0
-        self._sequence = 0
-
-    def open(self) -> None:
-        if self._capture is None:
-            capture = _open(self._settings)
-            if not capture.isOpened():
-                raise DeviceError(f"{self._settings.shown}: is not there, or is not a video")
-            self._capture, self._shown = capture, 0
-
-    def grab(self, *, not_before: float, timeout_s: float) -> Frame:  # noqa: ARG002 - a file is there
-        image = self._next()
-        image.flags.writeable = False
-        self._sequence += 1
-        name = f"{Path(self._settings.shown).stem}-{self._shown:06d}"
-        return Frame(image, max(time.monotonic(), not_before), self._sequence, name)
-
-    def close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
-
-    def _next(self) -> Image:
-        for _ in range(2):
-            if self._capture is None:
-                raise DeviceError("the video is not open")
-            read, image = self._capture.read()
-            if read and image is not None:
-                self._shown += 1
-                return image.astype(np.uint8, copy=False)
-            if not self._shown:
-                break
-            if not self._settings.loop:
-                raise EndOfStream(f"all {self._shown} frames of {self._settings.shown} were shown")
-            self.close()
-            self.open()
-        raise DeviceError(f"{self._settings.shown}: has no frame that can be read")
-
-
-def _open(settings: OpenCvSettings) -> cv2.VideoCapture:
+def open_capture(settings: OpenCvSettings) -> cv2.VideoCapture:
+    """Opened, if `isOpened` says so afterwards; every wait in it has its limit."""
     # ffmpeg alone: other backends would write the url, password and all, into the log
     if settings.url is None and settings.file is None:
         capture = cv2.VideoCapture(settings.index or 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspector.contract.bundle import Bundle, Manifest, read_bundle
+from inspector.contract.bundle import SUMS, Bundle, Manifest, read_bundle
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, fit
 from inspector.contract.strict import Name
@@ -18,13 +18,18 @@ log = logging.getLogger(__name__)
 
 def load_runtime(bundles: Path, bundle_id: Name, threads: int = 1) -> OnnxRuntime:
     """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words."""
+    return open_runtime(find_bundle(bundles, bundle_id), threads)
+
+
+def find_bundle(bundles: Path, bundle_id: Name) -> Bundle:
+    """Verified. Raises BundleError, with the bundles there are where this one is not."""
     folder = bundles / bundle_id
     if not folder.is_dir() and bundles.is_dir():
-        there = sorted(each.name for each in bundles.iterdir() if (each / "SHA256SUMS").is_file())
+        there = sorted(each.name for each in bundles.iterdir() if (each / SUMS).is_file())
         raise BundleError(
             f"bundle {folder}: there is no such folder; there are: {', '.join(there) or 'none'}"
         )
-    return open_runtime(read_bundle(folder), threads)
+    return read_bundle(folder)
 
 
 def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:

@@ -187,7 +187,9 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
 
 
 def _grab(part: Part, recipe: Recipe, camera: Camera) -> Frame:
-    return camera.grab(not_before=part.seen_at, timeout_s=recipe.frame_timeout_ms / 1000)
+    # a frame that comes after the deadline could pass nothing
+    timeout_ms = min(recipe.frame_timeout_ms, recipe.deadline_ms)
+    return camera.grab(not_before=part.seen_at, timeout_s=timeout_ms / 1000)
 
 
 def _require_fresh(frame: Frame, part: Part, last: Frame | None) -> None:

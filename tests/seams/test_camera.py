@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
 from inspector.daemon import quiet_cv2
-from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings, VideoCamera
+from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
+from inspector.devices.camera_video import VideoCamera
 from inspector.station.ports import Camera, Frame
 from tests.streams import MjpegServer, RtspServer, clock_in, require_rtsp_server, write_video
 from tests.support import GREY, until, write_pictures
