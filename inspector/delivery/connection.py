@@ -157,19 +157,22 @@ class Connection:
             self._end("the broker hung up")
         if self.lost is not None:
             return False
+        timeout_s = min(timeout_s, _TURN_MAX_S)
+        if not self.ready:
+            timeout_s = min(timeout_s, self._answer_by - time.monotonic())
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         poll.register(
             self._socket, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
         )
-        events = dict(poll.poll(1_000 * max(0.0, min(timeout_s, _TURN_MAX_S))))
+        events = dict(poll.poll(1_000 * max(0.0, timeout_s)))
         network = events.get(self._socket.fileno(), 0)
         if network & ~select.POLLOUT:
             self._note(self._client.loop_read())
         if network & select.POLLOUT:
             self._note(self._client.loop_write())
         self._note(self._client.loop_misc())
-        if not self.ready and time.monotonic() > self._answer_by:
+        if not self.ready and time.monotonic() >= self._answer_by:
             self._end(f"no answer to CONNECT in MQTT {self.protocol}")
         return wake.fileno() in events
 
