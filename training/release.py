@@ -109,7 +109,7 @@ def fit_teacher(job: Job, images: Images, split: Stage) -> Stage:
         objective = label_objective(how, material.train_counts(), job.machine)
         _fit(job, network, how, material, objective, folder, views=None, title="teacher")
 
-    return job.run.stage("teacher", make, 1, split, plan.augment, how, _digest(how), plan.seed)
+    return job.run.stage("teacher", make, 1, split, plan.augment, _identity(how), plan.seed)
 
 
 def fit_student(job: Job, images: Images, split: Stage, teacher: Stage) -> Stage:
@@ -130,7 +130,7 @@ def fit_student(job: Job, images: Images, split: Stage, teacher: Stage) -> Stage
         objective = teacher_objective(how, material.train_counts(), answers, job.machine)
         _fit(job, network, how, material, objective, folder, views=how.views, title="student")
 
-    return job.run.stage("student", make, 1, teacher, how, _digest(how), plan.seed)
+    return job.run.stage("student", make, 1, teacher, _identity(how), plan.seed)
 
 
 def _fit(
@@ -165,11 +165,11 @@ def _fresh(how: Fit, classes: int, seed: int) -> Network:
     return build(how.model, how.weights, classes, how.drop_rate)
 
 
-def _digest(how: Fit) -> str:
-    """Of the weights file: another file with the same name is another input."""
+def _identity(how: Fit) -> Fit:
+    """The same with the weights file's hash for its path: what is in it counts, not where."""
     if how.weights in ("hub", "none"):
-        return how.weights
-    return file_sha256(Path(how.weights))
+        return how
+    return how.model_copy(update={"weights": file_sha256(Path(how.weights))})
 
 
 def require_workable(plan: Plan) -> None:
