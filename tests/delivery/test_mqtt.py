@@ -369,6 +369,22 @@ def test_a_courier_without_a_journal_says_so_at_the_start(tmp_path: Path) -> Non
     assert not made.alive()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_courier_that_cannot_read_its_journal_dies_visibly(
+    tmp_path: Path, journal: Journal, broker: Mosquitto
+) -> None:
+    put(journal, 300)
+    journal.close()
+    path = tmp_path / "journal.db"
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * (size - 4_096))
+    with courier(tmp_path, broker.start().port) as sender:
+        assert until(lambda: not sender.alive())
+        assert not sender.stop(0.5)
+
+
 @pytest.mark.parametrize("host", ["10.0.0.5", "broker.plant", "2001:db8::1"])
 def test_plain_text_beyond_this_machine_needs_to_be_asked_for(host: str) -> None:
     with pytest.raises(ValidationError, match="write plaintext_beyond_loopback = true"):
