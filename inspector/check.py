@@ -15,6 +15,7 @@ from inspector.build import build_camera
 from inspector.contract.errors import BundleError, ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
+from inspector.delivery.archive import MARK
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
@@ -60,6 +61,7 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_folder("archive", settings.archive.folder)
+    yield from _check_archive(settings.archive.folder)
     yield from _check_broker(settings.mqtt)
 
 
@@ -159,6 +161,12 @@ def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Findin
         yield Finding("fault", text)
     else:
         yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
+
+
+def _check_archive(folder: Path) -> Iterator[Finding]:
+    """The archive deletes its oldest pictures, so it refuses a folder with other files in it."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        yield Finding("fault", f"archive.folder {folder}: holds files that are not the archive's")
 
 
 def _check_broker(settings: MqttSettings) -> Iterator[Finding]:

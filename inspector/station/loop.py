@@ -18,6 +18,7 @@ from inspector.station.tally import Tally
 
 ORDERS_MAX = 8
 STATE_EVERY_S = 2.0
+SAY_EVERY_S = 10.0
 WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Station:
         self._camera_is_open = False
         self._last: Frame | None = None
         self._seq = gear.journal.next_seq() - 1
-        self._said = ""
+        self._said_at = float("-inf")
+        self._unsaid = 0
 
     def offer(self, order: Order) -> bool:
         """Leave an order for the next gap between two parts. False where too many wait already."""
@@ -191,11 +193,17 @@ class Station:
         if frame is not None and (last is None or frame.sequence > last.sequence):
             tally.frames_missed += frame.sequence - last.sequence - 1 if last else 0
             self._last = frame
-        # once a cause, not once a part: a camera that is away would fill the disk with its log
-        kind = result.reason.split(":")[0] if result.evaluation == "UNDEFINED" else ""
-        if kind and kind != self._said:
-            log.warning("seq %d is UNDEFINED: %s", result.seq, result.reason)
-        self._said = kind
+        if result.evaluation == "UNDEFINED":
+            self._say(f"seq {result.seq} is UNDEFINED: {result.reason}")
+
+    def _say(self, text: str) -> None:
+        """Not once a part: a camera that is away would fill the disk with its log."""
+        now = self._gear.clock.monotonic()
+        if now - self._said_at < SAY_EVERY_S:
+            self._unsaid += 1
+            return
+        log.warning("%s%s", text, f" (and {self._unsaid} before it)" if self._unsaid else "")
+        self._said_at, self._unsaid = now, 0
 
     # --- the world ---
 

@@ -92,11 +92,13 @@ def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) 
         tmp_path,
         sealed,
         journal={"disk_free_min_mb": 1_000_000},
+        archive={"folder": "pictures"},
         recipe={"regions": {"kind": "rectangle", "x": 0, "y": 0, "width": 500, "height": 5}},
     )
     done = run_inspector("check", path)
     assert done.returncode == 78
     assert "disk_free_min_mb is 1000000" in done.stdout
+    assert "pictures: holds files that are not the archive's" in done.stdout
     assert "the region reaches to 500x5, the picture is 48x40" in done.stdout
     shutil.rmtree(tmp_path / "pictures")
     assert "there is no such folder" in run_inspector("check", path).stdout
