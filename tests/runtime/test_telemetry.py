@@ -11,7 +11,8 @@ from tests.support import make_bundle
 
 OPEN = (
     "import sys; from pathlib import Path; from inspector.contract.bundle import read_bundle; "
-    "from inspector.runtime.loader import open_runtime; open_runtime(read_bundle(Path(sys.argv[1])))"
+    "from inspector.runtime.loader import open_runtime; "
+    "open_runtime(read_bundle(Path(sys.argv[1])))"
 )
 TRAIN = (
     "import sys; from pathlib import Path; from training.export import open_session; "
