@@ -6,7 +6,6 @@ drops a `result_id` it has seen.
 """
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from inspector.contract.strict import Name
@@ -82,10 +81,5 @@ class Cursors:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import socket
 import threading
-from types import TracebackType
 from typing import Self
 
 from amqtt.broker import Broker
@@ -42,12 +41,7 @@ class EmbeddedBroker:
             raise DeviceError(f"the demo's broker cannot listen on port {self.port}: {self._error}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(STOP_S)

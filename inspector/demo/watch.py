@@ -1,7 +1,6 @@
 """A subscriber as any other in the plant: it knows a broker and two topics, not the station."""
 
 from queue import Empty, Queue
-from types import TracebackType
 from typing import Self
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -65,11 +64,6 @@ class Watcher:
             raise DeviceError(f"{where}: does not let us subscribe") from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
