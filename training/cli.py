@@ -119,6 +119,8 @@ def _release(arguments: argparse.Namespace) -> int:
     threads = plan.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if plan.device == "cuda" and kind == "cpu":
+        raise ConfigError(f"{arguments.plan}: device 'cuda': torch sees none here; 'auto' or 'cpu'")
     device = torch.device(kind if plan.device == "auto" else plan.device)
     run = Run(arguments.out / "work", screen.say)
     try:

@@ -33,6 +33,8 @@ class TeacherAnswers:
         else:
             self._kept = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
             self._kept[:] = np.nan
+            # On disk before an answer is: after a power cut what is missing must not read as 0.
+            self._kept.flush()
 
     @torch.no_grad()
     def of(self, batch: Batch) -> Tensor:

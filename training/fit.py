@@ -6,6 +6,7 @@ checkpoint: a job killed anywhere goes on from its last epoch and ends as if und
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -192,7 +193,10 @@ def recalls(logits: NDArray[np.float32], targets: NDArray[np.int64], classes: in
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write tensors so that the file is whole or absent."""
     draft = path.with_name(path.name + ".part")
-    torch.save(state, draft)
+    with draft.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 

@@ -71,7 +71,12 @@ def _sealed(
 
     inputs = (candidate.report, job.plan, file_sha256(candidate.model), str(bundles.resolve()))
     stage = job.run.stage("bundle", make, 1, *inputs)
-    return read_bundle(bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8"))
+    folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
+    if not folder.is_dir():  # somebody moved it away
+        job.run.forget(stage)
+        stage = job.run.stage("bundle", make, 1, *inputs)
+        folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
+    return read_bundle(folder)
 
 
 def prepare(job: Job, dataset: Dataset) -> tuple[Images, Stage]:

@@ -21,13 +21,13 @@ GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1080px;margin:2rem auto;padding:0 1rem}
+body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;font-size:13px}
 td,th{padding:.3rem .55rem;text-align:right;white-space:nowrap}
 th{border-bottom:1px solid #888;font-weight:600}td:first-child,th:first-child{text-align:left}
 tr.shipped td{background:#eef3f8}figure{display:inline-block;margin:.5rem;vertical-align:top}
 figcaption{font-size:13px;color:#444;max-width:300px}.notice{border:1px solid #c8553d;padding:.6rem}
-.plots img{max-width:100%}
+.plots{display:grid;grid-template-columns:1fr 1fr;align-items:end}.plots img{max-width:100%}
 """
 
 

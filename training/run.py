@@ -63,6 +63,10 @@ class Run:
         self.say(f"{name}: done in {seconds:.0f} s")
         return Stage(folder, key)
 
+    def forget(self, stage: Stage) -> None:
+        """Make it again at the next call: what it made elsewhere is gone."""
+        (stage.folder / DONE).unlink(missing_ok=True)
+
     def close(self) -> None:
         self._lock.close()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,18 @@ def test_a_repeated_job_does_nothing_and_finds_its_bundle(released: Released) ->
     assert "starts" not in again.stderr
 
 
+def test_a_bundle_that_was_moved_away_is_sealed_again(released: Released, tmp_path: Path) -> None:
+    away = tmp_path / "bundle"
+    released.bundle.folder.rename(away)
+    again = run("release", released.plan, "--data", released.data, "--out", released.out)
+    assert again.returncode == 0, again.stderr
+    sealed = read_bundle(Path(again.stdout.strip()))
+    assert sealed.manifest.model == released.bundle.manifest.model
+    shutil.rmtree(sealed.folder)
+    away.rename(released.bundle.folder)
+    (next(released.out.glob("work/bundle-*")) / "bundle.txt").write_text(released.bundle.id)
+
+
 @pytest.mark.parametrize("stage", ["teacher", "student"])
 def test_a_job_killed_in_mid_training_ends_as_if_undisturbed(
     released: Released, tmp_path: Path, stage: str
@@ -168,6 +181,7 @@ def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
         ('name = "D4"', 'name = "Resize"\noptions = {height = 8, width = 8}', "must keep size"),
         ("golden = 0.25", "golden = 2", "split.golden 2: input should be less than 0.8"),
         ("golden = 0.25", "gold = 2", "split.gold: is not a key here; known keys: golden"),
+        ("threads = 1", 'threads = 1\ndevice = "cuda"', "device 'cuda': torch sees none here"),
         ('weights = "none"', 'weights = "w.pth"', "w.pth': there is no such file"),
         ('good = ["good"]', 'good = ["fine"]', "good 'fine': no such class here"),
     ],
