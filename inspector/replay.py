@@ -10,7 +10,7 @@ from inspector.build import SystemClock
 from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
-from inspector.devices.camera_replay import names_in, read_image
+from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.cycle import Job, Judged, Stopwatch, judge_image
 from inspector.station.tally import spread
 
@@ -45,9 +45,10 @@ def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
 
 def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
     clock = SystemClock()
-    for name in names:
+    for file in names:
+        name = shown(file)
         try:
-            image = read_image(folder / name, name)
+            image = read_image(folder / file, name)
             watch = Stopwatch(clock, clock.monotonic())
             judged = judge_image(image, job, watch)
             yield Row(name, judged, watch.total_ms())

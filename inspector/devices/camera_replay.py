@@ -2,6 +2,7 @@
 
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -18,6 +19,8 @@ from inspector.station.ports import Frame
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 AHEAD_MAX = 2  # pictures decoded before they are asked for
 LOOK_S = 0.1
+FILE_BYTES_MAX = 500_000_000
+_NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, undecoded bytes, line ends
 
 
 class ReplaySettings(Strict):
@@ -37,9 +40,13 @@ class ReplaySettings(Strict):
 def read_image(path: Path, name: str) -> Image:
     """Decode one file as BGR. Raises FrameError, naming it, where it is not a picture."""
     try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise FrameError(f"{name}: is larger than {FILE_BYTES_MAX} bytes", name)
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise FrameError(f"{name}: cannot be read: {error.strerror}", name) from None
+    except ValueError as error:  # a name no file can have
+        raise FrameError(f"{name}: cannot be read: {error}", name) from None
     try:
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error:
@@ -49,6 +56,14 @@ def read_image(path: Path, name: str) -> Image:
     image: Image = decoded.astype(np.uint8, copy=False)
     image.flags.writeable = False
     return image
+
+
+def shown(name: str) -> str:
+    """A file's name as it may stand in a message: bytes that are no text and line ends escaped."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _NO_TEXT else c
+        for c in name
+    )
 
 
 def names_in(folder: Path) -> list[str]:
@@ -147,7 +162,7 @@ class _Reader:
         while True:
             for name in self._names:
                 try:
-                    yield name, read_image(self._folder / name, name)
+                    yield shown(name), read_image(self._folder / name, shown(name))
                 except FrameError as error:
                     yield error
             if not self._loop:

@@ -39,6 +39,7 @@ from inspector.station.recipe import Recipe, regions_of
 
 COMMIT_SHARE_MAX = 0.25
 PART_ID_MAX = 256
+REASON_MAX = 1_000  # it may quote what came from outside, and brokers limit a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def _result(
         part=PartRef(id=part_id[:PART_ID_MAX] if part_id else None, sequence=part.sequence),
         passed=verdict.passes,
         evaluation=NAMES[verdict.evaluation],
-        reason=verdict.reason,
+        reason=verdict.reason[:REASON_MAX],
         label=judged.label,
         score=judged.score,
         regions=judged.regions,

@@ -68,6 +68,33 @@ def test_a_folder_is_judged_to_its_end_without_any_broker(sealed: Bundle, tmp_pa
     assert len(kept) == 5  # four rejected and the white one; the broken one has no picture
 
 
+def test_a_file_name_that_is_no_text_is_a_part_like_any_other(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    path = write_station(tmp_path, sealed)
+    names = sorted((tmp_path / "pictures").iterdir())
+    os.rename(names[1], os.fsencode(names[1].parent) + b"/part001-\xff.png")
+    broken = os.fsencode(names[1].parent) + b"/part099-\xfe\nsecond line.png"
+    Path(os.fsdecode(broken)).write_bytes(b"x")
+    assert wait(start_station(path)) == 0
+    results = rows(tmp_path)
+    assert len(results) == 13
+    assert results[1]["part"]["id"] == "part001-\\udcff"
+    assert results[12]["evaluation"] == "UNDEFINED"
+    assert "part099-\\udcfe\\nsecond line.png" in results[12]["reason"]
+
+
+def test_a_list_with_impossible_names_is_shown_to_its_end(sealed: Bundle, tmp_path: Path) -> None:
+    names = ["part000.png", "nul\0.png", "x" * 100_000, "pictures/..", "part001.png"]
+    (tmp_path / "list.txt").write_text("\n".join(names), encoding="utf-8")
+    camera = {"kind": "replay", "folder": "pictures", "list_file": "list.txt"}
+    path = write_station(tmp_path, sealed, camera=camera)
+    assert wait(start_station(path)) == 0
+    results = rows(tmp_path)
+    assert [each["pass"] for each in results] == [True, False, False, False, True]
+    assert all(len(json.dumps(each)) < 10_000 for each in results)
+
+
 def test_a_second_start_goes_on_where_the_first_ended(sealed: Bundle, tmp_path: Path) -> None:
     path = write_station(tmp_path, sealed)
     for _ in range(2):
