@@ -105,6 +105,7 @@ class Journal:
             opened.callback(os.close, _lock(self._path))
             self._db = open_writer(self._path, _KIND, synchronous="FULL")  # NORMAL may forget
             opened.callback(self._db.close)
+            self._file = _file_at(self._path)
             self._pages_max = self._limit_size()
             self._cursors = Cursors(self._path)
             opened.callback(self._cursors.close)
@@ -138,6 +139,7 @@ class Journal:
                     raise RecordError(
                         f"journal {self._path}: result says seq {result.seq}, the next is {seq}"
                     )
+                self._require_place()
                 yielded = self._forget(FORGET_ROWS)
                 self._db.execute(
                     "INSERT INTO result VALUES (?, ?, ?)", (seq, int(time.time()), payload)
@@ -201,6 +203,14 @@ class Journal:
                 f"{cursors_path(self._path).name} away too"
             )
 
+    def _require_place(self) -> None:
+        """A file deleted or moved away takes rows still, and nobody will ever find them."""
+        wal = self._path.with_name(self._path.name + "-wal")
+        if _file_at(self._path) != self._file or not wal.exists():
+            raise RecordError(
+                f"journal {self._path}: it or its -wal file was deleted or moved while in use"
+            )
+
     def _forget(self, rows: int) -> int:
         """Delete the oldest rows that every cursor has passed: past keep_days, or for room.
 
@@ -258,6 +268,15 @@ def _after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tup
         return db.execute(
             "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
         ).fetchall()
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever it is called; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_full(error: RecordError) -> bool:

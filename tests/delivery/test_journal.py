@@ -110,6 +110,17 @@ def test_a_result_with_another_number_than_the_next_is_refused(tmp_path: Path, w
         opened.put(result(3))
 
 
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_a_journal_deleted_while_in_use_takes_no_result(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "journal.db"
+    with journal(path) as opened:
+        opened.put(result(1))
+        path.with_name(path.name + ending).unlink()
+        with pytest.raises(RecordError, match="deleted or moved"):
+            opened.put(result(2))
+        assert seqs(opened) == [1]  # nor does anybody get it from the file that is gone
+
+
 def test_a_full_journal_refuses_and_writes_nothing_of_the_refused(tmp_path: Path) -> None:
     with journal(tmp_path / "journal.db", size_max_mb=1) as opened:
         assert opened.shortage() is None
