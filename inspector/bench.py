@@ -16,7 +16,7 @@ import numpy as np
 
 from inspector.build import SystemClock, build_camera, build_job, new_boot
 from inspector.contract.bundle import read_bundle
-from inspector.contract.errors import DeviceError, EndOfStream, FrameError
+from inspector.contract.errors import DeviceError, EndOfStream, FrameError, ModelError
 from inspector.contract.image import Image
 from inspector.contract.status import Spread
 from inspector.contract.verdict import Evaluation
@@ -174,12 +174,17 @@ def _frames(camera: Camera) -> list[Image]:
 def _times(
     job: Job, runtime: OnnxRuntime, gear: Gear, parts: int
 ) -> Iterator[tuple[float, float, float]]:
-    """Trigger to verdict, commit, and the bare call, in milliseconds."""
+    """Trigger to verdict, commit, and the bare call, in milliseconds.
+
+    Raises ModelError where a part could not be judged: its times would mean nothing.
+    """
     last: Frame | None = None
     tally = Tally()
     for sequence in range(1, parts + 1):
         part = Part(sequence, None, time.monotonic())
         done = inspect_part(part, job, gear, last, tally.slowest_commit_ms)
+        if not done.result.regions:  # a part that was not judged takes no time to judge
+            raise ModelError(f"a part could not be judged: {done.result.reason}")
         last = done.frame
         before = time.perf_counter()
         runtime.run_again()

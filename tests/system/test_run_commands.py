@@ -79,6 +79,17 @@ def test_bench_measures_model_and_station_in_one_run(sealed: Bundle, tmp_path: P
     assert not list(tmp_path.glob("inspector-bench-*"))
 
 
+def test_bench_gives_no_figures_for_parts_it_could_not_judge(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    regions = {"kind": "rectangle", "x": 0, "y": 0, "width": 4_000, "height": 10}
+    path = write_station(tmp_path, sealed, recipe={"regions": regions})
+    done = run_inspector("bench", path, "--parts", "5")
+    assert done.returncode == 1
+    assert "reaches to 4000x10" in done.stderr
+    assert not done.stdout
+
+
 def test_bundle_shows_and_verifies(sealed: Bundle, tmp_path: Path) -> None:
     shown = run_inspector("bundle", "show", sealed.folder).stdout
     assert sealed.id in shown

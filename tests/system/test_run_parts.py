@@ -73,9 +73,8 @@ def test_a_file_name_that_is_no_text_is_a_part_like_any_other(
 ) -> None:
     path = write_station(tmp_path, sealed)
     names = sorted((tmp_path / "pictures").iterdir())
-    os.rename(names[1], os.fsencode(names[1].parent) + b"/part001-\xff.png")
-    broken = os.fsencode(names[1].parent) + b"/part099-\xfe\nsecond line.png"
-    Path(os.fsdecode(broken)).write_bytes(b"x")
+    names[1].rename(names[1].with_name(os.fsdecode(b"part001-\xff.png")))
+    names[1].with_name(os.fsdecode(b"part099-\xfe\nsecond line.png")).write_bytes(b"x")
     assert wait(start_station(path)) == 0
     results = rows(tmp_path)
     assert len(results) == 13
