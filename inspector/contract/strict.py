@@ -14,7 +14,9 @@ Name = Annotated[
 ]
 """Letters, digits, '.', '_' and '-': safe as a file name and as an MQTT topic level."""
 
-Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+"""Strict, since `true` would be 1.0, a limit that lets everything pass."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -71,3 +71,9 @@ def test_no_mixture_with_a_region_that_is_not_ok_passes() -> None:
     for bad in (Evaluation.UNDEFINED, Evaluation.NOT_OK, Evaluation.NOT_DECIDABLE):
         mixed = verdicts(Evaluation.OK, bad, Evaluation.OK)
         assert not mixed[worst(mixed, [0.0, math.nan, 0.2])].passes
+
+
+@pytest.mark.parametrize("written", [True, "0.9", None])
+def test_a_limit_is_a_number_and_nothing_that_could_become_one(written: object) -> None:
+    with pytest.raises(ConfigError, match="reject_at"):
+        parse(Limits, {"review_at": 0.5, "reject_at": written}, "recipe.toml")
