@@ -57,10 +57,21 @@ class OpenCvSettings(Strict):
     @field_validator("url")
     @classmethod
     def _is_stream(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(
-            ("rtsp://", "rtsps://", "http://", "https://")
-        ):
+        if url is None:
+            return None
+        text = url.get_secret_value()
+        if not text.startswith(("rtsp://", "rtsps://", "http://", "https://")):
             raise ValueError("must begin with rtsp://, rtsps://, http:// or https://")
+        try:
+            parts = urlsplit(text)
+            parsed = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # whose text may quote the password
+            parsed = False
+        # an @ behind the host is the end of a password that / ? or # has cut in two
+        if not parsed or "@" in text.partition("://")[2].removeprefix(parts.netloc):
+            raise ValueError(
+                "is not an address; in user and password / ? # @ are written %2F %3F %23 %40"
+            )
         return url
 
     @model_validator(mode="after")

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
+from inspector.contract.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceTimeout,
+    EndOfStream,
+    FrameError,
+)
+from inspector.contract.strict import parse
 from inspector.daemon import quiet_cv2
 from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
@@ -184,6 +191,16 @@ def test_no_frame_is_older_than_it_says_however_it_was_held_up() -> None:
     server.kill()
     for frame in frames:
         assert clock_in(frame.image) >= frame.exposed_at - 0.002
+
+
+@pytest.mark.parametrize(
+    "rest", ["u:gehe/im@host/x", "u:77#im@h/x", "u:77?im@h/x", "host:99999/x", ""]
+)
+def test_a_url_that_would_show_its_password_or_has_no_host_is_refused(rest: str) -> None:
+    with pytest.raises(ConfigError, match="is not an address") as refused:
+        parse(OpenCvSettings, {"url": f"rtsp://{rest}"}, "station.toml")
+    assert "gehe" not in str(refused.value)
+    assert "77" not in str(refused.value)
 
 
 def test_a_password_in_a_url_is_shown_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
