@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inspector.build import build_camera
-from inspector.contract.errors import BundleError, ConfigError, DeviceError, FrameError
+from inspector.contract.errors import (
+    BundleError,
+    ConfigError,
+    DeviceError,
+    FrameError,
+    RecordError,
+)
 from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.delivery.archive import MARK
+from inspector.delivery.connection import read_password
+from inspector.delivery.cursors import cursors_path
+from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
@@ -60,8 +69,10 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_camera(settings.camera, recipe)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
+    yield from _check_journal(settings.journal)
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
+    yield from _check_password(settings.mqtt.password_file)
     yield from _check_broker(settings.mqtt)
 
 
@@ -163,10 +174,30 @@ def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Findin
         yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
 
 
+def _check_journal(settings: JournalSettings) -> Iterator[Finding]:
+    """Open one that is there, as the station will; one that is not is not made by a check."""
+    if not settings.path.exists() and not cursors_path(settings.path.resolve()).exists():
+        return
+    try:
+        journal = Journal(settings)
+        yield Finding("ok", f"journal: {settings.path} ends at {journal.last_seq()}")
+        journal.close()
+    except (ConfigError, RecordError) as error:
+        yield Finding("fault", str(error))
+
+
 def _check_archive(folder: Path) -> Iterator[Finding]:
     """The archive deletes its oldest pictures, so it refuses a folder with other files in it."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         yield Finding("fault", f"archive.folder {folder}: holds files that are not the archive's")
+
+
+def _check_password(path: Path | None) -> Iterator[Finding]:
+    try:
+        if path is not None:
+            read_password(path)
+    except ConfigError as error:
+        yield Finding("fault", str(error))
 
 
 def _check_broker(settings: MqttSettings) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import Field, model_validator
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Name, Strict
 
 Protocol = Literal["5", "3.1.1"]
@@ -73,6 +74,17 @@ class MqttSettings(Strict):
                 "write plaintext_beyond_loopback = true to accept that"
             )
         return self
+
+
+def read_password(path: Path) -> str:
+    """The first line of the file. Raises ConfigError, which quotes none of it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"mqtt.password_file {path}: is not UTF-8") from None
+    return lines[0] if lines else ""
 
 
 def _is_loopback(host: str) -> bool:
@@ -130,6 +142,9 @@ class Connection:
                 self._client.connect(*broker, clean_start=True)
             else:
                 self._client.connect(*broker)
+        except ConfigError as error:
+            self.lost = str(error)
+            return
         except (OSError, UnicodeError) as error:
             self.lost = getattr(error, "strerror", None) or str(error)
             return
@@ -218,8 +233,7 @@ class Connection:
             return
         password = None
         if self._settings.password_file is not None:
-            lines = self._settings.password_file.read_text(encoding="utf-8").splitlines()
-            password = lines[0] if lines else ""
+            password = read_password(self._settings.password_file)
         self._client.username_pw_set(self._settings.user, password)
 
     def _note(self, code: MQTTErrorCode) -> None:

@@ -102,3 +102,30 @@ def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) 
     assert "the region reaches to 500x5, the picture is 48x40" in done.stdout
     shutil.rmtree(tmp_path / "pictures")
     assert "there is no such folder" in run_inspector("check", path).stdout
+
+
+def test_check_refuses_the_journal_that_run_refuses(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(tmp_path, sealed)
+    assert run_inspector("run", path).returncode == 0
+    done = run_inspector("check", path)
+    assert done.returncode == 0, done.stdout
+    assert "journal.db ends at 12" in done.stdout
+    (tmp_path / "journal.db").write_bytes(b"not a database at all")
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert ran.returncode != 0
+    assert checked.returncode == 78
+    assert "is damaged" in checked.stdout
+    assert "is damaged" in ran.stderr
+
+
+def test_a_password_file_that_cannot_be_read_is_named(sealed: Bundle, tmp_path: Path) -> None:
+    path = write_station(tmp_path, sealed, mqtt={"user": "line", "password_file": "secret"})
+    said = f"mqtt.password_file {tmp_path / 'secret'}: No such file"
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert checked.returncode == 78
+    assert said in checked.stdout
+    assert said in ran.stderr  # and goes on: the broker is not needed to judge
+    (tmp_path / "secret").write_bytes("gehéim".encode("latin-1"))
+    checked = run_inspector("check", path)
+    assert "is not UTF-8" in checked.stdout
+    assert "0xe9" not in checked.stdout
