@@ -4,6 +4,7 @@ so that `inspector --help` needs no model runtime.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -35,12 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command: Callable[[argparse.Namespace], int] = args.command
     try:
-        return command(args)
+        code = command(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read our output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (ConfigError, BundleError) as error:
         print(error, file=sys.stderr)
         return CONFIG_FAULT
     except InspectorError as error:
         print(error, file=sys.stderr)
+        return FAILED
+    except OSError as error:  # a file or folder named on the command line
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,29 @@ def test_bench_measures_model_and_station_in_one_run(sealed: Bundle, tmp_path: P
         for line in ("onnxruntime alone", "capture to verdict", "overhead", "journal commit"):
             assert line in done.stdout
     assert not list(tmp_path.glob("inspector-bench-*"))
+
+
+@pytest.mark.parametrize("command", [("schema", "result"), ("bundle", "show", "BUNDLE")])
+def test_a_reader_who_has_seen_enough_is_no_error(sealed: Bundle, command: tuple[str, ...]) -> None:
+    arguments = [str(sealed.folder) if word == "BUNDLE" else word for word in command]
+    with subprocess.Popen(
+        [sys.executable, "-m", "inspector.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.close()
+        assert done.stderr.read() == b""
+
+
+def test_a_file_that_cannot_be_written_is_named(sealed: Bundle, tmp_path: Path) -> None:
+    write_pictures(tmp_path, [GREY])
+    table = tmp_path / "nowhere" / "table.csv"
+    done = run_inspector("replay", "--bundle", sealed.folder, tmp_path, "--csv", table)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"{table}: No such file or directory"
+    assert "Traceback" not in done.stderr
 
 
 def test_bench_gives_no_figures_for_parts_it_could_not_judge(
