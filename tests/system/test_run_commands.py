@@ -3,9 +3,11 @@
 import csv
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from zlib import compress, crc32
 
 import pytest
 
@@ -79,6 +81,29 @@ def test_bench_measures_model_and_station_in_one_run(sealed: Bundle, tmp_path: P
         for line in ("onnxruntime alone", "capture to verdict", "overhead", "journal commit"):
             assert line in done.stdout
     assert not list(tmp_path.glob("inspector-bench-*"))
+
+
+def test_a_small_file_that_unfolds_to_a_huge_picture_is_refused(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path, [GREY])
+    (tmp_path / "huge.png").write_bytes(huge_png(12_000))
+    done = run_inspector("replay", "--bundle", sealed.folder, tmp_path)
+    lines = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert ["huge.png", "UNDEFINED"] in lines
+    assert ["part000.png", "OK"] in lines
+
+
+def huge_png(side: int) -> bytes:
+    """So many pixels square, all black, one bit each: a few kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = compress(bytes(side * (1 + side // 8)))
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 @pytest.mark.parametrize("command", [("schema", "result"), ("bundle", "show", "BUNDLE")])
