@@ -89,6 +89,15 @@ def in_words(kind: Kind, path: Path) -> Iterator[None]:
         raise RecordError(f"{kind.word} {path}: {error.strerror or error}") from error
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever it is called; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
     if db.execute("PRAGMA schema_version").fetchone() != (0,):
         return

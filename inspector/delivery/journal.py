@@ -20,7 +20,14 @@ from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.cursors import COURIER, Cursors, cursors_path, read_cursor
-from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
+from inspector.delivery.database import (
+    Kind,
+    file_at,
+    in_words,
+    open_reader,
+    open_writer,
+    transaction,
+)
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +112,7 @@ class Journal:
             opened.callback(os.close, _lock(self._path))
             self._db = open_writer(self._path, _KIND, synchronous="FULL")  # NORMAL may forget
             opened.callback(self._db.close)
-            self._file = _file_at(self._path)
+            self._file = file_at(self._path)
             self._pages_max = self._limit_size()
             self._cursors = Cursors(self._path)
             opened.callback(self._cursors.close)
@@ -206,7 +213,7 @@ class Journal:
     def _require_place(self) -> None:
         """A file deleted or moved away takes rows still, and nobody will ever find them."""
         wal = self._path.with_name(self._path.name + "-wal")
-        if _file_at(self._path) != self._file or not wal.exists():
+        if file_at(self._path) != self._file or not wal.exists():
             raise RecordError(
                 f"journal {self._path}: it or its -wal file was deleted or moved while in use"
             )
@@ -268,15 +275,6 @@ def _after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tup
         return db.execute(
             "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
         ).fetchall()
-
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    """Which file it is, whatever it is called; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _is_full(error: RecordError) -> bool:
