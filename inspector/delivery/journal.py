@@ -214,9 +214,7 @@ class Journal:
         """A file deleted or moved away takes rows still, and nobody will ever find them."""
         wal = self._path.with_name(self._path.name + "-wal")
         if file_at(self._path) != self._file or not wal.exists():
-            raise RecordError(
-                f"journal {self._path}: it or its -wal file was deleted or moved while in use"
-            )
+            raise RecordError(f"journal {self._path}: it or its -wal was deleted or moved in use")
 
     def _forget(self, rows: int) -> int:
         """Delete the oldest rows that every cursor has passed: past keep_days, or for room.
