@@ -30,7 +30,7 @@ from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.settings import Settings, read_settings
-from inspector.station.recipe import Recipe, regions_of
+from inspector.station.recipe import Recipe, regions_of, require_size
 
 FRAME_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 3.0
@@ -133,13 +133,19 @@ def _check_camera(
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}")
     if recipe:
         yield from _check_regions(image, recipe)
+    if recipe and not recipe.frame and not camera.simulated:
+        size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
+        yield Finding(
+            "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
+        )
 
 
 def _check_regions(image: Image, recipe: Recipe) -> Iterator[Finding]:
     try:
+        require_size(image, recipe.frame)
         count = len(regions_of(image, recipe.regions))
     except ValueError as error:
-        yield Finding("fault", f"recipe {recipe.name}: regions: {error}")
+        yield Finding("fault", f"recipe {recipe.name}: {error}")
     else:
         yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
 

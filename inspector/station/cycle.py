@@ -35,7 +35,7 @@ from inspector.station.ports import (
     Publisher,
     Runtime,
 )
-from inspector.station.recipe import Recipe, regions_of
+from inspector.station.recipe import Recipe, regions_of, require_size
 
 COMMIT_SHARE_MAX = 0.25
 PART_ID_MAX = 256
@@ -171,6 +171,7 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
 
     Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
     """
+    require_size(image, job.recipe.frame)
     regions = regions_of(image, job.recipe.regions)
     cuts = [fit(cut(image, region), job.runtime.spec) for region in regions]
     watch.lap("fit")

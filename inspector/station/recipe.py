@@ -40,12 +40,23 @@ class Grid(Strict):
 RegionRule = Annotated[WholeFrame | Rectangle | Grid, Field(discriminator="kind")]
 
 
+class FrameSize(Strict):
+    """Of the camera's frames, in pixels."""
+
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+
 class Recipe(Strict):
     """What a station does for one product. A new revision needs no restart."""
 
     name: Name
     bundle: Name
     """The bundle's id: the name of its folder below the station's `bundles`."""
+    frame: FrameSize | None = None
+    """A frame of another size is UNDEFINED: a camera that lost its set-up shows other pixels.
+    Where it is left out, frames of any size are judged.
+    """
     regions: RegionRule = WholeFrame()
     limits: Limits | None = None
     """Where they are left out, the bundle's own limits hold."""
@@ -53,6 +64,15 @@ class Recipe(Strict):
     """From trigger to verdict. A later verdict is UNDEFINED: the part is rejected."""
     frame_timeout_ms: Annotated[int, Field(gt=0, le=5_000)] = 400
     """How long after the trigger a frame may take to come."""
+
+
+def require_size(image: Image, size: FrameSize | None) -> None:
+    """Raises ValueError where the frame is not what the recipe was made for."""
+    height, width = image.shape[:2]
+    if size is not None and (width, height) != (size.width, size.height):
+        raise ValueError(
+            f"the picture is {width}x{height}, the recipe's frame {size.width}x{size.height}"
+        )
 
 
 def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:

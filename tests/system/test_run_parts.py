@@ -15,9 +15,12 @@ from inspector.contract.bundle import Bundle
 from inspector.delivery.journal import JournalReader
 from tests.brokers import Listener, Mosquitto
 from tests.support import (
+    GREY,
     make_bundle,
+    picture,
     start_station,
     until,
+    write_pictures,
     write_station,
 )
 
@@ -81,6 +84,20 @@ def test_a_file_name_that_is_no_text_is_a_part_like_any_other(
     assert results[1]["part"]["id"] == "part001-\\udcff"
     assert results[12]["evaluation"] == "UNDEFINED"
     assert "part099-\\udcfe\\nsecond line.png" in results[12]["reason"]
+
+
+def test_a_frame_of_another_size_than_the_recipes_is_not_judged(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path / "pictures", [GREY])
+    for name, (width, height) in (("wide", (4_000, 40)), ("dot", (1, 1)), ("turned", (40, 48))):
+        other = picture(GREY, width=width, height=height)
+        cv2.imwrite(str(tmp_path / "pictures" / f"zz-{name}.png"), other)
+    path = write_station(tmp_path, sealed, recipe={"frame": {"width": 48, "height": 40}})
+    assert wait(start_station(path)) == 0
+    results = rows(tmp_path)
+    assert [each["evaluation"] for each in results] == ["OK", *["UNDEFINED"] * 3]
+    assert results[1]["reason"] == "the picture is 1x1, the recipe's frame 48x40"
 
 
 def test_a_list_with_impossible_names_is_shown_to_its_end(sealed: Bundle, tmp_path: Path) -> None:
