@@ -122,8 +122,8 @@ def read_bundle(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"bundle {folder}: there is no such folder")
     try:
-        recorded = (folder / SUMS).read_text(encoding="ascii")
         actual = _sums(folder)
+        recorded = (folder / SUMS).read_text(encoding="ascii")
         text = (folder / MANIFEST).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
@@ -183,7 +183,11 @@ def _sums(folder: Path) -> str:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise BundleError(f"bundle {folder}: {name} is a link; a bundle has none")
-        if path.is_dir() or name == SUMS:
+        if path.is_dir():
+            continue
+        if not path.is_file():  # reading a pipe would never end
+            raise BundleError(f"bundle {folder}: {name} is not a file; a bundle has no other")
+        if name == SUMS:
             continue
         total += path.stat().st_size
         if len(lines) >= FILES_MAX or total > BYTES_MAX:

@@ -1,5 +1,6 @@
 """A bundle with any byte changed is refused, and says which file is at fault."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,14 @@ def test_a_link_is_refused(copy: Path) -> None:
     target = Path(shutil.move(model, copy.parent / "elsewhere.onnx"))
     model.symlink_to(target)
     with pytest.raises(BundleError, match=r"model.onnx is a link"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["pipe", "SHA256SUMS"])
+def test_a_pipe_is_refused_and_not_read(copy: Path, name: str) -> None:
+    (copy / name).unlink(missing_ok=True)
+    os.mkfifo(copy / name)
+    with pytest.raises(BundleError, match="is not a file"):
         read_bundle(copy)
 
 
