@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=Strict)
 def read_toml(path: Path, model: type[Model]) -> Model:
     """Read a TOML file that a person wrote. Raises ConfigError naming file, key and rule."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:

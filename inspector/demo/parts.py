@@ -147,7 +147,7 @@ folder = "images"
 
 def _read_list(path: Path) -> list[Labelled]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if not {"image", "label"} <= set(rows.fieldnames or ()):
                 raise ConfigError(f"{path}: needs the columns image and label")

@@ -119,7 +119,7 @@ class ReplayCamera:
         if list_file is None:
             return names_in(self._settings.folder)
         try:
-            lines = list_file.read_text(encoding="utf-8").splitlines()
+            lines = list_file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DeviceError(f"{list_file}: cannot be read: {error}") from None
         return [line.strip() for line in lines if line.strip()]

@@ -63,6 +63,17 @@ def test_check_finds_nothing_wrong_with_a_good_station(sealed: Bundle, tmp_path:
     assert not (tmp_path / "journal.db").exists()
 
 
+def test_files_that_begin_with_a_byte_order_mark_are_read(sealed: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("part000.png\n", encoding="utf-8")
+    camera = {"kind": "replay", "folder": "pictures", "list_file": "list.txt"}
+    path = write_station(tmp_path, sealed, camera=camera)
+    for written in (path, tmp_path / "recipe.toml", tmp_path / "list.txt"):
+        written.write_text(written.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    done = run_inspector("check", path)
+    assert done.returncode == 0, done.stdout
+    assert "gives frames of 48x40" in done.stdout
+
+
 def test_check_explains_faults_in_every_file_at_once(sealed: Bundle, tmp_path: Path) -> None:
     path = write_station(
         tmp_path,
