@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from inspector.build import build_camera
+from inspector.contract.bundle import Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
@@ -21,6 +24,7 @@ from inspector.contract.errors import (
 )
 from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
+from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
 from inspector.delivery.connection import read_password
 from inspector.delivery.cursors import cursors_path
@@ -29,6 +33,7 @@ from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
+from inspector.runtime.onnx import defect_score
 from inspector.settings import Settings, read_settings
 from inspector.station.recipe import Recipe, regions_of, require_size
 
@@ -62,7 +67,8 @@ def check(path: Path) -> Iterator[Finding]:
             yield from _faults(error)
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
     if bundles and name:
-        yield from _check_bundle(bundles, name, settings.model_threads if settings else 1)
+        limits = recipe.limits if recipe else None
+        yield from _check_bundle(bundles, name, settings.model_threads if settings else 1, limits)
     if settings is None:
         yield Finding("note", "camera, journal, archive and broker: not tried, see above")
         return
@@ -102,7 +108,9 @@ def _text(path: Path | None, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _check_bundle(bundles: Path, name: str, threads: int) -> Iterator[Finding]:
+def _check_bundle(
+    bundles: Path, name: str, threads: int, limits: Limits | None
+) -> Iterator[Finding]:
     try:
         bundle = find_bundle(bundles, name)
         open_runtime(bundle, threads)
@@ -113,6 +121,24 @@ def _check_bundle(bundles: Path, name: str, threads: int) -> Iterator[Finding]:
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
+    if limits:
+        yield from _check_limits(bundle.manifest, limits)
+
+
+def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
+    """What the recipe's own limits make of the golden defects: nobody else has certified them."""
+    good = np.array([label in manifest.good for label in manifest.labels])
+    scores = [
+        defect_score(np.array(golden.probabilities, np.float32), good)
+        for golden in manifest.golden
+        if golden.label not in manifest.good
+    ]
+    passed = [sum(score < each.review_at for score in scores) for each in (limits, manifest.limits)]
+    yield Finding(
+        "note",
+        f"limits: the recipe's pass {passed[0]} of {len(scores)} golden defects, the bundle's "
+        f"{passed[1]}; the bundle's certificate does not hold for the recipe's",
+    )
 
 
 def _check_camera(

@@ -74,6 +74,13 @@ def test_files_that_begin_with_a_byte_order_mark_are_read(sealed: Bundle, tmp_pa
     assert "gives frames of 48x40" in done.stdout
 
 
+def test_check_tells_what_a_recipes_own_limits_let_pass(sealed: Bundle, tmp_path: Path) -> None:
+    limits = {"review_at": 1.0, "reject_at": 1.0}
+    done = run_inspector("check", write_station(tmp_path, sealed, recipe={"limits": limits}))
+    assert done.returncode == 0, done.stdout
+    assert "the recipe's pass 2 of 2 golden defects, the bundle's 0" in done.stdout
+
+
 def test_check_explains_faults_in_every_file_at_once(sealed: Bundle, tmp_path: Path) -> None:
     path = write_station(
         tmp_path,
