@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from inspector.contract.image import ImageSpec, fit
+from inspector.contract.image import ImageSpec, decode, fit
 from inspector.contract.strict import Strict
 from training.dataset import Dataset, Sample
 from training.run import write_whole
@@ -83,12 +83,12 @@ def scan(
     findings: list[Finding] = []
     digests: dict[str, list[int]] = defaultdict(list)
     for i, sample in enumerate(progress(samples, len(samples))):
-        image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
-        if image is None:
-            what = "" if sample.image.is_file() else "there is no such file"
+        try:
+            picture = decode(sample.image.read_bytes())
+        except (OSError, ValueError) as error:
+            what = error.strerror or "" if isinstance(error, OSError) else str(error)
             findings.append(Finding(kind="unreadable", image=sample.name, what=what, excluded=True))
             continue
-        picture = np.asarray(image, np.uint8)
         if min(picture.shape[:2]) < TINY_SIDE:
             size = f"{picture.shape[1]}x{picture.shape[0]}"
             findings.append(Finding(kind="tiny", image=sample.name, what=size))

@@ -8,11 +8,8 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Literal
 
-import cv2
-import numpy as np
-
 from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
-from inspector.contract.image import Image
+from inspector.contract.image import Image, decode
 from inspector.contract.strict import Strict
 from inspector.station.ports import Frame
 
@@ -42,18 +39,15 @@ def read_image(path: Path, name: str) -> Image:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise FrameError(f"{name}: is larger than {FILE_BYTES_MAX} bytes", name)
-        data = np.fromfile(path, np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise FrameError(f"{name}: cannot be read: {error.strerror}", name) from None
     except ValueError as error:  # a name no file can have
         raise FrameError(f"{name}: cannot be read: {error}", name) from None
     try:
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:
-        decoded = None
-    if decoded is None:
-        raise FrameError(f"{name}: is not a picture, or is damaged", name)
-    image: Image = decoded.astype(np.uint8, copy=False)
+        image = decode(data)
+    except ValueError as error:
+        raise FrameError(f"{name}: {error}", name) from None
     image.flags.writeable = False
     return image
 

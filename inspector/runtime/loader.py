@@ -3,12 +3,11 @@
 import logging
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from inspector.contract.bundle import SUMS, Bundle, Manifest, read_bundle
 from inspector.contract.errors import BundleError, ModelError
-from inspector.contract.image import Image, fit
+from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Evaluation, Prediction, judge
 from inspector.runtime.onnx import OnnxRuntime, defect_score
@@ -87,7 +86,7 @@ def _evaluation(score: float, manifest: Manifest) -> Evaluation:
 
 
 def _read(path: Path, where: str) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise BundleError(f"{where}: is not a picture")
-    return image.astype(np.uint8, copy=False)
+    try:
+        return decode(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{where}: {error}") from None

@@ -117,18 +117,21 @@ def test_the_scan_names_what_is_wrong_and_leaves_it_out(
     class_folders: Path, tmp_path: Path
 ) -> None:
     (class_folders / "good" / "00.png").write_bytes(b"not a picture")
+    half = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1]
+    (class_folders / "good" / "half.jpg").write_bytes(half.tobytes()[: len(half) // 2])
     shutil.copy(class_folders / "good" / "01.png", class_folders / "good" / "twin.png")
     shutil.copy(class_folders / "good" / "02.png", class_folders / "spot" / "two.png")
     cv2.imwrite(str(class_folders / "spot" / "small.png"), np.full((8, 8, 3), 90, np.uint8))
     report = scanned(class_folders, tmp_path / "scan").report
     found = {(f.kind, f.image): f.excluded for f in report.findings}
     assert found[("unreadable", "good/00.png")]
+    assert found[("unreadable", "good/half.jpg")]
     assert found[("same picture twice", "good/twin.png")]
     assert found[("same picture, two labels", "good/02.png")]
     assert found[("same picture, two labels", "spot/two.png")]
     assert not found[("tiny", "spot/small.png")]
     assert not {"good/00.png", "good/twin.png", "good/02.png", "spot/two.png"} & set(report.kept)
-    assert any("unreadable: 1" in line for line in report.lines())
+    assert any("unreadable: 2" in line for line in report.lines())
 
 
 def test_the_kept_pixels_are_what_the_station_would_see(
