@@ -227,5 +227,9 @@ def subset(dataset: Dataset, images: int = 12, each_min: int = 4) -> Dataset:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of the file's bytes; a file that cannot be read is for the scan to report."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"

@@ -134,6 +134,15 @@ def test_the_scan_names_what_is_wrong_and_leaves_it_out(
     assert any("unreadable: 2" in line for line in report.lines())
 
 
+def test_a_file_that_the_manifest_names_and_nobody_has_is_a_finding(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("image,label\ngone.png,ok\n", encoding="utf-8")
+    dataset = read_dataset(manifest)
+    assert dataset.fingerprint()
+    (finding,) = scanned(manifest, tmp_path / "scan").report.findings
+    assert (finding.kind, finding.what) == ("unreadable", "No such file or directory")
+
+
 def test_the_kept_pixels_are_what_the_station_would_see(
     class_folders: Path, tmp_path: Path
 ) -> None:
