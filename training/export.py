@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
-from training.models import Exported, Network
+from training.models import Exported
 
 INPUT, PROBABILITIES, DEFECT_MAP = "image", "probabilities", "defect_map"
 OPSET = 17
@@ -22,9 +22,9 @@ PARITY = 1e-3
 LATENCY_ROUNDS = 60
 
 
-def export_onnx(network: Network, good: list[int], spec: ImageSpec, path: Path) -> None:
+def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
     """Write one graph: uint8 NHWC in, probabilities and defect map out, any batch size."""
-    model = Exported(network.float(), good).eval()
+    model = model.float().eval()
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     draft = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
@@ -43,14 +43,12 @@ def export_onnx(network: Network, good: list[int], spec: ImageSpec, path: Path) 
     draft.replace(path)
 
 
-def require_parity(
-    network: Network, good: list[int], path: Path, pixels: NDArray[np.uint8]
-) -> float:
+def require_parity(model: Exported, path: Path, pixels: NDArray[np.uint8]) -> float:
     """Largest difference of a probability or map cell from torch. Raises TrainingError.
 
     pixels: a few real images, n x height x width x 3.
     """
-    model = Exported(network, good).eval()
+    model = model.eval()
     with torch.no_grad():
         ours = [t.numpy() for t in model(torch.from_numpy(np.array(pixels)))]
     theirs = open_session(path).run([PROBABILITIES, DEFECT_MAP], {INPUT: pixels})

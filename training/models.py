@@ -3,6 +3,7 @@
 import importlib
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+
+SPREAD_MIN = 1e-2
+USUAL_SDS = 3.0
 
 _keep: list[torch.library.Library] = []
 
@@ -120,28 +124,55 @@ def _classifier_names(trunk: nn.Module) -> tuple[str, ...]:
 
 
 class Exported(nn.Module):
-    """What the station runs: probabilities, and the defect score each place would have alone.
+    """What the station runs: probabilities, and where on the picture the defect is.
 
-    The map is exact, not a saliency method: the network's own head is applied to each cell of
-    the last feature map as if the cell were all there is (pooling one cell returns it; Zhou 2016
-    is the linear-head case). forward: uint8 batch x height x width x 3 ->
+    The network's own head is applied to each cell of the last feature map as if the cell were all
+    there is (pooling one cell returns it; Zhou 2016 is the linear-head case). What that says of a
+    cell depends on where it lies (borders see padding), so it is held against what the same cell
+    says of good parts: the map is sigmoid((margin - centre) / scale) for each cell, with
+    margin = log-odds of defect. forward: uint8 batch x height x width x 3 ->
     (batch x classes, batch x rows x columns).
     """
 
-    def __init__(self, network: Network, good: list[int]) -> None:
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, network: Network, good: list[int], classes: int) -> None:
+        """centre 0 and scale 1 at first: the map is each cell's own defect score."""
         super().__init__()
         self.network = network
         self.good = good
+        self.bad = [i for i in range(classes) if i not in good]
+        self.register_buffer("centre", torch.zeros(1))
+        self.register_buffer("scale", torch.ones(1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        trunk = self.network.trunk
-        features = trunk.forward_features(self.network.prepare(images))  # type: ignore[operator]
-        probabilities = torch.softmax(trunk.forward_head(features), dim=1)  # type: ignore[operator]
+        features = self._features(images)
+        head = self.network.trunk.forward_head
+        probabilities = torch.softmax(head(features), dim=1)  # type: ignore[operator]
+        return probabilities, torch.sigmoid((self._margins(features) - self.centre) / self.scale)
+
+    @torch.no_grad()
+    def learn_usual(self, batches: Iterable[Tensor]) -> None:
+        """Take what is usual in each cell from good parts: centre mean + 3 sd, scale sd.
+
+        A cell is above 0.5 where it is more suspicious than in nearly every good part.
+        """
+        margins = torch.cat([self._margins(self._features(images)) for images in batches])
+        self.scale = margins.std(dim=0).clamp_min(SPREAD_MIN)
+        self.centre = margins.mean(dim=0) + USUAL_SDS * self.scale
+
+    def _features(self, images: Tensor) -> Tensor:
+        prepared = self.network.prepare(images)
+        features: Tensor = self.network.trunk.forward_features(prepared)  # type: ignore[operator]
+        return features
+
+    def _margins(self, features: Tensor) -> Tensor:
         rows, columns = features.shape[2], features.shape[3]
         cells = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1], 1, 1)
-        of_cells = torch.softmax(trunk.forward_head(cells), dim=1)  # type: ignore[operator]
-        good = of_cells[:, self.good].sum(dim=1)
-        return probabilities, (1.0 - good).reshape(-1, rows, columns)
+        logits: Tensor = self.network.trunk.forward_head(cells)  # type: ignore[operator]
+        margin = logits[:, self.bad].logsumexp(dim=1) - logits[:, self.good].logsumexp(dim=1)
+        return margin.reshape(-1, rows, columns)
 
 
 def require_map(network: Network, spec: ImageSpec) -> None:

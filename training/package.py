@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from inspector.contract.bundle import (
     Bundle,
@@ -29,11 +32,14 @@ from training.export import (
 )
 from training.job import Job, load_network
 from training.judging import TOLERANCE, Candidate, Data
-from training.models import macs
+from training.models import Exported, macs
 from training.plan import Fit, Plan, fingerprint
 from training.run import Stage, write_whole
 
 PARITY_IMAGES = 8
+USUAL_IMAGES = 256
+"""Good parts that tell what is usual in each cell of the defect map."""
+USUAL_BATCH = 32
 
 
 def export(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
@@ -42,17 +48,27 @@ def export(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
 
     def make(folder: Path) -> None:
         network = load_network(how, trained.folder, len(data.labels))
+        model = Exported(network, good, len(data.labels)).eval()
+        model.learn_usual(_good_parts(data, good))
         path = folder / "model.onnx"
-        export_onnx(network, good, job.plan.image, path)
+        export_onnx(model, job.plan.image, path)
         rows = data.rows["validation"][:PARITY_IMAGES]
         facts = {
             "parameters": network.parameters_count(),
             "macs": macs(network, job.plan.image),
-            "parity": require_parity(network, good, path, data.images.pixels[rows]),
+            "parity": require_parity(model, path, data.images.pixels[rows]),
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 1, trained, good)
+    return job.run.stage(f"export-{role}", make, 2, trained, good)
+
+
+def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
+    """Good training pictures in small batches."""
+    rows = data.rows["train"]
+    mine = rows[np.isin(data.targets[rows], good)][:USUAL_IMAGES]
+    for start in range(0, len(mine), USUAL_BATCH):
+        yield torch.from_numpy(data.images.pixels[mine[start : start + USUAL_BATCH]])
 
 
 def quantise(job: Job, data: Data, exported: Stage) -> Stage:

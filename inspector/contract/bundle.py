@@ -45,7 +45,7 @@ class ModelInfo(Strict):
     probabilities: str = "probabilities"
     """float32, batch x classes."""
     defect_map: str = "defect_map"
-    """float32, batch x rows x columns: the defect score each cell would have alone."""
+    """float32, batch x rows x columns, 0..1: above 0.5 a cell is unlike that of good parts."""
 
 
 class Golden(Strict):

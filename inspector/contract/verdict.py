@@ -33,7 +33,7 @@ class Prediction:
     defect_score: float
     """One minus the acceptable classes' probability; NaN where the model computed nonsense."""
     defect_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """Defect score of each cell of the last feature map, height x width, 0..1."""
+    """How unusual each cell of the last feature map is, rows x columns, 0..1; above 0.5: look."""
 
 
 class Limits(Strict):

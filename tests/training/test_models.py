@@ -54,11 +54,13 @@ def test_the_exported_graph_answers_like_torch(tmp_path: Path, model: str, batch
     torch.manual_seed(2)
     network = build(model, "none", classes=3).eval()
     path = tmp_path / "model.onnx"
-    export_onnx(network, [0], SPEC, path)
+    exported = Exported(network, [0], classes=3)
+    exported.learn_usual([torch.from_numpy(pictures(5))])
+    export_onnx(exported, SPEC, path)
     images = pictures(batch)
     probabilities, maps = open_session(path).run([PROBABILITIES, DEFECT_MAP], {INPUT: images})
     with torch.no_grad():
-        ours, our_maps = Exported(network, [0])(torch.from_numpy(images))
+        ours, our_maps = exported(torch.from_numpy(images))
     assert probabilities.shape == (batch, 3)
     assert np.allclose(probabilities, ours.numpy(), atol=1e-4)
     assert np.allclose(maps, our_maps.numpy(), atol=1e-3)
@@ -69,10 +71,23 @@ def test_the_map_of_a_single_cell_is_the_score_of_the_picture() -> None:
     network = build("mobilenetv2_035", "none", classes=3).eval()
     small = torch.from_numpy(pictures(2)[:, :32, :32])  # stride 32: one cell
     with torch.no_grad():
-        probabilities, maps = Exported(network, [0, 2])(small)
+        probabilities, maps = Exported(network, [0, 2], classes=3)(small)
     assert maps.shape == (2, 1, 1)
     score = 1.0 - probabilities[:, [0, 2]].sum(dim=1)
     assert torch.allclose(maps[:, 0, 0], score, atol=1e-6)
+
+
+def test_a_cell_that_is_as_usual_is_dark_wherever_it_lies() -> None:
+    network = build("resnet18", "none", classes=2).eval()
+    exported = Exported(network, [0], classes=2).eval()
+    good = torch.from_numpy(pictures(40))
+    exported.learn_usual([good[:20], good[20:]])
+    with torch.no_grad():
+        _, maps = exported(good)
+        usual = torch.sigmoid(torch.tensor(-3.0))
+        # log-odds are three spreads below the middle on average, in every cell alike
+        assert torch.allclose(torch.logit(maps).mean(dim=0), torch.logit(usual), atol=1e-3)
+        assert (maps > 0.5).float().mean() < 0.02
 
 
 def test_a_student_without_a_feature_map_is_refused() -> None:
