@@ -20,11 +20,11 @@ from inspector.contract.errors import ConfigError, RecordError
 from inspector.delivery.journal import JournalReader
 from inspector.demo.broker import EmbeddedBroker
 from inspector.demo.parts import (
+    SHIPPED,
     STATION,
     Broker,
     Parts,
     read_parts,
-    shipped_bundle,
     verified_bundle,
     write_station,
 )
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     screen = Screen()
     screen.say("inspector demo: Ctrl-C ends it with a summary", "bold")
     with ExitStack() as open_until_end, _interrupt_on_signals():
-        bundle = verified_bundle(args.bundle or shipped_bundle())
+        bundle = verified_bundle(args.bundle or SHIPPED)
         parts = read_parts(args.list, args.images, bundle)
         folder = open_until_end.enter_context(_working_folder(args.keep))
         broker = args.broker or _embedded(open_until_end)
