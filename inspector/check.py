@@ -176,11 +176,16 @@ def _check_regions(image: Image, recipe: Recipe) -> Iterator[Finding]:
         yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that exists: where it would be made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
 def _check_folder(what: str, folder: Path) -> Iterator[Finding]:
     """Writable now, or in a folder where it can be made."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = _nearest(folder)
     try:
         # a real file: access bits say nothing about a read-only or a full file system
         with tempfile.TemporaryFile(dir=there) as file:
@@ -194,9 +199,7 @@ def _check_folder(what: str, folder: Path) -> Iterator[Finding]:
 
 
 def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Finding]:
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = _nearest(folder)
     free_mb = shutil.disk_usage(there).free // MB
     needed_mb = settings.journal.disk_free_min_mb
     if free_mb < needed_mb:

@@ -8,7 +8,8 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from inspector.contract.bounds import say_rate, upper_bound
 from inspector.contract.strict import Strict
-from inspector.contract.verdict import Evaluation, Limits, Prediction, judge
+from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge
+from inspector.runtime.onnx import defect_score
 
 
 class Rate(Strict):
@@ -55,10 +56,14 @@ class Figures(Strict):
 def defect_scores(
     probabilities: NDArray[np.float32], labels: tuple[str, ...], good: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    """One minus the acceptable classes' probability, parts."""
-    columns = [i for i, label in enumerate(labels) if label in good]
-    total = probabilities[:, columns].astype(np.float64).sum(axis=1)
-    return np.asarray(np.clip(1.0 - total, 0.0, 1.0))
+    """The station's own score of each part; NaN where the model computed nonsense."""
+    acceptable = np.array([label in good for label in labels])
+    return np.array([defect_score(row, acceptable) for row in probabilities])
+
+
+def verdicts_of(scores: NDArray[np.float64], limits: Limits) -> list[Verdict]:
+    """Each score as the station judges it."""
+    return [judge(Prediction("", "", float(score)), limits) for score in scores]
 
 
 def is_defect(
@@ -81,9 +86,9 @@ def figures(
     bad = is_defect(targets, labels, good)
     guess = probabilities.argmax(axis=1)
     guessed_bad = is_defect(guess, labels, good)
-    verdicts = [judge(Prediction("", "", float(s)), limits).evaluation for s in scores]
-    passed = np.array([v is Evaluation.OK for v in verdicts])
-    doubted = sum(v is Evaluation.NOT_DECIDABLE for v in verdicts)
+    verdicts = verdicts_of(scores, limits)
+    passed = np.array([verdict.passes for verdict in verdicts])
+    doubted = sum(verdict.evaluation is Evaluation.NOT_DECIDABLE for verdict in verdicts)
     recall = {
         label: float((guess[targets == i] == i).mean())
         for i, label in enumerate(labels)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,20 @@ class Job:
     screen: Screen
 
 
+class Data(NamedTuple):
+    """Images, the rows of each split, and class numbers."""
+
+    images: Images
+    rows: dict[SplitName, NDArray[np.int64]]
+    targets: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+    def material(self) -> Material:
+        """What is learned from: train and validation; the golden set stays out."""
+        train, validation = self.rows["train"], self.rows["validation"]
+        return Material(self.images.pixels, self.targets, train, validation, len(self.labels))
+
+
 def load_network(how: Fit, folder: Path, classes: int) -> Network:
     """The network a stage kept."""
     network = build(how.model, "none", classes)
@@ -33,15 +48,10 @@ def load_network(how: Fit, folder: Path, classes: int) -> Network:
     return network.eval()
 
 
-def material_of(images: Images, split: Stage) -> Material:
-    """Pixels and class numbers of train and validation; the golden set stays out."""
-    rows = split_rows(split)
-    labels = sorted({sample.label for sample in images.samples})
+def data_of(images: Images, split: Stage) -> Data:
+    """The images with the split that its stage kept."""
+    labels = tuple(sorted({sample.label for sample in images.samples}))
     targets = np.array([labels.index(sample.label) for sample in images.samples], np.int64)
-    return Material(images.pixels, targets, rows["train"], rows["validation"], len(labels))
-
-
-def split_rows(split: Stage) -> dict[SplitName, NDArray[np.int64]]:
-    """The rows of each split, as the split stage kept them."""
     kept = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
-    return {name: np.array(kept[name], np.int64) for name in SPLITS}
+    rows = {name: np.array(kept[name], np.int64) for name in SPLITS}
+    return Data(images, rows, targets, labels)

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from inspector.contract.bounds import lower_bound
 from inspector.contract.errors import QualityGateError
-from inspector.contract.verdict import Prediction, judge
+from inspector.contract.verdict import Verdict
 from training.dataset import SPLITS, SplitName
-from training.evaluate import defect_scores, figures, is_defect
+from training.evaluate import defect_scores, figures, is_defect, verdicts_of
 from training.export import DEFECT_MAP, INPUT, open_session
 from training.fit import HISTORY, EpochRow
-from training.job import material_of, split_rows
+from training.job import Data
 from training.limits import choose_limits
 from training.plan import Plan
 from training.report import ModelRow, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
-from training.scan import Images
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU."""
@@ -32,15 +31,6 @@ INT8_LOSS_AT_MOST = 0.005
 MISTAKES_MAX = 12
 
 
-class Data(NamedTuple):
-    """Images, the rows of each split, and class numbers."""
-
-    images: Images
-    rows: dict[SplitName, NDArray[np.int64]]
-    targets: NDArray[np.int64]
-    labels: tuple[str, ...]
-
-
 class Candidate(NamedTuple):
     """What may become a bundle: the report, and the model it says ships."""
 
@@ -48,12 +38,6 @@ class Candidate(NamedTuple):
     model: Path
     probabilities: NDArray[np.float32]
     """On the golden set, parts x classes."""
-
-
-def data_of(images: Images, split: Stage) -> Data:
-    """Images and split as the functions here take them."""
-    labels = tuple(sorted({sample.label for sample in images.samples}))
-    return Data(images, split_rows(split), material_of(images, split).targets, labels)
 
 
 def candidate_of(
@@ -175,12 +159,15 @@ def require_quality(plan: Plan, report: Report) -> None:
         raise QualityGateError(f"{plan.name}: no bundle: " + "; ".join(faults))
 
 
-def worst_mistakes(plan: Plan, data: Data, candidate: Candidate) -> list[Mistake]:
+def worst_mistakes(
+    data: Data,
+    candidate: Candidate,
+    scores: NDArray[np.float64],
+    bad: NDArray[np.bool_],
+    verdicts: list[Verdict],
+) -> list[Mistake]:
     """Escapes first, the surest first, then good parts that were stopped."""
     rows, images = data.rows["golden"], data.images
-    scores, bad = golden_scores(plan, data, candidate)
-    limits = candidate.report.shipped_row.choice.limits
-    verdicts = [judge(Prediction("", "", float(s)), limits) for s in scores]
     wrong = [i for i, v in enumerate(verdicts) if v.passes == bool(bad[i])]
     wrong.sort(key=lambda i: (not bad[i], scores[i] if bad[i] else -scores[i]))
     session = open_session(candidate.model)
@@ -201,28 +188,20 @@ def worst_mistakes(plan: Plan, data: Data, candidate: Candidate) -> list[Mistake
     return mistakes
 
 
-def golden_scores(
-    plan: Plan, data: Data, candidate: Candidate
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Defect score of each golden part, and whether it is a defect."""
-    scores = defect_scores(candidate.probabilities, data.labels, plan.good)
-    return scores, is_defect(data.targets[data.rows["golden"]], data.labels, plan.good)
-
-
 def write_report(plan: Plan, data: Data, candidate: Candidate, folder: Path) -> None:
     """report.json, report.html, and golden.csv: every golden part with score and verdict."""
-    scores, bad = golden_scores(plan, data, candidate)
+    scores = defect_scores(candidate.probabilities, data.labels, plan.good)
+    bad = is_defect(data.targets[data.rows["golden"]], data.labels, plan.good)
+    verdicts = verdicts_of(scores, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.json", candidate.report.model_dump_json(indent=1).encode())
-    limits = candidate.report.shipped_row.choice.limits
     with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "label", "score", "evaluation"])
-        for i, score in zip(data.rows["golden"], scores, strict=True):
+        for i, score, verdict in zip(data.rows["golden"], scores, verdicts, strict=True):
             sample = data.images.samples[i]
-            evaluation = judge(Prediction("", "", float(score)), limits).evaluation.name
-            rows.writerow([sample.name, sample.label, f"{score:.6f}", evaluation])
-    mistakes = worst_mistakes(plan, data, candidate)
+            rows.writerow([sample.name, sample.label, f"{score:.6f}", verdict.evaluation.name])
+    mistakes = worst_mistakes(data, candidate, scores, bad, verdicts)
     write_html(candidate.report, scores, bad, mistakes, folder / "report.html")
 
 

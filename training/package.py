@@ -30,8 +30,8 @@ from training.export import (
     require_parity,
     run_model,
 )
-from training.job import Job, load_network
-from training.judging import TOLERANCE, Candidate, Data
+from training.job import Data, Job, load_network
+from training.judging import TOLERANCE, Candidate
 from training.models import Exported, macs
 from training.plan import Fit, Plan, fingerprint
 from training.run import Stage, write_whole
@@ -101,7 +101,7 @@ def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -
 
 
 def seal(
-    plan: Plan, data: Data, candidate: Candidate, fingerprint_of_data: str, report: Path, into: Path
+    plan: Plan, data: Data, candidate: Candidate, data_fingerprint: str, report: Path, into: Path
 ) -> Bundle:
     """Write the bundle, read it back as the station will, and self-test it."""
     row = candidate.report.shipped_row
@@ -132,7 +132,7 @@ def seal(
         golden=_golden(plan, data, candidate.model, draft),
         tolerance=TOLERANCE[row.precision],
         data=DataInfo(
-            fingerprint=fingerprint_of_data,
+            fingerprint=data_fingerprint,
             golden_sha256=fingerprint(sorted((s.name, s.label) for s in samples)),
             parts=dict(data.images.report.parts),
             licence=plan.licence,

@@ -20,7 +20,7 @@ from training.dataset import (
 )
 from training.distill import TeacherAnswers, label_objective, teacher_objective
 from training.fit import Material, Objective, fit
-from training.job import Job, load_network, material_of
+from training.job import Data, Job, data_of, load_network
 from training.models import Network, build, require_map
 from training.plan import Fit, Plan
 from training.run import Stage, write_whole
@@ -35,10 +35,11 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     """
     plan = job.plan
     require_workable(plan)
-    images, split = prepare(job, dataset)
-    teacher = fit_teacher(job, images, split)
-    student = fit_student(job, images, split, teacher)
-    data = judging.data_of(images, split)
+    data_fingerprint = dataset.fingerprint()
+    images, split = prepare(job, dataset, data_fingerprint)
+    data = data_of(images, split)
+    teacher = fit_teacher(job, data, split)
+    student = fit_student(job, data, teacher)
     models = {
         "teacher": package.export(job, data, plan.teacher, teacher, "teacher"),
         "student": package.export(job, data, plan.student, student, "student"),
@@ -54,19 +55,17 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     judging.write_report(plan, data, candidate, report)
     job.screen.say(f"report: {report / 'report.html'}")
     judging.require_quality(plan, candidate.report)
-    return _sealed(job, data, candidate, dataset.fingerprint(), out)
+    return _sealed(job, data, candidate, data_fingerprint, out)
 
 
 def _sealed(
-    job: Job, data: judging.Data, candidate: judging.Candidate, fingerprint_of_data: str, out: Path
+    job: Job, data: Data, candidate: judging.Candidate, data_fingerprint: str, out: Path
 ) -> Bundle:
     """The bundle of just these inputs: sealed now, or the one an earlier run sealed."""
     bundles = out / "bundles"
 
     def make(folder: Path) -> None:
-        bundle = package.seal(
-            job.plan, data, candidate, fingerprint_of_data, out / "report", bundles
-        )
+        bundle = package.seal(job.plan, data, candidate, data_fingerprint, out / "report", bundles)
         write_whole(folder / "bundle.txt", bundle.id.encode())
 
     inputs = (candidate.report, job.plan, file_sha256(candidate.model), str(bundles.resolve()))
@@ -79,7 +78,7 @@ def _sealed(
     return read_bundle(folder)
 
 
-def prepare(job: Job, dataset: Dataset) -> tuple[Images, Stage]:
+def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, Stage]:
     """Read, scan and split the data. Raises DataError in words where it cannot work."""
     plan = job.plan
 
@@ -90,7 +89,7 @@ def prepare(job: Job, dataset: Dataset) -> tuple[Images, Stage]:
         scan(dataset, plan.image, plan.split.near_duplicate_at, folder, bar)
 
     near_at = plan.split.near_duplicate_at
-    scanned = job.run.stage("scan", make_scan, 1, dataset.fingerprint(), plan.image, near_at)
+    scanned = job.run.stage("scan", make_scan, 1, data_fingerprint, plan.image, near_at)
     images = load_images(dataset, scanned.folder)
     for line in images.report.lines():
         job.screen.say(f"  {line}")
@@ -104,12 +103,12 @@ def prepare(job: Job, dataset: Dataset) -> tuple[Images, Stage]:
     return images, job.run.stage("split", make_split, 2, scanned, plan.split, plan.seed)
 
 
-def fit_teacher(job: Job, images: Images, split: Stage) -> Stage:
+def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
     """Fine-tune the teacher on labels."""
     plan, how = job.plan, job.plan.teacher
 
     def make(folder: Path) -> None:
-        material = material_of(images, split)
+        material = data.material()
         network = _fresh(how, material.classes, plan.seed)
         objective = label_objective(how, material.train_counts(), job.machine)
         _fit(job, network, how, material, objective, folder, views=None, title="teacher")
@@ -117,13 +116,13 @@ def fit_teacher(job: Job, images: Images, split: Stage) -> Stage:
     return job.run.stage("teacher", make, 1, split, plan.augment, _identity(how), plan.seed)
 
 
-def fit_student(job: Job, images: Images, split: Stage, teacher: Stage) -> Stage:
+def fit_student(job: Job, data: Data, teacher: Stage) -> Stage:
     """Distil the teacher into the student."""
     plan, how = job.plan, job.plan.student
 
     def make(folder: Path) -> None:
-        material = material_of(images, split)
-        shape = (len(images.samples), how.views, material.classes)
+        material = data.material()
+        shape = (len(data.images.samples), how.views, material.classes)
         answers = TeacherAnswers(
             load_network(plan.teacher, teacher.folder, material.classes),
             plan.teacher,
