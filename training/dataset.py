@@ -11,8 +11,8 @@ from typing import Literal
 from inspector.contract.errors import DataError
 from training.plan import fingerprint
 
-SplitName = Literal["train", "validation", "golden"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "golden")
+SplitName = Literal["train", "validation", "calibration", "golden"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "golden")
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
@@ -20,6 +20,7 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "calibration": "calibration",
     "test": "golden",
     "golden": "golden",
 }

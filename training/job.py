@@ -36,9 +36,14 @@ class Data(NamedTuple):
     labels: tuple[str, ...]
 
     def material(self) -> Material:
-        """What is learned from: train and validation; the golden set stays out."""
+        """What is learned from: train and validation; calibration and golden set stay out."""
         train, validation = self.rows["train"], self.rows["validation"]
         return Material(self.images.pixels, self.targets, train, validation, len(self.labels))
+
+
+def judged_sets(data: Data) -> tuple[SplitName, ...]:
+    """The sets that the release's models answer; the plan may do without a calibration set."""
+    return tuple(name for name in SPLITS if name != "train" and len(data.rows[name]))
 
 
 def load_network(how: Fit, folder: Path, classes: int) -> Network:

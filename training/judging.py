@@ -15,7 +15,7 @@ from training.dataset import SPLITS, SplitName
 from training.evaluate import defect_scores, figures, is_defect, verdicts_of
 from training.export import DEFECT_MAP, INPUT, open_session
 from training.fit import HISTORY, EpochRow
-from training.job import Data
+from training.job import Data, judged_sets
 from training.limits import choose_limits
 from training.plan import Plan
 from training.report import ModelRow, Report, code_text, machine_text
@@ -82,12 +82,13 @@ def _model_row(
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
     precision: Literal["fp32", "int8"] = "int8" if role.endswith("int8") else "fp32"
-    sets: tuple[SplitName, SplitName] = ("validation", "golden")
+    sets = judged_sets(data)
     probabilities = {name: np.load(judged / f"{role}-{name}.npy") for name in sets}
     targets = {name: data.targets[data.rows[name]] for name in sets}
+    for_limits: SplitName = "calibration" if "calibration" in sets else "validation"
     choice = choose_limits(
-        defect_scores(probabilities["validation"], data.labels, plan.good),
-        is_defect(targets["validation"], data.labels, plan.good),
+        defect_scores(probabilities[for_limits], data.labels, plan.good),
+        is_defect(targets[for_limits], data.labels, plan.good),
         plan.quality,
         TOLERANCE[precision],
     )
@@ -100,7 +101,7 @@ def _model_row(
             choice.limits,
             plan.quality.confidence,
         )
-        for name in sets
+        for name in ("validation", "golden")
     }
     return ModelRow(
         role=role,

@@ -12,7 +12,7 @@ from training.plan import Quality
 
 
 class Choice(Strict):
-    """Limits, what they hold on the validation parts, and whether that proves the goal."""
+    """Limits, what they hold on the calibration parts, and whether that proves the goal."""
 
     limits: Limits
     basis: Literal["certified", "uncertified"]
@@ -26,14 +26,14 @@ class Choice(Strict):
 def choose_limits(
     scores: NDArray[np.float64], is_defect: NDArray[np.bool_], quality: Quality, margin: float
 ) -> Choice:
-    """Choose on validation parts.
+    """Choose on parts that chose nothing else.
 
     review_at is the highest limit at which the exact upper bound of the escape rate (Clopper and
     Pearson 1934) meets the goal; where the parts are too few to prove it even without a miss, the
     highest limit at which the observed rate meets the goal, and the choice says that it proves
     nothing. reject_at is the lowest limit, not below review_at, that rejects no more good parts
     outright than the plan allows. Both move down by `margin`, the golden tolerance, so that
-    another machine's rounding does not let a part of the validation set escape.
+    another machine's rounding does not let a part of the calibration set escape.
     """
     defects = np.sort(scores[is_defect])
     good = np.sort(scores[~is_defect])
@@ -73,7 +73,7 @@ def _sentence(
     escapes: int, n: int, overkill: int, good: int, quality: Quality, *, proven: bool
 ) -> str:
     rates = (
-        f"escape {say_rate(escapes, n, quality.confidence)} on validation parts, "
+        f"escape {say_rate(escapes, n, quality.confidence)} on calibration parts, "
         f"at an overkill of {overkill}/{good}"
     )
     goal = f"{100 * quality.escape_rate_at_most:g} %"

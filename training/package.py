@@ -30,7 +30,7 @@ from training.export import (
     require_parity,
     run_model,
 )
-from training.job import Data, Job, load_network
+from training.job import Data, Job, judged_sets, load_network
 from training.judging import TOLERANCE, Candidate
 from training.models import Exported, macs
 from training.plan import Fit, Plan, fingerprint
@@ -85,19 +85,19 @@ def quantise(job: Job, data: Data, exported: Stage) -> Stage:
 
 
 def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -> Stage:
-    """Each model's probabilities on validation and golden set, and its time on this machine."""
+    """Each model's probabilities on the sets held back, and its time on this machine."""
 
     def make(folder: Path) -> None:
         paths = {role: stage.folder / "model.onnx" for role, stage in models.items()}
         for role, path in job.screen.bar(paths.items(), len(paths), "judging"):
-            for name in ("validation", "golden"):
+            for name in judged_sets(data):
                 answers = run_model(path, data.images.pixels, data.rows[name])
                 np.save(folder / f"{role}-{name}.npy", answers)
         sample = data.images.pixels[data.rows["validation"][:32]]
         times = dict(zip(paths, latency_ms(list(paths.values()), sample), strict=True))
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 1, split, *models, *models.values())
+    return job.run.stage("judge", make, 2, split, *models, *models.values())
 
 
 def seal(

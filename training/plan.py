@@ -25,10 +25,22 @@ class SplitRule(Strict):
 
     golden: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.2
     """Share of each class for the golden set: never trained on, never tuned on."""
-    validation: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.15
-    """Share of each class, of what is left, for choosing checkpoint and limits."""
+    calibration: Annotated[float, Field(ge=0.0, lt=0.8)] = 0.15
+    """Share of each class, of what is left, for the limits alone: they are a guarantee only on
+    parts that chose nothing else. 0 takes the validation parts, and then nothing is certified."""
+    validation: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.1
+    """Share of each class, of what is left, for choosing the checkpoint and the temperature."""
     near_duplicate_at: Annotated[float, Field(gt=0.5, le=1.0)] = 0.97
     """Likeness that makes twins: cosine of two pictures less the average picture; 1 is off."""
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Self:
+        if self.calibration + self.validation > 0.9:
+            raise ValueError(
+                f"calibration {self.calibration} + validation {self.validation}: "
+                f"at most 0.9 together, or nothing is left to train on"
+            )
+        return self
 
 
 class Step(Strict):
@@ -169,7 +181,12 @@ def smoke(plan: Plan) -> Plan:
             "teacher": plan.teacher.model_copy(update=small),
             "student": plan.student.model_copy(update={**small, "views": 2}),
             "split": plan.split.model_copy(
-                update={"golden": 0.34, "validation": 0.5, "near_duplicate_at": 1.0}
+                update={
+                    "golden": 0.25,
+                    "calibration": 0.33,
+                    "validation": 0.33,
+                    "near_duplicate_at": 1.0,
+                }
             ),
             "quality": plan.quality.model_copy(
                 update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}

@@ -100,7 +100,7 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
         rows = {name: [i for i, split in enumerate(chosen) if split == name] for name in SPLITS}
         write_whole(folder / "split.json", json.dumps(rows).encode())
 
-    return images, job.run.stage("split", make_split, 2, scanned, plan.split, plan.seed)
+    return images, job.run.stage("split", make_split, 3, scanned, plan.split, plan.seed)
 
 
 def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:

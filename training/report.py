@@ -27,7 +27,7 @@ class ModelRow(Strict):
     latency_ms: float
     """Median of one picture in onnxruntime, one thread, on the machine below."""
     choice: Choice
-    """Limits chosen on the validation parts with this model's scores."""
+    """Limits chosen on the calibration parts with this model's scores."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -61,7 +61,7 @@ class Report(Strict):
     def lines(self) -> list[str]:
         """The report for a terminal."""
         head = f"{'':14}{'params':>9}{'MACs':>8}{'ms':>7}{'acc':>7}{'bal':>7}{'AUROC':>7}"
-        out = [f"{head}  escape; overkill; review (golden set, limits from validation)"]
+        out = [f"{head}  escape; overkill; review (golden set, limits from calibration)"]
         for row in self.models:
             g = row.golden
             out.append(

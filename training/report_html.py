@@ -59,7 +59,7 @@ def write_html(
         "<h2>Teacher beside student, on the golden set</h2>",
         _models_table(report),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
-        "defect; escape and overkill use the limits chosen on the validation parts, with exact "
+        "defect; escape and overkill use the limits chosen on the calibration parts, with exact "
         f"one-sided bounds ({100 * report.shipped_row.golden.escape.confidence:g} %). "
         f"Time: one picture, one thread, {_e(report.machine)}.</p>",
         '<div class="plots">',

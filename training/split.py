@@ -1,4 +1,4 @@
-"""Which parts train, which validate, and which are the golden set."""
+"""Which parts train, validate, calibrate the limits, and which are the golden set."""
 
 import hashlib
 import math
@@ -8,9 +8,6 @@ from inspector.contract.errors import DataError
 from training.dataset import SPLITS, Sample, SplitName
 from training.plan import SplitRule
 
-PARTS_MIN = 3
-"""A class needs one part for each of train, validation and golden."""
-
 
 def split_by_part(
     samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...], rule: SplitRule, seed: int
@@ -18,14 +15,15 @@ def split_by_part(
     """The split of each sample; a part and its twins never straddle two.
 
     Groups go, the largest first and equals in an order drawn from seed and names alone, where
-    their classes are furthest from their share. Splits that the data names are kept; a golden
-    set or validation that the data brings is not added to. Raises DataError where a class is
-    too small, or where the data itself puts one part or twins on both sides.
+    their classes are furthest from their share. Splits that the data names are kept; a set that
+    the data brings is not added to, but a train folder holds those it does not bring. Raises
+    DataError where a class is too small, or where the data puts a part or twins on both sides.
     """
     groups = _groups(samples, twins)
     brought = {sample.split for sample in samples}
-    open_to = _open_to(samples, groups, brought)
     targets = _targets(samples, rule, brought)
+    wanted_splits = tuple(s for s in SPLITS if s in brought or any(targets[s].values()))
+    open_to = _open_to(samples, groups, wanted_splits, brought)
     have = {split: Counter[str]() for split in SPLITS}
     chosen: dict[int, SplitName] = {}
 
@@ -45,13 +43,16 @@ def split_by_part(
         split = max(open_to[key], key=need)
         chosen[key] = split
         have[split].update(labels)
-    _require_all(samples, groups, have)
+    _require_all(samples, groups, have, wanted_splits)
     by_sample = {i: chosen[key] for key, members in groups.items() for i in members}
     return tuple(by_sample[i] for i in range(len(samples)))
 
 
 def _open_to(
-    samples: tuple[Sample, ...], groups: dict[int, list[int]], brought: set[SplitName | None]
+    samples: tuple[Sample, ...],
+    groups: dict[int, list[int]],
+    wanted: tuple[SplitName, ...],
+    brought: set[SplitName | None],
 ) -> dict[int, tuple[SplitName, ...]]:
     """Where each group may go. Raises DataError where the data splits a part or twins."""
     result: dict[int, tuple[SplitName, ...]] = {}
@@ -64,9 +65,11 @@ def _open_to(
                 f"mend it, leave the split to us, or set split.near_duplicate_at = 1"
             )
         if not named:
-            result[key] = SPLITS
-        elif named == {"train"} and "validation" not in brought:
-            result[key] = ("train", "validation")  # a train folder holds both then
+            result[key] = wanted
+        elif named == {"train"}:
+            inside: set[SplitName] = {"validation", "calibration"}
+            open_here = {"train"} | (inside - brought)
+            result[key] = tuple(split for split in wanted if split in open_here)
         else:
             result[key] = tuple(split for split in SPLITS if split in named)
     return result
@@ -78,25 +81,31 @@ def _targets(
     """Images wanted of each class in each split; 0 where the data brings its own set."""
     counts = Counter(s.label for s in samples)
     golden = 0.0 if "golden" in brought else rule.golden
+    calibration = 0.0 if "calibration" in brought else rule.calibration
     validation = 0.0 if "validation" in brought else rule.validation
-    return {
-        "train": {c: n * (1 - golden) * (1 - validation) for c, n in counts.items()},
-        "validation": {c: n * (1 - golden) * validation for c, n in counts.items()},
-        "golden": {c: n * golden for c, n in counts.items()},
+    shares: dict[SplitName, float] = {
+        "train": (1 - golden) * (1 - calibration - validation),
+        "validation": (1 - golden) * validation,
+        "calibration": (1 - golden) * calibration,
+        "golden": golden,
     }
+    return {split: {c: n * share for c, n in counts.items()} for split, share in shares.items()}
 
 
 def _require_all(
-    samples: tuple[Sample, ...], groups: dict[int, list[int]], have: dict[SplitName, Counter[str]]
+    samples: tuple[Sample, ...],
+    groups: dict[int, list[int]],
+    have: dict[SplitName, Counter[str]],
+    wanted: tuple[SplitName, ...],
 ) -> None:
     """Every class in every split, or DataError."""
     for label in sorted({sample.label for sample in samples}):
         parts = sum(any(samples[i].label == label for i in group) for group in groups.values())
-        for split in SPLITS:
+        for split in wanted:
             if not have[split][label]:
                 raise DataError(
                     f"class {label!r} has no part for {split}: {parts} part(s) that differ, at "
-                    f"least {PARTS_MIN} are needed, one each for {', '.join(SPLITS)}"
+                    f"least {len(wanted)} are needed, one each for {', '.join(wanted)}"
                 )
 
 

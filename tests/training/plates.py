@@ -38,7 +38,8 @@ width = 64
 height = 64
 [split]
 golden = 0.25
-validation = 0.3
+calibration = 0.25
+validation = 0.25
 near_duplicate_at = 1.0
 [[augment]]
 name = "D4"

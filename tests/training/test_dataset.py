@@ -41,10 +41,13 @@ def test_split_folders_above_the_classes_are_kept(class_folders: Path, tmp_path:
             for i in numbers:
                 shutil.copy(class_folders / label / f"{i:02d}.png", folder / f"{i:02d}.png")
     samples = read_dataset(root).samples
-    chosen = split_by_part(samples, (), SplitRule(), 0)
+    chosen = split_by_part(samples, (), SplitRule(calibration=0.0), 0)
     assert Counter(chosen) == {"train": 21, "validation": 6, "golden": 9}
     for sample, split in zip(samples, chosen, strict=True):
         assert sample.split == split
+    # A train folder holds what the data does not bring.
+    chosen = split_by_part(samples, (), SplitRule(calibration=0.17), 0)
+    assert Counter(chosen) == {"train": 15, "validation": 6, "calibration": 6, "golden": 9}
 
 
 def test_the_mvtec_layout_is_read_with_its_masks_and_split_anew(
@@ -108,7 +111,7 @@ def test_a_good_class_that_does_not_exist_is_refused(class_folders: Path) -> Non
 def test_a_class_too_small_to_split_is_refused() -> None:
     samples = [Sample(Path(f"{i}.png"), f"{i}.png", "ok", f"p{i}") for i in range(20)]
     samples += [Sample(Path(f"n{i}.png"), f"n{i}.png", "nok", f"n{i % 2}") for i in range(6)]
-    words = r"class 'nok' has no part for \w+: 2 part\(s\) that differ, at least 3"
+    words = r"class 'nok' has no part for \w+: 2 part\(s\) that differ, at least 4"
     with pytest.raises(DataError, match=words):
         split_by_part(tuple(samples), (), SplitRule(), 0)
 
@@ -172,7 +175,8 @@ def test_twins_and_parts_stay_on_one_side_and_every_class_is_everywhere() -> Non
         for i in range(300)
     )
     twins = tuple((int(a), int(b)) for a, b in rng.integers(0, 300, (40, 2)) if a < b)
-    chosen = split_by_part(samples, twins, SplitRule(golden=0.2, validation=0.15), 5)
+    rule = SplitRule(golden=0.2, validation=0.15, calibration=0.25)
+    chosen = split_by_part(samples, twins, rule, 5)
     for i, j in twins:
         assert chosen[i] == chosen[j]
     for i in range(0, 300, 3):
@@ -182,6 +186,7 @@ def test_twins_and_parts_stay_on_one_side_and_every_class_is_everywhere() -> Non
         share = Counter(c for c, s in zip(chosen, samples, strict=True) if s.label == label)
         assert share["golden"] / n == pytest.approx(0.2, abs=0.06)
         assert share["validation"] / n == pytest.approx(0.12, abs=0.06)
+        assert share["calibration"] / n == pytest.approx(0.2, abs=0.06)
 
 
 def test_the_split_is_the_same_every_time_and_another_with_another_seed() -> None:

@@ -18,6 +18,7 @@ from inspector.contract.image import fit
 from inspector.runtime.loader import open_runtime
 from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
+from training.dataset import SPLITS
 
 PATIENCE_S = 240
 
@@ -73,7 +74,7 @@ def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released)
 
 def test_no_golden_picture_was_trained_or_tuned_on(released: Released) -> None:
     split = json.loads(next(released.out.glob("work/split-*/split.json")).read_text("utf-8"))
-    sets = [set(split[name]) for name in ("train", "validation", "golden")]
+    sets = [set(split[name]) for name in SPLITS]
     assert sum(map(len, sets)) == len(set.union(*sets)) == 36
     scan = json.loads(next(released.out.glob("work/scan-*/scan.json")).read_text("utf-8"))
     golden = {(released.data / scan["kept"][i]).read_bytes() for i in split["golden"]}
@@ -181,7 +182,7 @@ def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
         ('name = "D4"', 'name = "D5"', "'D5': albumentations has no such transform"),
         ('name = "D4"', 'name = "Resize"\noptions = {height = 8, width = 8}', "must keep size"),
         ("golden = 0.25", "golden = 2", "split.golden 2: input should be less than 0.8"),
-        ("golden = 0.25", "gold = 2", "split.gold: is not a key here; known keys: golden"),
+        ("golden = 0.25", "gold = 2", "split.gold: is not a key here; known keys: calibration"),
         ("threads = 1", 'threads = 1\ndevice = "cuda"', "device 'cuda': torch sees none here"),
         ('weights = "none"', 'weights = "w.pth"', "w.pth': there is no such file"),
         ('good = ["good"]', 'good = ["fine"]', "good 'fine': no such class here"),
