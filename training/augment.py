@@ -5,8 +5,10 @@ only this file changes.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import albumentations
 import numpy as np
@@ -18,6 +20,9 @@ from training.plan import Step
 
 AHEAD = 3
 """Batches prepared while the network works on one."""
+
+Work = TypeVar("Work")
+Made = TypeVar("Made")
 
 
 class Augmenter:
@@ -69,33 +74,14 @@ def _build(steps: Sequence[Step]) -> albumentations.Compose:
     return albumentations.Compose(transforms)
 
 
-def batches(
-    pixels: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    view: int,
-    augmenter: Augmenter,
-    batch: int,
-    threads: int,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """(places, views) in the order of `rows`, prepared by a few threads ahead of the network.
-
-    Places are positions in `rows`' own image numbering, views are batch x height x width x 3.
-    """
-
-    def make(some: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([augmenter.view(pixels[i], image=int(i), view=view) for i in some])
-
-    starts = list(range(0, len(rows), batch))
-    if len(starts) > 1 and len(rows) % batch == 1:
-        starts.pop()  # batch norm cannot learn from one picture: it joins the batch before
-    ends = [*starts[1:], len(rows)]
-    groups = [rows[start:end] for start, end in zip(starts, ends, strict=True)]
+def ahead(make: Callable[[Work], Made], work: Sequence[Work], threads: int) -> Iterator[Made]:
+    """make(each) in order, prepared by a few threads ahead of whoever takes them."""
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        waiting = [pool.submit(make, group) for group in groups[:AHEAD]]
+        waiting = deque(pool.submit(make, each) for each in work[:AHEAD])
         try:
-            for number, group in enumerate(groups):
-                if number + AHEAD < len(groups):
-                    waiting.append(pool.submit(make, groups[number + AHEAD]))
-                yield group, waiting[number].result()
+            for number in range(len(work)):
+                if number + AHEAD < len(work):
+                    waiting.append(pool.submit(make, work[number + AHEAD]))
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -116,7 +116,7 @@ def _release(arguments: argparse.Namespace) -> int:
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
     screen = Screen(quiet=arguments.quiet)
-    threads = plan.threads or os.cpu_count() or 1
+    threads = plan.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if plan.device == "cuda" and kind == "cpu":

@@ -1,76 +1,177 @@
-"""Who teaches whom, and with what: the teacher's answers to each view, asked for once."""
+"""Who teaches whom, and with what: labels, a teacher's answers, its features."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
-from torch import Tensor
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor, nn
 
-from training.fit import Batch, Machine, Objective, autocast
-from training.losses import DistillationLoss, hard_loss
+from training.fit import Machine, Material, Objective, autocast
+from training.losses import hard_loss, soft_loss
 from training.models import Network
 from training.plan import Fit, Student
+from training.views import Batch, Kept, chunks, principal
+
+BASIS = "basis.npz"
+BASIS_IMAGES = 512
+"""Training pictures that tell in which directions a teacher's features differ."""
+BASIS_BATCH = 32
 
 
-class TeacherAnswers:
-    """Logits of the teacher to every (image, view), kept on disk as float16.
+class Answer(NamedTuple):
+    """What the teachers say to a batch of views."""
 
-    Teacher and student see the very same view, which is what makes long distillation work (Beyer
-    et al. 2022, "a good teacher is patient and consistent"); since views repeat after a while,
-    the teacher's cost is paid once (fast knowledge distillation, Shen and Xing 2022).
+    logits: Tensor
+    """batch x classes."""
+    features: Tensor | None
+    """batch x dims: the teacher's pooled features along their principal directions."""
+
+
+class Teachers:
+    """One teacher or several, asked once about each view where answers are kept."""
+
+    def __init__(
+        self,
+        networks: list[Network],
+        how: Student,
+        material: Material,
+        folder: Path,
+        precision: str,
+        machine: Machine,
+    ) -> None:
+        """how.views 0: nothing repeats, so nothing is kept, and they are asked every time."""
+        self._networks = [network.to(machine.device).eval() for network in networks]
+        self._precision = precision
+        self._machine = machine
+        self._centre: Tensor | None = None
+        self._basis: Tensor | None = None
+        self._logits: Kept | None = None
+        self._features: Kept | None = None
+        if how.feature_weight:
+            centre, basis = self._learn_basis(how, material, folder / BASIS)
+            self._centre, self._basis = (
+                torch.from_numpy(v).to(machine.device) for v in (centre, basis)
+            )
+        if how.views:
+            rows = np.sort(material.train)
+            self._logits = Kept(folder / "answers.npy", rows, how.views, material.classes)
+            if self._basis is not None:
+                dims = self._basis.shape[1]
+                self._features = Kept(folder / "features.npy", rows, how.views, dims)
+
+    @property
+    def dims(self) -> int:
+        """Numbers in the features of an answer; 0 where none are wanted."""
+        return 0 if self._basis is None else self._basis.shape[1]
+
+    def of(self, batch: Batch) -> Answer:
+        """The answer to a batch of views, kept from an earlier epoch or asked for now."""
+        logits = self._logits.read(batch.rows, batch.view) if self._logits else None
+        features = self._features.read(batch.rows, batch.view) if self._features else None
+        if logits is None or (self._features and features is None):
+            fresh = self._ask(batch.images)
+            if self._logits is None:
+                return fresh
+            logits = self._logits.write(batch.rows, batch.view, fresh.logits.cpu().numpy())
+            if self._features and fresh.features is not None:
+                features = self._features.write(
+                    batch.rows, batch.view, fresh.features.cpu().numpy()
+                )
+        device = self._machine.device
+        return Answer(
+            torch.from_numpy(logits).to(device),
+            None if features is None else torch.from_numpy(features).to(device),
+        )
+
+    @torch.no_grad()
+    def _ask(self, images: Tensor) -> Answer:
+        logits, features = self._both(images)
+        if self._basis is None or self._centre is None:
+            return Answer(logits, None)
+        return Answer(logits, (features - self._centre) @ self._basis)
+
+    @torch.no_grad()
+    def _both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean logits of all teachers, and their features side by side."""
+        with autocast(self._machine, self._precision):
+            each = [network.with_features(images) for network in self._networks]
+        logits = torch.stack([logits.float() for logits, _ in each]).mean(dim=0)
+        return logits, torch.cat([features.float() for _, features in each], dim=1)
+
+    def _learn_basis(
+        self, how: Student, material: Material, path: Path
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Kept with the answers: a resumed run goes on with the very same directions."""
+        if not path.exists():
+            rows = np.sort(material.train)[:: max(1, len(material.train) // BASIS_IMAGES)]
+            seen = [
+                self._both(torch.from_numpy(material.pixels[some]).to(self._machine.device))[1]
+                for some in chunks(rows, BASIS_BATCH)
+            ]
+            features = torch.cat(seen).cpu().numpy()
+            centre, basis = principal(features, how.feature_dims)
+            draft = path.with_suffix(".part.npz")
+            np.savez(draft, centre=centre, basis=basis)
+            draft.replace(path)
+        with np.load(path) as kept:
+            return kept["centre"], kept["basis"]
+
+
+class Labels(Objective):
+    """Learn from labels alone: the teacher, or a student without one."""
+
+    def __init__(self, how: Fit, counts: Tensor, machine: Machine) -> None:
+        super().__init__()
+        self._precision = how.precision
+        self._machine = machine
+        self.hard = hard_loss(how.imbalance, counts)
+        self.to(machine.device)
+
+    def forward(self, network: Network, batch: Batch) -> Tensor:
+        with autocast(self._machine, self._precision):
+            logits = network(batch.images)
+        loss: Tensor = self.hard(logits.float(), batch.target)
+        return loss
+
+
+class Taught(Objective):
+    """Labels, the teacher's answers, and its features through a projector thrown away afterwards.
+
+    (1 - alpha) * labels + alpha * answers + feature_weight * (1 - cosine): with few classes logits
+    carry little, and the direction of the penultimate features says more.
     """
 
     def __init__(
-        self, teacher: Network, how: Fit, path: Path, shape: tuple[int, int, int], machine: Machine
+        self, how: Student, counts: Tensor, teachers: Teachers, network: Network, machine: Machine
     ) -> None:
-        """shape: images x views x classes."""
-        self._teacher = teacher.to(machine.device).eval()
-        self._precision = how.precision
+        super().__init__()
+        self._how = how
         self._machine = machine
-        if path.exists():
-            self._kept = np.load(path, mmap_mode="r+")
-        else:
-            self._kept = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-            self._kept[:] = np.nan
-            # On disk before an answer is: after a power cut what is missing must not read as 0.
-            self._kept.flush()
+        self._teachers = teachers
+        self.hard = hard_loss(how.imbalance, counts)
+        self.soft = soft_loss(how.method, how.temperature)
+        self.projector = (
+            nn.Linear(network.features_count(), teachers.dims) if teachers.dims else None
+        )
+        self.to(machine.device)
 
-    @torch.no_grad()
-    def of(self, batch: Batch) -> Tensor:
-        """The teacher's logits to a batch of views, batch x classes."""
-        kept = self._kept[batch.rows, batch.view].astype(np.float32)
-        if np.isnan(kept).any():
-            with autocast(self._machine, self._precision):
-                logits = self._teacher(batch.images)
-            fresh = logits.float().cpu().numpy().astype(np.float16)
-            self._kept[batch.rows, batch.view] = fresh
-            # Rounded as they will be read next time, so that a resumed run ends the same.
-            kept = fresh.astype(np.float32)
-        return torch.from_numpy(kept).to(self._machine.device)
+    def forward(self, network: Network, batch: Batch) -> Tensor:
+        answer = self._teachers.of(batch)
+        with autocast(self._machine, self._how.precision):
+            logits, features = network.with_features(batch.images)
+        alpha = self._how.alpha
+        loss: Tensor = (1.0 - alpha) * self.hard(logits.float(), batch.target)
+        loss = loss + alpha * self.soft(logits.float(), answer.logits)
+        if self.projector is not None and answer.features is not None:
+            projected = self.projector(features.float())
+            likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
+            loss = loss + self._how.feature_weight * (1.0 - likeness)
+        return loss
 
-
-def label_objective(how: Fit, counts: Tensor, machine: Machine) -> Objective:
-    """Learn from labels alone: the teacher, or a student without one."""
-    loss = hard_loss(how.imbalance, counts).to(machine.device)
-
-    def objective(logits: Tensor, batch: Batch) -> Tensor:
-        value: Tensor = loss(logits, batch.target)
-        return value
-
-    return objective
-
-
-def teacher_objective(
-    how: Student, counts: Tensor, answers: TeacherAnswers, machine: Machine
-) -> Objective:
-    """Learn from labels and the teacher's answers to the same views."""
-    hard = hard_loss(how.imbalance, counts)
-    loss = DistillationLoss(temperature=how.temperature, alpha=how.alpha, hard=hard)
-    loss.to(machine.device)
-
-    def objective(logits: Tensor, batch: Batch) -> Tensor:
-        value: Tensor = loss(logits, answers.of(batch), batch.target).total
-        return value
-
-    return objective
+    def epoch_starts(self, share: float) -> None:
+        """The temperature glides from its start to its end, where the plan has one."""
+        end = self._how.temperature_end
+        if end is not None:
+            self.soft.temperature = self._how.temperature + share * (end - self._how.temperature)

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from inspector.contract.strict import Strict
-from training.augment import Augmenter, batches
+from training.augment import Augmenter
 from training.losses import require_finite
 from training.models import Network
 from training.plan import Fit
 from training.run import write_whole
 from training.screen import Screen, clock_text
+from training.views import Batch, Views, chunks
 
 LAST = "last.pt"
 BEST = "best.pt"
@@ -35,17 +36,15 @@ CLIP_NORM = 5.0
 """Gradients longer than this are shortened: a rare hard batch must not undo an epoch."""
 
 
-class Batch(NamedTuple):
-    rows: NDArray[np.int64]
-    """Places in the pixel file."""
-    view: int
-    images: Tensor
-    """uint8, batch x height x width x 3, augmented."""
-    target: Tensor
+class Objective(nn.Module):
+    """What a network learns; weights of its own (a projector) are trained along and thrown away."""
 
+    @abstractmethod
+    def forward(self, network: Network, batch: Batch) -> Tensor:
+        """The loss to minimise."""
 
-Objective = Callable[[Tensor, Batch], Tensor]
-"""(logits, batch) -> loss to minimise."""
+    def epoch_starts(self, share: float) -> None:
+        """Told before each epoch how much of the training is done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,55 +98,62 @@ def fit(
     folder: Path,
     *,
     seed: int,
-    views: int | None,
+    views: int,
     machine: Machine,
     screen: Screen,
     title: str,
 ) -> None:
-    """Train and leave `best.pt` (weights with the best macro recall) and `history.json`.
+    """Train and leave `best.pt` (the weights best by `how.keep`) and `history.json`.
 
-    views: how many different views an image has over the epochs; None for a new one each epoch.
+    views: how many different views an image has over the epochs; 0 for a new one each epoch.
     Raises TrainingError where the loss is not finite.
     """
     network.to(machine.device)
-    optimizer = torch.optim.AdamW(_groups(network, how.weight_decay), lr=how.lr)
+    both = _Both(network, objective)
+    optimizer = torch.optim.AdamW(_groups(both, how.weight_decay), lr=how.lr)
     average = _average(network, how.ema)
-    state = _resume(folder, network, average, optimizer)
+    state = _resume(folder, both, average, optimizer)
+    shown = Views(
+        material.pixels,
+        material.targets,
+        material.train,
+        material.classes,
+        augmenter,
+        how.mix,
+        seed,
+    )
     steps = math.ceil(len(material.train) / how.batch)
     for epoch in range(state.epoch, how.epochs):
         started = time.monotonic()
-        view = epoch if views is None else epoch % views
+        view = epoch % views if views else epoch
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         order = np.random.default_rng([seed, epoch]).permutation(material.train)
-        network.train()
+        both.train()
+        objective.epoch_starts(epoch / max(how.epochs - 1, 1))
         losses, rate = [], 0.0
-        drawn = batches(material.pixels, order, view, augmenter, how.batch, machine.threads)
+        drawn = shown.batches(order, view, how.batch, machine.threads)
         name = f"{title} epoch {epoch + 1}/{how.epochs}"
-        for step, (rows, pixels) in enumerate(screen.bar(drawn, steps, name)):
+        for step, batch in enumerate(screen.bar(drawn, steps, name)):
             rate = learning_rate(epoch + step / steps, how)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            target = torch.from_numpy(material.targets[rows])
-            images = torch.from_numpy(pixels)
-            batch = Batch(rows, view, images.to(machine.device), target.to(machine.device))
-            with autocast(machine, how.precision):
-                logits = network(batch.images)
-            loss = objective(logits.float(), batch)
+            loss = objective(network, batch.to(machine.device))
             losses.append(require_finite(loss, f"{title}, epoch {epoch + 1}"))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+            loss.backward()
+            nn.utils.clip_grad_norm_(both.parameters(), CLIP_NORM)
             optimizer.step()
             average.update_parameters(network)
         kept = average.module if how.ema else network
         logits = predict(kept, material.pixels, material.validation, machine)
         row = _row(epoch, losses, logits, material, rate, time.monotonic() - started)
         state.history.append(row)
-        if (row.macro_recall, -row.validation_loss) > state.best:
-            state.best = (row.macro_recall, -row.validation_loss)
+        merit = (getattr(row, how.keep), -row.validation_loss)
+        if merit > state.best:
+            state.best = merit
             save(folder / BEST, kept.state_dict())
         state.epoch = epoch + 1
-        _checkpoint(folder, network, average, optimizer, state)
+        _checkpoint(folder, both, average, optimizer, state)
         left = clock_text((how.epochs - epoch - 1) * row.seconds)
         screen.say(f"{name}: {_words(row)}, {clock_text(row.seconds)}, {left} left")
     rows_json = [row.model_dump() for row in state.history]
@@ -175,8 +181,8 @@ def predict(
     """Logits of the images as they are, rows x classes."""
     network.eval()
     out = []
-    for start in range(0, len(rows), EVALUATION_BATCH):
-        images = torch.from_numpy(pixels[rows[start : start + EVALUATION_BATCH]])
+    for some in chunks(rows, EVALUATION_BATCH):
+        images = torch.from_numpy(pixels[some])
         out.append(network(images.to(machine.device)).float().cpu().numpy())
     return np.concatenate(out)
 
@@ -203,6 +209,15 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> Any:
     """Read tensors; nothing in the file is run."""
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _Both(nn.Module):
+    """The network and what only its training needs, for optimizer and checkpoint."""
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -257,13 +272,13 @@ def _words(row: EpochRow) -> str:
 
 def _checkpoint(
     folder: Path,
-    network: Network,
+    both: _Both,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     state: _State,
 ) -> None:
     everything = {
-        "network": network.state_dict(),
+        "both": both.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "epoch": state.epoch,
@@ -274,12 +289,12 @@ def _checkpoint(
 
 
 def _resume(
-    folder: Path, network: Network, average: AveragedModel, optimizer: torch.optim.Optimizer
+    folder: Path, both: _Both, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> _State:
     if not (folder / LAST).exists():
         return _State(0, (-1.0, 0.0), [])
     saved = load(folder / LAST)
-    network.load_state_dict(saved["network"])
+    both.load_state_dict(saved["both"])
     average.load_state_dict(saved["average"])
     optimizer.load_state_dict(saved["optimizer"])
     history = [EpochRow.model_validate(row) for row in saved["history"]]

@@ -59,6 +59,27 @@ def hard_loss(imbalance: str, counts: Tensor) -> nn.Module:
     raise ValueError(f"{imbalance=} is unknown")
 
 
+def soft_loss(method: str, temperature: float) -> "SoftKL":
+    """The loss on a teacher's answers that a plan's `method` names."""
+    if method == "kl":
+        return SoftKL(temperature=temperature)
+    raise ValueError(f"{method=} is unknown")
+
+
+class SoftKL(nn.Module):
+    """T^2 * KL of tempered answers (Hinton et al. 2015); forward(student, teacher)."""
+
+    def __init__(self, *, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        t = self.temperature
+        log_p = F.log_softmax(student / t, dim=1)
+        log_q = F.log_softmax(teacher.detach() / t, dim=1)
+        return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * t**2
+
+
 class DistillationLoss(nn.Module):
     """Labels and teacher, weighed: (1 - alpha) * CE + alpha * T^2 * KL (Hinton et al. 2015).
 

@@ -69,6 +69,17 @@ class Network(nn.Module):
         logits: Tensor = self.trunk(self.prepare(images))
         return logits
 
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits, pooled features the head sees: batch x features) of one pass."""
+        maps = self.trunk.forward_features(self.prepare(images))  # type: ignore[operator]
+        features: Tensor = self.trunk.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+        logits: Tensor = self.trunk.get_classifier()(features)  # type: ignore[operator]
+        return logits, features
+
+    def features_count(self) -> int:
+        """How many numbers the head sees."""
+        return int(self.trunk.head_hidden_size)  # type: ignore[arg-type]
+
     def parameters_count(self) -> int:
         return sum(p.numel() for p in self.trunk.parameters())
 

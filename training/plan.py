@@ -51,6 +51,17 @@ class Step(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Mix(Strict):
+    """Views that are of two pictures; the teacher sees the same mixture."""
+
+    kind: Literal["mixup", "cutmix"] = "mixup"
+    """mixup: Zhang 2018; cutmix: Yun 2019."""
+    share: Share = 0.0
+    """Of the views that are mixed."""
+    alpha: Positive = 1.0
+    """The mixture's weight is drawn from Beta(alpha, alpha)."""
+
+
 class Fit(Strict):
     """What a network and its training are made of."""
 
@@ -71,6 +82,9 @@ class Fit(Strict):
     """logit_adjustment: Menon 2021; class_weights: inverse frequency in the cross entropy."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
+    keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
+    """Which epoch's weights are kept: the best by this on the validation parts."""
+    mix: Mix = Mix()
 
 
 class Teacher(Fit):
@@ -79,10 +93,18 @@ class Teacher(Fit):
 
 class Student(Fit):
     alpha: Share = 0.9
-    """(1 - alpha) * cross entropy + alpha * T^2 * KL to the teacher."""
+    """(1 - alpha) * loss on labels + alpha * loss on the teacher's answers."""
+    method: Literal["kl"] = "kl"
     temperature: Positive = 4.0
-    views: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Different augmented views of each image; the teacher is asked once about each."""
+    temperature_end: Positive | None = None
+    """Where the temperature glides to over the epochs; absent: it stays."""
+    feature_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of 1 - cosine between the student's projected features and the teacher's."""
+    feature_dims: Annotated[int, Field(ge=2, le=4_096)] = 256
+    """Principal directions of the teacher's features that are kept."""
+    views: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Different views of each image; the teacher is asked once about each. 0: a new one each
+    epoch, and the teacher is asked every time."""
 
 
 class Quality(Strict):

@@ -18,7 +18,7 @@ from training.dataset import (
     Sample,
     require_trainable,
 )
-from training.distill import TeacherAnswers, label_objective, teacher_objective
+from training.distill import Labels, Taught, Teachers
 from training.fit import Material, Objective, fit
 from training.job import Data, Job, data_of, load_network
 from training.models import Network, build, require_map
@@ -110,8 +110,8 @@ def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
     def make(folder: Path) -> None:
         material = data.material()
         network = _fresh(how, material.classes, plan.seed)
-        objective = label_objective(how, material.train_counts(), job.machine)
-        _fit(job, network, how, material, objective, folder, views=None, title="teacher")
+        objective = Labels(how, material.train_counts(), job.machine)
+        _fit(job, network, how, material, objective, folder, views=0, title="teacher")
 
     return job.run.stage("teacher", make, 1, split, plan.augment, _identity(how), plan.seed)
 
@@ -122,16 +122,17 @@ def fit_student(job: Job, data: Data, teacher: Stage) -> Stage:
 
     def make(folder: Path) -> None:
         material = data.material()
-        shape = (len(data.images.samples), how.views, material.classes)
-        answers = TeacherAnswers(
-            load_network(plan.teacher, teacher.folder, material.classes),
-            plan.teacher,
-            folder / "answers.npy",
-            shape,
+        network = _fresh(how, material.classes, plan.seed)
+        teachers = Teachers(
+            [load_network(plan.teacher, teacher.folder, material.classes)],
+            how,
+            material,
+            folder,
+            plan.teacher.precision,
             job.machine,
         )
-        network = _fresh(how, material.classes, plan.seed)
-        objective = teacher_objective(how, material.train_counts(), answers, job.machine)
+        counts = material.train_counts()
+        objective = Taught(how, counts, teachers, network, job.machine)
         _fit(job, network, how, material, objective, folder, views=how.views, title="student")
 
     return job.run.stage("student", make, 1, teacher, _identity(how), plan.seed)
@@ -145,7 +146,7 @@ def _fit(
     objective: Objective,
     folder: Path,
     *,
-    views: int | None,
+    views: int,
     title: str,
 ) -> None:
     fit(

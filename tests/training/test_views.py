@@ -1,0 +1,172 @@
+"""Views are numbers, and a teacher is asked once about each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inspector.contract.image import ImageSpec
+from tests.training.plates import draw
+from training.augment import Augmenter
+from training.distill import Taught, Teachers
+from training.fit import Machine, Material
+from training.models import Network, build
+from training.plan import Mix, Step, Student
+from training.views import Kept, Views, cutmix, mixup, principal
+
+SIDE = 32
+CPU = Machine(torch.device("cpu"), 1)
+STEPS = (Step(name="D4"), Step(name="RandomBrightnessContrast"))
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    rng = np.random.default_rng(2)
+    pixels = np.stack([draw(rng, label, SIDE) for label in ("good", "spot") for _ in range(8)])
+    targets = np.repeat(np.arange(2), 8)
+    rows = np.arange(16)
+    return Material(pixels, targets, rows[::2], rows[1::2], 2)
+
+
+def views_of(material: Material, mix: Mix, seed: int = 0) -> Views:
+    augmenter = Augmenter(STEPS, ImageSpec(width=SIDE, height=SIDE), seed)
+    return Views(
+        material.pixels, material.targets, material.train, material.classes, augmenter, mix, seed
+    )
+
+
+def student(**keys: object) -> Student:
+    return Student.model_validate({"model": "mobilenetv2_035", "epochs": 1, **keys})
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_a_view_is_the_same_whatever_was_drawn_before(material: Material, kind: str) -> None:
+    mix = Mix.model_validate({"kind": kind, "share": 0.5})
+    views = views_of(material, mix)
+    first = views.batch(material.train, 3)
+    views.batch(material.train[::-1], 4)
+    again = next(views_of(material, mix).batches(material.train, 3, 8, threads=2))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.images, views.batch(material.train, 4).images)
+
+
+def test_the_shares_of_a_mixed_view_are_those_of_its_two_pictures(material: Material) -> None:
+    batch = views_of(material, Mix(share=1.0)).batch(material.train, 0)
+    assert batch.target.shape == (8, 2)
+    assert torch.allclose(batch.target.sum(dim=1), torch.ones(8))
+    assert ((batch.target > 0.0) & (batch.target < 1.0)).any()
+    only = views_of(material, Mix(share=0.0)).batch(material.train, 0)
+    assert only.target.tolist() == material.targets[material.train].tolist()
+
+
+def test_mixup_weighs_two_pictures() -> None:
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    assert (mixup(black, white, 0.25) == 150).all()
+
+
+def test_cutmix_says_the_true_share_of_the_first_picture() -> None:
+    black, white = np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 255, np.uint8)
+    for seed in range(20):
+        mixed, share = cutmix(black, white, 0.6, np.random.default_rng(seed))
+        assert share == pytest.approx(float((mixed[..., 0] == 0).mean()))
+        assert share >= 0.6 - 0.05  # a rectangle over the border is cut off there
+
+
+def test_an_answer_is_kept_as_it_was_read(tmp_path: Path) -> None:
+    rows = np.array([2, 5, 9])
+    kept = Kept(tmp_path / "answers.npy", rows, views=2, width=3)
+    assert kept.read(np.array([5]), 1) is None
+    values = np.array([[0.1, -2.0, 3.3], [1.0, 2.0, 3.0]], np.float32)
+    read = kept.write(np.array([9, 2]), 1, values)
+    assert read == pytest.approx(values, rel=1e-3)
+    again = Kept(tmp_path / "answers.npy", rows, views=2, width=3)
+    found = again.read(np.array([9, 2]), 1)
+    assert found is not None
+    assert np.array_equal(found, read)
+    assert again.read(np.array([9, 5]), 1) is None
+    assert again.read(np.array([9]), 0) is None
+
+
+def test_principal_directions_are_orthonormal_and_ordered_by_spread() -> None:
+    rng = np.random.default_rng(0)
+    features = (rng.normal(0, 1, (200, 6)) * [5, 1, 3, 0.1, 2, 0.5]).astype(np.float32)
+    centre, basis = principal(features, 3)
+    assert basis.T @ basis == pytest.approx(np.eye(3), abs=1e-5)
+    assert np.abs(basis).argmax(axis=0).tolist() == [0, 2, 4]
+    assert basis[[0, 2, 4], [0, 1, 2]].min() > 0.9
+    assert centre == pytest.approx(features.mean(axis=0))
+
+
+def teachers_of(network: Network, how: Student, material: Material, folder: Path) -> Teachers:
+    return Teachers([network], how, material, folder, "fp32", CPU)
+
+
+def test_a_teacher_is_asked_once_about_a_view(material: Material, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = build("resnet18", "none", 2)
+    how = student(views=2, feature_weight=1.0, feature_dims=4)
+    batch = views_of(material, Mix(share=0.5)).batch(material.train[:4], 1)
+    first = teachers_of(teacher, how, material, tmp_path).of(batch)
+    assert first.features is not None
+    assert first.features.shape == (4, 4)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.zero_()  # it could not say the same again
+    again = teachers_of(teacher, how, material, tmp_path).of(batch)
+    assert again.features is not None
+    assert torch.equal(first.logits, again.logits)
+    assert torch.equal(first.features, again.features)
+    live = teachers_of(teacher, student(views=0), material, tmp_path).of(batch)
+    assert torch.equal(live.logits, torch.zeros(4, 2))
+
+
+def test_several_teachers_answer_with_their_mean(material: Material, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    both = [build("resnet18", "none", 2).eval() for _ in range(2)]
+    batch = views_of(material, Mix()).batch(material.train[:4], 0)
+    teachers = Teachers(both, student(views=0), material, tmp_path, "fp32", CPU)
+    with torch.no_grad():
+        mean = (both[0](batch.images) + both[1](batch.images)) / 2
+    assert torch.allclose(teachers.of(batch).logits, mean, atol=1e-6)
+
+
+def test_labels_answers_and_features_are_weighed_as_the_plan_says(
+    material: Material, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    how = student(alpha=0.75, temperature=2.0, feature_weight=0.5, feature_dims=4, views=1)
+    network = build("mobilenetv2_035", "none", 2).eval()
+    teachers = teachers_of(build("resnet18", "none", 2), how, material, tmp_path)
+    batch = views_of(material, Mix()).batch(material.train[:4], 0)
+    taught = Taught(how, material.train_counts(), teachers, network, CPU)
+    with torch.no_grad():
+        loss = float(taught(network, batch))
+        logits, features = network.with_features(batch.images)
+        answer = teachers.of(batch)
+        hard = torch.nn.functional.cross_entropy(
+            logits + torch.tensor([0.5, 0.5]).log(), batch.target
+        )
+        p, q = (torch.softmax(v / 2.0, 1) for v in (logits, answer.logits))
+        soft = 4.0 * (q * (q / p).log()).sum() / 4
+        assert taught.projector is not None
+        assert answer.features is not None
+        ours = torch.nn.functional.normalize(taught.projector(features), dim=1)
+        theirs = torch.nn.functional.normalize(answer.features, dim=1)
+        apart = 1.0 - (ours * theirs).sum(dim=1).mean()
+    assert loss == pytest.approx(float(0.25 * hard + 0.75 * soft + 0.5 * apart), rel=1e-4)
+
+
+def test_the_temperature_glides_where_the_plan_gives_an_end(
+    material: Material, tmp_path: Path
+) -> None:
+    how = student(temperature=10.0, temperature_end=1.0, views=1)
+    network = build("mobilenetv2_035", "none", 2)
+    teachers = teachers_of(build("resnet18", "none", 2), how, material, tmp_path)
+    taught = Taught(how, material.train_counts(), teachers, network, CPU)
+    seen = []
+    for share in (0.0, 0.5, 1.0):
+        taught.epoch_starts(share)
+        seen.append(taught.soft.temperature)
+    assert seen == pytest.approx([10.0, 5.5, 1.0])

@@ -1,0 +1,178 @@
+"""What a network is shown, and what its teacher said to it: drawn once, read again every epoch.
+
+A view is a number: (seed, image, view) always gives the same picture, mixed with the same other.
+So the teacher is asked once about each, and the student sees just what the teacher saw, which is
+what makes long distillation work (Beyer et al. 2022, "a good teacher is patient and consistent";
+the answers kept on disk: fast knowledge distillation, Shen and Xing 2022).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.augment import Augmenter, ahead
+from training.plan import Mix
+
+MIXING = 0x6D6978
+"""Sets the mixing's draws apart from those of the augmentation."""
+
+
+class Batch(NamedTuple):
+    rows: NDArray[np.int64]
+    """Places in the pixel file."""
+    view: int
+    images: Tensor
+    """uint8, batch x height x width x 3, augmented, perhaps mixed."""
+    target: Tensor
+    """Class numbers, batch; where the plan mixes, shares of the classes, batch x classes."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return self._replace(images=self.images.to(device), target=self.target.to(device))
+
+
+class Views:
+    """Draws batches of views of the training images."""
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        targets: NDArray[np.int64],
+        train: NDArray[np.int64],
+        classes: int,
+        augmenter: Augmenter,
+        mix: Mix,
+        seed: int,
+    ) -> None:
+        """train: the rows that a picture may be mixed with."""
+        self._pixels = pixels
+        self._targets = targets
+        self._train = train
+        self._classes = classes
+        self._augmenter = augmenter
+        self._mix = mix
+        self._seed = seed
+
+    def batches(
+        self, order: NDArray[np.int64], view: int, size: int, threads: int
+    ) -> Iterator[Batch]:
+        """Batches in the given order, prepared by a few threads ahead of the network."""
+        starts = list(range(0, len(order), size))
+        if len(starts) > 1 and len(order) % size == 1:
+            starts.pop()  # batch norm cannot learn from one picture: it joins the batch before
+        ends = [*starts[1:], len(order)]
+        groups = [order[start:end] for start, end in zip(starts, ends, strict=True)]
+        return ahead(lambda rows: self.batch(rows, view), groups, threads)
+
+    def batch(self, rows: NDArray[np.int64], view: int) -> Batch:
+        """The views of some images, in their order."""
+        drawn = [self.one(int(row), view) for row in rows]
+        images = torch.from_numpy(np.stack([image for image, _ in drawn]))
+        if self._mix.share > 0.0:
+            target = torch.from_numpy(np.stack([target for _, target in drawn]))
+        else:
+            target = torch.from_numpy(self._targets[rows])
+        return Batch(rows, view, images, target)
+
+    def one(self, row: int, view: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A view, height x width x 3, and the shares of the classes in it."""
+        image = self._augmenter.view(self._pixels[row], image=row, view=view)
+        target = np.zeros(self._classes, np.float32)
+        rng = np.random.default_rng([self._seed, MIXING, row, view])
+        if rng.random() >= self._mix.share:
+            target[self._targets[row]] = 1.0
+            return image, target
+        other = int(rng.choice(self._train))
+        second = self._augmenter.view(self._pixels[other], image=other, view=view)
+        share = float(rng.beta(self._mix.alpha, self._mix.alpha))
+        if self._mix.kind == "cutmix":
+            image, share = cutmix(image, second, share, rng)
+        else:
+            image = mixup(image, second, share)
+        target[self._targets[row]] += share
+        target[self._targets[other]] += 1.0 - share
+        return image, target
+
+
+def mixup(first: NDArray[np.uint8], second: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """share of the first picture and the rest of the second (Zhang et al., ICLR 2018)."""
+    mixed = share * first.astype(np.float32) + (1.0 - share) * second.astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def cutmix(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], float]:
+    """The first picture with a rectangle of the second, and the first's true share.
+
+    Yun et al., ICCV 2019.
+    """
+    height, width = first.shape[:2]
+    side = (1.0 - share) ** 0.5
+    x, y = rng.integers(width), rng.integers(height)
+    half_w, half_h = round(side * width / 2), round(side * height / 2)
+    left, right = max(0, x - half_w), min(width, x + half_w)
+    top, bottom = max(0, y - half_h), min(height, y + half_h)
+    mixed = np.array(first)
+    mixed[top:bottom, left:right] = second[top:bottom, left:right]
+    return mixed, 1.0 - (right - left) * (bottom - top) / (width * height)
+
+
+class Kept:
+    """Answers to (image, view) on disk as float16; NaN where none is yet."""
+
+    def __init__(self, path: Path, rows: NDArray[np.int64], views: int, width: int) -> None:
+        """rows: the images that may be asked about, sorted; width: numbers in an answer."""
+        self._rows = rows
+        shape = (len(rows), views, width)
+        if path.exists():
+            self._values = np.load(path, mmap_mode="r+")
+            if self._values.shape != shape:
+                raise ValueError(f"{path}: holds {self._values.shape}, not {shape}")
+            return
+        draft = path.with_name(path.name + ".part")
+        values = open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
+        values[:] = np.nan
+        values.flush()
+        # Whole on disk before an answer is: what is missing must not read as an answer of 0.
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+        self._values = np.load(path, mmap_mode="r+")
+
+    def read(self, rows: NDArray[np.int64], view: int) -> NDArray[np.float32] | None:
+        """rows x width; None where one of them is missing."""
+        found = self._values[np.searchsorted(self._rows, rows), view].astype(np.float32)
+        return None if np.isnan(found).any() else found
+
+    def write(
+        self, rows: NDArray[np.int64], view: int, values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Keep answers; returned as they will be read, so that a resumed run ends the same."""
+        rounded = values.astype(np.float16)
+        self._values[np.searchsorted(self._rows, rows), view] = rounded
+        return rounded.astype(np.float32)
+
+
+def principal(features: NDArray[np.float32], dims: int) -> tuple[NDArray[np.float32], ...]:
+    """(centre, basis): the directions in which features differ most, features x dims.
+
+    Kept answers are these few coordinates; of 2,048 features of a few thousand pictures little is
+    lost. Signs are fixed, so that two machines agree on them as far as their rounding does.
+    """
+    centre = features.mean(axis=0)
+    _, _, rows = np.linalg.svd((features - centre).astype(np.float64), full_matrices=False)
+    basis = rows[: min(dims, len(rows))].T
+    signs = np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])])
+    return centre, (basis * signs).astype(np.float32)
+
+
+def chunks(rows: NDArray[np.int64], size: int) -> Sequence[NDArray[np.int64]]:
+    """Rows in pieces of at most `size`."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
