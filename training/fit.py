@@ -6,7 +6,6 @@ checkpoint: a job killed anywhere goes on from its last epoch and ends as if und
 
 import json
 import math
-import os
 import time
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from inspector.contract.strict import Strict
 from training.augment import Augmenter
+from training.checkpoint import BEST, HISTORY, LAST, EpochRow, checkpoint, resume, save
 from training.losses import require_finite
 from training.models import Network
 from training.plan import Fit
@@ -28,9 +27,6 @@ from training.run import write_whole
 from training.screen import Screen, clock_text
 from training.views import Batch, Views, chunks
 
-LAST = "last.pt"
-BEST = "best.pt"
-HISTORY = "history.json"
 EVALUATION_BATCH = 64
 CLIP_NORM = 5.0
 """Gradients longer than this are shortened: a rare hard batch must not undo an epoch."""
@@ -70,25 +66,6 @@ class Machine(NamedTuple):
     threads: int
 
 
-class EpochRow(Strict):
-    epoch: int
-    loss: float
-    validation_loss: float
-    macro_recall: float
-    worst_recall: float
-    lr: float
-    seconds: float
-
-
-@dataclass(slots=True)
-class _State:
-    """What a checkpoint holds beside the weights."""
-
-    epoch: int
-    best: tuple[float, float]
-    history: list[EpochRow]
-
-
 def fit(
     network: Network,
     how: Fit,
@@ -112,7 +89,7 @@ def fit(
     both = _Both(network, objective)
     optimizer = torch.optim.AdamW(_groups(both, how.weight_decay), lr=how.lr)
     average = _average(network, how.ema)
-    state = _resume(folder, both, average, optimizer)
+    state = resume(folder, both, average, optimizer)
     shown = Views(
         material.pixels,
         material.targets,
@@ -153,7 +130,7 @@ def fit(
             state.best = merit
             save(folder / BEST, kept.state_dict())
         state.epoch = epoch + 1
-        _checkpoint(folder, both, average, optimizer, state)
+        checkpoint(folder, both, average, optimizer, state)
         left = clock_text((how.epochs - epoch - 1) * row.seconds)
         screen.say(f"{name}: {_words(row)}, {clock_text(row.seconds)}, {left} left")
     rows_json = [row.model_dump() for row in state.history]
@@ -194,21 +171,6 @@ def recalls(logits: NDArray[np.float32], targets: NDArray[np.int64], classes: in
         float(right[targets == c].mean()) if (targets == c).any() else math.nan
         for c in range(classes)
     ]
-
-
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors so that the file is whole or absent."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def load(path: Path) -> Any:
-    """Read tensors; nothing in the file is run."""
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class _Both(nn.Module):
@@ -268,34 +230,3 @@ def _words(row: EpochRow) -> str:
         f"loss {row.loss:.4f}, validation loss {row.validation_loss:.4f}, "
         f"macro recall {row.macro_recall:.3f}, worst class {row.worst_recall:.3f}"
     )
-
-
-def _checkpoint(
-    folder: Path,
-    both: _Both,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    state: _State,
-) -> None:
-    everything = {
-        "both": both.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "epoch": state.epoch,
-        "best": list(state.best),
-        "history": [row.model_dump() for row in state.history],
-    }
-    save(folder / LAST, everything)
-
-
-def _resume(
-    folder: Path, both: _Both, average: AveragedModel, optimizer: torch.optim.Optimizer
-) -> _State:
-    if not (folder / LAST).exists():
-        return _State(0, (-1.0, 0.0), [])
-    saved = load(folder / LAST)
-    both.load_state_dict(saved["both"])
-    average.load_state_dict(saved["average"])
-    optimizer.load_state_dict(saved["optimizer"])
-    history = [EpochRow.model_validate(row) for row in saved["history"]]
-    return _State(saved["epoch"], (saved["best"][0], saved["best"][1]), history)

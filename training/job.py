@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.checkpoint import BEST, load
 from training.dataset import SPLITS, SplitName
-from training.fit import BEST, Machine, Material, load
+from training.fit import Machine, Material
 from training.models import Network, build
 from training.plan import Fit, Plan
 from training.run import Run, Stage

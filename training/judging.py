@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from inspector.contract.bounds import lower_bound
 from inspector.contract.errors import QualityGateError
 from inspector.contract.verdict import Verdict
+from training.checkpoint import HISTORY, EpochRow
 from training.dataset import SPLITS, SplitName
 from training.evaluate import defect_scores, figures, is_defect, verdicts_of
 from training.export import DEFECT_MAP, INPUT, open_session
-from training.fit import HISTORY, EpochRow
 from training.job import Data, judged_sets
 from training.limits import choose_limits
 from training.plan import Plan

@@ -9,9 +9,9 @@ import numpy as np
 
 import inspector
 from inspector.contract.strict import Strict
+from training.checkpoint import EpochRow
 from training.dataset import SplitName
 from training.evaluate import Figures
-from training.fit import EpochRow
 from training.limits import Choice
 
 
