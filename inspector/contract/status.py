@@ -21,6 +21,7 @@ StateName = Literal[
 """OPC 40100-1's states, and OFFLINE: what the broker says when the station is gone."""
 
 Count = Annotated[int, Field(ge=0)]
+LoadOutcome = Literal["taken", "refused"]
 
 
 class Spread(Strict):
@@ -51,6 +52,33 @@ class TallyCounts(Strict):
     """From trigger until the row is durable, which is when the verdict may leave."""
 
 
+class BundleStatus(Strict):
+    """Reloads since this boot."""
+
+    loads: dict[LoadOutcome, Count] = Field(default_factory=dict)
+    """How bundles ended that were to replace the serving one."""
+    refused: str | None = None
+    """The last one that was refused, and why; None once another was taken after it."""
+    previous: str | None = None
+    """What a rollback brings back."""
+
+
+class ShadowStatus(Strict):
+    """The bundle that judges the same parts without a say, since this boot."""
+
+    bundle: str
+    judged: Count = 0
+    disagreements: Count = 0
+    """It judged a part otherwise than the serving bundle."""
+    dropped: Count = 0
+    """Parts it did not see because it was still busy."""
+    failed: Count = 0
+    """Parts it could not judge: its model failed, or the picture did not suit it."""
+    unpublished: Count = 0
+    """Disagreements that were kept on disk, but not sent: the broker was away."""
+    judge_ms: Spread | None = None
+
+
 class StateMessage(Strict):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     station: str
@@ -64,6 +92,9 @@ class StateMessage(Strict):
     seq: Count = 0
     """The last row in the journal."""
     tally: TallyCounts = TallyCounts()
+    bundles: BundleStatus | None = None
+    shadow: ShadowStatus | None = None
+    """None where no second bundle is named."""
 
     @field_serializer("since")
     def _milliseconds(self, value: datetime | None) -> str | None:

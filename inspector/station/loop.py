@@ -9,10 +9,8 @@ from queue import Empty, Full, Queue
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
 from inspector.contract.status import StateMessage
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
-from inspector.station.ports import (
-    Frame,
-    Trigger,
-)
+from inspector.station.exchange import JobExchange
+from inspector.station.ports import Frame, Shadow, Trigger
 from inspector.station.state import EXECUTING, MOVES, Event, State, move
 from inspector.station.tally import Tally
 
@@ -36,9 +34,17 @@ class Order:
 class Station:
     """One camera position. `run` belongs to one thread; `offer` and `stop` may be called by any."""
 
-    def __init__(self, gear: Gear, trigger: Trigger) -> None:
+    def __init__(
+        self,
+        gear: Gear,
+        trigger: Trigger,
+        exchange: JobExchange | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
         self._gear = gear
         self._trigger = trigger
+        self._exchange = exchange
+        self._shadow = shadow
         self._orders: Queue[Order] = Queue(maxsize=ORDERS_MAX)
         self._ending = threading.Event()
         self._tally = Tally()
@@ -74,6 +80,7 @@ class Station:
         try:
             while not self._ending.is_set():
                 self._take_order()
+                self._swap_job()
                 if self._state in EXECUTING:
                     self._next_part()
                 self._tell_in_time()
@@ -95,6 +102,8 @@ class Station:
                 images_dropped=self._gear.archive.dropped,
                 triggers_missed=self._trigger.missed,
             ),
+            bundles=self._exchange.status if self._exchange else None,
+            shadow=self._shadow.status if self._shadow else None,
         )
 
     # --- orders and states ---
@@ -139,6 +148,14 @@ class Station:
                 self._close_camera()
                 self._job = None
 
+    def _swap_job(self) -> None:
+        """Between two parts a reloaded bundle takes over; the one it replaces goes back."""
+        job = self._exchange.take(self._job) if self._exchange else None
+        if job is not None:
+            self._job = job
+            log.info("bundle %s serves from the next part on", job.runtime.bundle_id)
+            self._tell()
+
     def _enter(self, state: State, cause: str) -> None:
         self._state, self._cause = state, cause
         self._since = self._gear.clock.utc()
@@ -176,6 +193,7 @@ class Station:
             self._fault(RecordError(f"part {part.sequence} could not be recorded: {error}"))
         else:
             self._count(inspected)
+            self._show_shadow(inspected, self._job)
             if inspected.fault:
                 self._fault(inspected.fault)
             elif self._state is State.SINGLE_EXECUTION:
@@ -195,6 +213,11 @@ class Station:
             self._last = frame
         if result.evaluation == "UNDEFINED":
             self._say(f"seq {result.seq} is UNDEFINED: {result.reason}")
+
+    def _show_shadow(self, inspected: Inspected, job: Job) -> None:
+        """After the verdict, so that it costs the part nothing."""
+        if self._shadow is not None and inspected.frame is not None:
+            self._shadow.offer(inspected.result, inspected.frame.image, job.recipe)
 
     def _say(self, text: str) -> None:
         """Not once a part: a camera that is away would fill the disk with its log."""

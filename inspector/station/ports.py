@@ -7,7 +7,9 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec
 from inspector.contract.result import InspectionResult
+from inspector.contract.status import ShadowStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
+from inspector.station.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +135,16 @@ class Publisher(Protocol):
 
     def offer_state(self, payload: bytes) -> None:
         """The station's newest state; one not yet sent is replaced."""
+
+
+class Shadow(Protocol):
+    """A second bundle that judges the same parts without a say, on a thread of its own."""
+
+    status: ShadowStatus
+    """Replaced as a whole: any thread may read it."""
+
+    def offer(self, result: InspectionResult, image: Image, recipe: Recipe) -> None:
+        """A part was judged. Never blocks: where it is busy, the part is counted as dropped.
+
+        The image is read-only and stays as it is.
+        """

@@ -1,0 +1,49 @@
+"""Where a reloaded bundle waits for the gap between two parts.
+
+The loader's thread offers a finished job (recipe and runtime: the pair is the unit) and waits; the
+station's thread takes it between two parts.
+"""
+
+import threading
+
+from inspector.contract.status import BundleStatus
+from inspector.station.cycle import Job
+
+
+class JobExchange:
+    """One thread offers, one takes."""
+
+    status: BundleStatus = BundleStatus()
+    """What the station's state says of reloads; written by who offers, replaced as a whole."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answered = threading.Event()
+        self._waiting: Job | None = None
+        self._taken = False
+
+    def offer(self, job: Job, timeout_s: float) -> bool:
+        """Leave a job and wait until the station has taken it. False where it did not in time.
+
+        A station that has no recipe prepared takes it too: it begins with the next
+        PREPARE_RECIPE. One that inspects by another recipe by now does not.
+        """
+        with self._lock:
+            self._answered.clear()
+            self._waiting, self._taken = job, False
+        self._answered.wait(timeout_s)
+        with self._lock:
+            self._waiting = None
+            return self._taken
+
+    def take(self, serving: Job | None) -> Job | None:
+        """Between two parts: the job that replaces `serving`, or None. Never blocks for long."""
+        if self._waiting is None:  # without the lock: every part comes by here
+            return None
+        with self._lock:
+            job, self._waiting = self._waiting, None
+            if job is None:
+                return None
+            self._taken = serving is None or serving.recipe.name == job.recipe.name
+            self._answered.set()
+            return job if self._taken and serving is not None else None

@@ -1,0 +1,116 @@
+"""A reloaded bundle takes over between two parts, the pair of recipe and runtime at once."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.bench import MemoryCamera, NoArchive, NoPublisher
+from inspector.build import SystemClock
+from inspector.contract.verdict import Limits
+from inspector.delivery.journal import Journal, JournalSettings
+from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
+from inspector.runtime.loader import open_runtime
+from inspector.station.cycle import Gear, Job
+from inspector.station.exchange import JobExchange
+from inspector.station.loop import Order, Station
+from inspector.station.recipe import Recipe
+from inspector.station.state import Event
+from tests.support import GREY, make_bundle, picture, until
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Job]:
+    """Two of one product: what passes by the first does not by the second."""
+    folder = tmp_path_factory.mktemp("bundles")
+    strict = Limits(review_at=0.0, reject_at=0.0)
+    bundles = make_bundle(folder), make_bundle(folder, limits=strict)
+    recipe = Recipe(name="tiny", bundle=bundles[0].id, deadline_ms=5_000)
+    first, second = (
+        Job(recipe.model_copy(update={"bundle": each.id}), open_runtime(each)) for each in bundles
+    )
+    return first, second
+
+
+class Running:
+    """A station on its thread, inspecting without a pause."""
+
+    def __init__(self, folder: Path, job: Job, *, prepared: bool = True) -> None:
+        self.exchange = JobExchange()
+        self.journal = Journal(JournalSettings(path=folder / "journal.db", disk_free_min_mb=0))
+        gear = Gear(
+            "test",
+            "boot",
+            MemoryCamera([picture(GREY)]),
+            self.journal,
+            NoArchive(),
+            NoPublisher(),
+            SystemClock(),
+        )
+        trigger = ContinuousTrigger(ContinuousSettings())
+        self.station = Station(gear, trigger, self.exchange)
+        if prepared:
+            for event in (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE, Event.START_CONTINUOUS):
+                self.station.offer(Order(event, "test", job))
+        self.thread = threading.Thread(target=self.station.run)
+        self.thread.start()
+
+    def results(self) -> list[tuple[str, str]]:
+        rows = self.journal.after(0, limit=100_000)
+        results = [json.loads(payload) for _, payload in rows]
+        return [(each["bundle"], each["evaluation"]) for each in results]
+
+    def stop(self) -> None:
+        self.station.stop()
+        self.thread.join()
+        self.journal.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path, jobs: tuple[Job, Job]) -> Iterator[Running]:
+    running = Running(tmp_path, jobs[0])
+    yield running
+    running.stop()
+
+
+def test_every_part_is_judged_by_one_bundle_and_says_by_which(
+    running: Running, jobs: tuple[Job, Job]
+) -> None:
+    for job in (jobs[1], jobs[0], jobs[1]):
+        before = running.journal.last_seq()
+        assert until(lambda: running.journal.last_seq() > before + 5)  # noqa: B023 - at once
+        assert running.exchange.offer(job, timeout_s=5.0)
+    before = running.journal.last_seq()
+    assert until(lambda: running.journal.last_seq() > before + 5)
+    results = running.results()
+    first, second = jobs[0].runtime.bundle_id, jobs[1].runtime.bundle_id
+    assert set(results) == {(first, "OK"), (second, "NOT_OK")}
+    changes = [(a, b) for (a, _), (b, _) in itertools.pairwise(results) if a != b]
+    assert changes == [(first, second), (second, first), (first, second)]
+
+
+def test_a_job_of_another_recipe_is_not_taken(running: Running, jobs: tuple[Job, Job]) -> None:
+    other = Job(jobs[1].recipe.model_copy(update={"name": "other"}), jobs[1].runtime)
+    assert not running.exchange.offer(other, timeout_s=5.0)
+    assert until(lambda: len(running.results()) > 5)
+    assert {bundle for bundle, _ in running.results()} == {jobs[0].runtime.bundle_id}
+
+
+def test_a_station_without_a_recipe_lets_the_next_prepare_bring_it(
+    tmp_path: Path, jobs: tuple[Job, Job]
+) -> None:
+    running = Running(tmp_path, jobs[0], prepared=False)
+    try:
+        assert running.exchange.offer(jobs[1], timeout_s=5.0)
+        assert running.station.message().bundle is None
+    finally:
+        running.stop()
+
+
+def test_a_station_that_never_comes_by_takes_nothing(jobs: tuple[Job, Job]) -> None:
+    exchange = JobExchange()
+    assert not exchange.offer(jobs[1], timeout_s=0.05)
+    assert exchange.take(jobs[0]) is None
