@@ -133,6 +133,11 @@ def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
         for golden in manifest.golden
         if golden.label not in manifest.good
     ]
+    if limits.novelty_at is not None and manifest.limits.novelty_at is None:
+        yield Finding(
+            "fault",
+            f"limits.novelty_at {limits.novelty_at}: this bundle measures no novelty; leave it out",
+        )
     passed = [sum(score < each.review_at for score in scores) for each in (limits, manifest.limits)]
     yield Finding(
         "note",

@@ -63,11 +63,13 @@ def make_model(
     labels: int = len(LABELS),
     nan_above: float | None = None,
     work: int = 0,
+    novelty: bool = False,
 ) -> None:
     """Write the ONNX file.
 
     nan_above: brightness (0..1) above which the model computes NaN.
     work: rounds of a matrix product, about 1 ms each, that make the model slow.
+    novelty: an output for it: ten times how far red and blue are apart, as all it knows is grey.
     """
     slopes = np.array([0.0, -40.0, 40.0], np.float32)[:labels]
     biases = np.array([0.0, 10.0, -30.0], np.float32)[:labels]
@@ -108,14 +110,24 @@ def make_model(
         helper.make_node("ReduceMean", ["cell_logits", "space"], ["logits"], keepdims=0),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
+    outputs = [
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", labels]),
+        helper.make_tensor_value_info("defect_map", TensorProto.FLOAT, ["batch", CELLS, CELLS]),
+    ]
+    if novelty:
+        constants["red_less_blue"] = np.array([[-10.0], [0.0], [10.0]], np.float32)
+        nodes += [
+            helper.make_node("ReduceMean", ["planes", "space"], ["colour"], keepdims=0),
+            helper.make_node("MatMul", ["colour", "red_less_blue"], ["apart"]),
+            helper.make_node("Abs", ["apart"], ["distance"]),
+            helper.make_node("Squeeze", ["distance", "channel"], ["novelty"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["batch"]))
     graph = helper.make_graph(
         nodes,
         "brightness",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
-        [
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", labels]),
-            helper.make_tensor_value_info("defect_map", TensorProto.FLOAT, ["batch", CELLS, CELLS]),
-        ],
+        outputs,
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -144,21 +156,34 @@ def make_bundle(
     size: int = SIZE,
     nan_above: float | None = None,
     work: int = 0,
+    novelty_at: float | None = None,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
-    """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed."""
+    """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed.
+
+    novelty_at: a bundle that measures novelty, with this limit.
+    """
+    measured = novelty_at is not None
     draft = folder / f".draft-{name}"
     (draft / "golden").mkdir(parents=True)
-    make_model(draft / "model.onnx", size=size, nan_above=nan_above, work=work)
+    make_model(draft / "model.onnx", size=size, nan_above=nan_above, work=work, novelty=measured)
     spec = ImageSpec(width=size, height=size)
     session = ort.InferenceSession(draft / "model.onnx", providers=["CPUExecutionProvider"])
     golden = []
     for label, brightness in zip(LABELS, (GREY, DARK, BRIGHT), strict=True):
         image = picture(brightness, seed=brightness)
         cv2.imwrite(str(draft / "golden" / f"{label}.png"), image)
-        outputs = session.run(["probabilities"], {"image": fit(image, spec)[None]})
+        names = ["probabilities", "novelty"] if measured else ["probabilities"]
+        outputs = session.run(names, {"image": fit(image, spec)[None]})
         expected = tuple(min(1.0, float(p)) for p in np.asarray(outputs[0])[0])
-        golden.append(Golden(file=f"golden/{label}.png", label=label, probabilities=expected))
+        golden.append(
+            Golden(
+                file=f"golden/{label}.png",
+                label=label,
+                probabilities=expected,
+                novelty=float(np.asarray(outputs[1])[0]) if measured else None,
+            )
+        )
     (draft / "report.json").write_text("{}\n", encoding="utf-8")
     if spoil:
         spoil(draft)
@@ -168,16 +193,20 @@ def make_bundle(
         labels=LABELS,
         good=("good",),
         image=spec,
-        limits=limits or Limits(review_at=0.3, reject_at=0.7),
+        limits=(limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
+            update={"novelty_at": novelty_at}
+        ),
         certificate="a test bundle promises nothing",
         model=ModelInfo(
             sha256=file_sha256(draft / "model.onnx"),
             precision="fp32",
             architecture="mean brightness",
             parameters=12,
+            novelty="novelty" if measured else None,
         ),
         golden=tuple(golden),
         tolerance=0.01,
+        novelty_tolerance=0.01 if measured else None,
         data=DataInfo(
             fingerprint=SHA_OF_NOTHING,
             golden_sha256=SHA_OF_NOTHING,

@@ -3,7 +3,7 @@
     NAME-0123456789ab/       named by the hash of SHA256SUMS
       SHA256SUMS             every other file; `sha256sum -c SHA256SUMS` works too
       manifest.json          what it is
-      model.onnx             uint8 NHWC in; probabilities and map out
+      model.onnx             uint8 NHWC in; probabilities, map and (if measured) novelty out
       golden/*.png           pictures with known scores: the self-test
       report.json report.html
 
@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from inspector.contract.errors import BundleError
 from inspector.contract.image import ImageSpec
-from inspector.contract.strict import Name, Score, Sha256, Strict
+from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
 from inspector.contract.verdict import Limits
 
 SUMS = "SHA256SUMS"
@@ -46,6 +46,8 @@ class ModelInfo(Strict):
     """float32, batch x classes."""
     defect_map: str = "defect_map"
     """float32, batch x rows x columns, 0..1: above 0.5 a cell is unlike that of good parts."""
+    novelty: str | None = None
+    """float32, batch, 0 or above: how far from everything in training; None: not measured."""
 
 
 class Golden(Strict):
@@ -54,6 +56,7 @@ class Golden(Strict):
     file: str
     label: str
     probabilities: tuple[Score, ...]
+    novelty: Annotated[float, Field(ge=0.0)] | None = None
 
 
 class DataInfo(Strict):
@@ -82,6 +85,8 @@ class Manifest(Strict):
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
     tolerance: Annotated[float, Field(gt=0.0, le=0.2)]
     """Largest difference of a golden probability that the self-test accepts."""
+    novelty_tolerance: Distance | None = None
+    """The same of a golden novelty."""
     data: DataInfo
     code: str
     """Version and fingerprint of the code that made it."""
@@ -96,6 +101,17 @@ class Manifest(Strict):
         for golden in self.golden:
             if golden.label not in self.labels or len(golden.probabilities) != len(self.labels):
                 raise ValueError(f"golden {golden.file}: label or probabilities do not fit labels")
+        novelty = (
+            self.model.novelty,
+            self.limits.novelty_at,
+            self.novelty_tolerance,
+            *(golden.novelty for golden in self.golden),
+        )
+        if None in novelty and any(each is not None for each in novelty):
+            raise ValueError(
+                "model.novelty, limits.novelty_at, novelty_tolerance and every golden.novelty: "
+                "all of them, or none"
+            )
         return self
 
 

@@ -17,6 +17,9 @@ Name = Annotated[
 Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
 """Strict, since `true` would be 1.0, a limit that lets everything pass."""
 
+Distance = Annotated[float, Field(gt=0.0, allow_inf_nan=False, strict=True)]
+"""How far from something: above zero, without an upper end."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

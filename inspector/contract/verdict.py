@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from inspector.contract.strict import Score, Strict
+from inspector.contract.strict import Distance, Score, Strict
 
 
 class Evaluation(IntEnum):
@@ -34,13 +34,22 @@ class Prediction:
     """One minus the acceptable classes' probability; NaN where the model computed nonsense."""
     defect_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """How unusual each cell of the last feature map is, rows x columns, 0..1; above 0.5: look."""
+    novelty: float | None = None
+    """How far from every picture of training, 0 or above; None where the bundle has no such output,
+    NaN where the model computed nonsense."""
 
 
 class Limits(Strict):
-    """Where the defect score divides OK from review, and review from reject."""
+    """Where the defect score divides OK from review, and review from reject.
+
+    And how unlike the pictures of training a part may be and still be decided.
+    """
 
     review_at: Score
     reject_at: Score
+    novelty_at: Distance | None = None
+    """From this novelty on the model has seen nothing like it: the part is NOT_DECIDABLE. None
+    where the bundle measures no novelty; in a recipe, None keeps the bundle's."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -49,6 +58,13 @@ class Limits(Strict):
                 f"review_at {self.review_at} must not be above reject_at {self.reject_at}"
             )
         return self
+
+    def over(self, bundle: "Limits") -> "Limits":
+        """A recipe's limits, with the bundle's novelty limit where the recipe states none.
+
+        A recipe that sets only the score's limits does not switch novelty off by saying nothing.
+        """
+        return self.model_copy(update={"novelty_at": self.novelty_at or bundle.novelty_at})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +78,23 @@ class Verdict:
 
 
 def judge(prediction: Prediction, limits: Limits) -> Verdict:
-    """Turn a score into a verdict; what we do not understand never passes."""
-    score = prediction.defect_score
+    """Turn score and novelty into a verdict; what we do not understand never passes.
+
+    A defect seen for sure stays NOT_OK however novel it is; below that, a part unlike anything
+    seen in training is for a person, since its score means nothing.
+    """
+    score, novelty, novelty_at = prediction.defect_score, prediction.novelty, limits.novelty_at
     if not 0.0 <= score <= 1.0:  # also true for NaN
         return Verdict(Evaluation.UNDEFINED, f"score {score} is outside 0..1")
+    if novelty is not None and not 0.0 <= novelty < math.inf:  # also true for NaN
+        return Verdict(Evaluation.UNDEFINED, f"novelty {novelty} is no distance")
+    if novelty is None and novelty_at is not None:
+        return Verdict(Evaluation.UNDEFINED, "there is a novelty_at, but no novelty to hold to it")
     if score >= limits.reject_at:
         return Verdict(Evaluation.NOT_OK, prediction.defect_label)
+    if novelty is not None and novelty_at is not None and novelty >= novelty_at:
+        reason = f"unlike anything seen in training: novelty {novelty:.3g}, limit {novelty_at:.3g}"
+        return Verdict(Evaluation.NOT_DECIDABLE, reason)
     if score >= limits.review_at:
         return Verdict(Evaluation.NOT_DECIDABLE, f"{prediction.defect_label}, in the review band")
     return Verdict(Evaluation.OK, "below review_at")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from inspector.contract.bundle import SUMS, Bundle, Manifest, read_bundle
+from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, read_bundle
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Evaluation, Prediction, judge
-from inspector.runtime.onnx import OnnxRuntime, defect_score
+from inspector.runtime.onnx import OnnxRuntime, Outputs, defect_score
 
 log = logging.getLogger(__name__)
 
@@ -46,43 +46,72 @@ def self_test(runtime: OnnxRuntime, bundle: Bundle) -> float:
     tolerance that is accepted, but not where it turns a verdict. Raises BundleError.
     """
     manifest = bundle.manifest
-    good = np.array([label in manifest.good for label in manifest.labels])
     largest = 0.0
     for golden in manifest.golden:
         where = f"bundle {bundle.id}: self-test: {golden.file}"
         image = fit(_read(bundle.folder / golden.file, where), manifest.image)
         try:
-            probabilities, _ = runtime.outputs([image])
+            outputs = runtime.outputs([image])
         except ModelError as error:
             raise BundleError(f"{where}: {error}") from None
-        expected = np.array(golden.probabilities, np.float32)
-        difference = float(np.abs(probabilities[0] - expected).max())
-        if not difference <= manifest.tolerance:  # also true for NaN
-            raise BundleError(
-                f"{where}: differs by {difference:.3g} from the expected probabilities, "
-                f"at most {manifest.tolerance:g} is accepted"
-            )
-        largest = max(largest, difference)
-        before = defect_score(expected, good)
-        after = defect_score(probabilities[0], good)
-        _require_same_verdict(before, after, manifest, where)
+        largest = max(largest, _require_same_outputs(golden, outputs, manifest, where))
+        _require_same_verdict(golden, outputs, manifest, where)
     return largest
 
 
-def _require_same_verdict(before: float, after: float, manifest: Manifest, where: str) -> None:
+def _require_same_outputs(
+    golden: Golden, outputs: Outputs, manifest: Manifest, where: str
+) -> float:
+    expected = np.array(golden.probabilities, np.float32)
+    difference = float(np.abs(outputs.probabilities[0] - expected).max())
+    if not difference <= manifest.tolerance:  # also true for NaN
+        raise BundleError(
+            f"{where}: differs by {difference:.3g} from the expected probabilities, "
+            f"at most {manifest.tolerance:g} is accepted"
+        )
+    if outputs.novelty is None or golden.novelty is None or manifest.novelty_tolerance is None:
+        return difference  # the manifest has all of them, or none
+    further = abs(float(outputs.novelty[0]) - golden.novelty)
+    if not further <= manifest.novelty_tolerance:  # also true for NaN
+        raise BundleError(
+            f"{where}: differs by {further:.3g} from the expected novelty, "
+            f"at most {manifest.novelty_tolerance:g} is accepted"
+        )
+    return difference
+
+
+def _require_same_verdict(golden: Golden, outputs: Outputs, manifest: Manifest, where: str) -> None:
     limits = manifest.limits
-    if any(abs(before - at) <= manifest.tolerance for at in (limits.review_at, limits.reject_at)):
+    good = np.array([label in manifest.good for label in manifest.labels])
+    found_novelty = None if outputs.novelty is None else float(outputs.novelty[0])
+    scores = np.array(golden.probabilities, np.float32), outputs.probabilities[0]
+    before, after = (
+        Prediction("", "", defect_score(row, good), novelty=novelty)
+        for row, novelty in zip(scores, (golden.novelty, found_novelty), strict=True)
+    )
+    if (
+        _near(before.defect_score, limits.review_at, manifest.tolerance)
+        or _near(before.defect_score, limits.reject_at, manifest.tolerance)
+        or _near(before.novelty, limits.novelty_at, manifest.novelty_tolerance)
+    ):
         return  # so near a limit that the accepted difference may turn it
-    expected, found = _evaluation(before, manifest), _evaluation(after, manifest)
+    expected, found = judge(before, limits).evaluation, judge(after, limits).evaluation
     if expected is not found or found is Evaluation.UNDEFINED:
         raise BundleError(
-            f"{where}: is {found.name} here (score {after:.4f}), expected {expected.name} "
-            f"(score {before:.4f})"
+            f"{where}: is {found.name} here ({_figures(after)}), expected {expected.name} "
+            f"({_figures(before)})"
         )
 
 
-def _evaluation(score: float, manifest: Manifest) -> Evaluation:
-    return judge(Prediction("", "", score), manifest.limits).evaluation
+def _near(value: float | None, limit: float | None, tolerance: float | None) -> bool:
+    if value is None or limit is None or tolerance is None:
+        return False
+    return abs(value - limit) <= tolerance
+
+
+def _figures(prediction: Prediction) -> str:
+    novelty = "" if prediction.novelty is None else f", novelty {prediction.novelty:.4g}"
+    return f"score {prediction.defect_score:.4f}{novelty}"
 
 
 def _read(path: Path, where: str) -> Image:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -27,6 +27,15 @@ RANGE_TOLERANCE = 1e-4
 log = logging.getLogger(__name__)
 
 
+class Outputs(NamedTuple):
+    """What the model gives, one row an image."""
+
+    probabilities: NDArray[np.float32]
+    defect_maps: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
+    """None where the bundle measures none."""
+
+
 class OnnxRuntime:
     """ports.Runtime. One thread uses it."""
 
@@ -40,14 +49,16 @@ class OnnxRuntime:
         self._labels = manifest.labels
         self._good = np.array([label in manifest.good for label in manifest.labels])
         self._input = manifest.model.input
-        self._outputs = [manifest.model.probabilities, manifest.model.defect_map]
+        model = manifest.model
+        self._outputs = [model.probabilities, model.defect_map]
+        self._outputs += [model.novelty] if model.novelty else []
         self._session = _open(bundle.model_path, threads)
         _check(self._session, manifest, bundle.id)
         self._batch = np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)
         self._used = 1
         try:
             for _ in range(WARM_UP_RUNS):
-                self._check_shapes(*self._run(self._batch))
+                self._check_shapes(self._run(self._batch))
         except ModelError as error:
             raise BundleError(f"bundle {bundle.id}: the model does not run: {error}") from None
 
@@ -57,11 +68,11 @@ class OnnxRuntime:
         A row of probabilities that are none (NaN, out of range, not summing to one) becomes a
         defect score of NaN, which no verdict passes. Raises ModelError where the model fails.
         """
-        probabilities, maps = self.outputs(images)
-        return [self._prediction(row, map_) for row, map_ in zip(probabilities, maps, strict=True)]
+        outputs = self.outputs(images)
+        return [self._prediction(outputs, i) for i in range(len(images))]
 
-    def outputs(self, images: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities and defect maps as the model gives them, one row an image."""
+    def outputs(self, images: Sequence[Image]) -> Outputs:
+        """As the model gives them, one row an image. Raises ModelError where it fails."""
         shape = self._batch.shape[1:]
         if not images:
             raise ModelError("there is no image to judge")
@@ -72,37 +83,40 @@ class OnnxRuntime:
                 raise ModelError(f"the model takes uint8 {shape}, not {image.dtype} {image.shape}")
             slot[:] = image
         self._used = len(images)
-        probabilities, maps = self._run(self._batch[: self._used])
-        self._check_shapes(probabilities, maps)
-        return probabilities, maps
+        outputs = self._run(self._batch[: self._used])
+        self._check_shapes(outputs)
+        return outputs
 
     def run_again(self) -> None:
         """The bare onnxruntime call on the last batch: what `inspector bench` compares with."""
         self._run(self._batch[: self._used])
 
-    def _run(self, batch: Image) -> list[Any]:
+    def _run(self, batch: Image) -> Outputs:
         try:
-            outputs: list[Any] = self._session.run(self._outputs, {self._input: batch})
+            found: list[Any] = self._session.run(self._outputs, {self._input: batch})
         except Exception as error:
             raise ModelError(f"onnxruntime: {_first_line(error)}") from error
-        return outputs
+        return Outputs(found[0], found[1], found[2] if len(found) > 2 else None)
 
-    def _check_shapes(self, probabilities: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
+    def _check_shapes(self, outputs: Outputs) -> None:
+        probabilities, maps, novelty = outputs
         expected = (self._used, len(self._labels))
         if probabilities.shape != expected:
             raise ModelError(f"probabilities are {probabilities.shape}, expected {expected}")
         if maps.ndim != 3 or len(maps) != self._used or 0 in maps.shape:
             raise ModelError(f"the defect map is {maps.shape}, expected {self._used} x rows x cols")
+        if novelty is not None and novelty.shape != (self._used,):
+            raise ModelError(f"novelty is {novelty.shape}, expected {(self._used,)}")
 
-    def _prediction(
-        self, probabilities: NDArray[np.float32], defect_map: NDArray[np.float32]
-    ) -> Prediction:
+    def _prediction(self, outputs: Outputs, row: int) -> Prediction:
+        probabilities = outputs.probabilities[row]
         defects = np.where(self._good, -1.0, probabilities)
         return Prediction(
             label=self._labels[int(np.argmax(probabilities))],
             defect_label=self._labels[int(np.argmax(defects))],
             defect_score=defect_score(probabilities, self._good),
-            defect_map=defect_map,
+            defect_map=outputs.defect_maps[row],
+            novelty=None if outputs.novelty is None else float(outputs.novelty[row]),
         )
 
 
@@ -143,10 +157,13 @@ def _check(session: Any, manifest: Manifest, bundle_id: str) -> None:
     else:
         expected = (None, spec.height, spec.width, 3)
         faults += _differences(inputs[model.input], "tensor(uint8)", expected)
-    for name, shape in (
-        (model.probabilities, (None, len(manifest.labels))),
-        (model.defect_map, (None, None, None)),
-    ):
+    promised: dict[str, tuple[int | None, ...]] = {
+        model.probabilities: (None, len(manifest.labels)),
+        model.defect_map: (None, None, None),
+    }
+    if model.novelty:
+        promised[model.novelty] = (None,)
+    for name, shape in promised.items():
         if name not in outputs:
             faults.append(f"it has no output {name}, only {', '.join(outputs)}")
         else:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from inspector.contract.errors import (
+    ConfigError,
     DeviceError,
     DeviceTimeout,
     EndOfStream,
@@ -49,14 +50,26 @@ class Job:
     recipe: Recipe
     runtime: Runtime
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError where every part would be undefined."""
+        own = self.recipe.limits
+        if own and own.novelty_at is not None and self.runtime.limits.novelty_at is None:
+            raise ConfigError(
+                f"recipe {self.recipe.name}: limits.novelty_at {own.novelty_at}: bundle "
+                f"{self.runtime.bundle_id} measures no novelty; leave it out"
+            )
+
     @property
     def limits(self) -> Limits:
-        return self.recipe.limits or self.runtime.limits
+        own, bundle = self.recipe.limits, self.runtime.limits
+        return own.over(bundle) if own else bundle
 
     @property
     def limits_used(self) -> LimitsUsed:
         source: str = "recipe" if self.recipe.limits else "bundle"
-        return LimitsUsed.model_validate({**self.limits.model_dump(), "source": source})
+        return LimitsUsed.model_validate(
+            {**self.limits.model_dump(exclude={"novelty_at"}), "source": source}
+        )
 
 
 @dataclass(frozen=True, slots=True)

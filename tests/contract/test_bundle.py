@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.bundle import Bundle, Manifest, read_bundle
 from inspector.contract.errors import BundleError
 from tests.support import make_bundle
 
@@ -110,6 +111,24 @@ def test_what_the_manifest_names_must_be_there(tmp_path: Path) -> None:
 
     with pytest.raises(BundleError, match=r"manifest.json names golden/good.png"):
         make_bundle(tmp_path, spoil=forget_one)
+
+
+@pytest.mark.parametrize(
+    "less",
+    [("model", "novelty"), ("limits", "novelty_at"), ("novelty_tolerance",), ("golden", "novelty")],
+    ids=".".join,
+)
+def test_a_manifest_speaks_of_novelty_everywhere_or_nowhere(
+    tmp_path: Path, less: tuple[str, ...]
+) -> None:
+    manifest = make_bundle(tmp_path, novelty_at=1.0).manifest.model_dump(by_alias=True)
+    assert Manifest.model_validate(manifest).limits.novelty_at == 1.0
+    table = manifest
+    for step in less[:-1]:
+        table = table[step][1] if step == "golden" else table[step]
+    table[less[-1]] = None
+    with pytest.raises(ValidationError, match="all of them, or none"):
+        Manifest.model_validate(manifest)
 
 
 def test_the_same_content_gives_the_same_bundle(sealed: Bundle, tmp_path: Path) -> None:

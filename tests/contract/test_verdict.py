@@ -35,6 +35,43 @@ def test_a_score_gets_its_verdict_and_only_ok_passes(score: float, evaluation: E
     assert verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("score", "novelty", "evaluation", "says"),
+    [
+        (0.0, math.nextafter(2.0, 0.0), Evaluation.OK, "below review_at"),
+        (0.0, 2.0, Evaluation.NOT_DECIDABLE, "unlike anything seen in training: novelty 2"),
+        (0.5, 2.5, Evaluation.NOT_DECIDABLE, "unlike anything seen in training"),
+        (0.5, 1.9, Evaluation.NOT_DECIDABLE, "crack, in the review band"),
+        (0.9, 2.5, Evaluation.NOT_OK, "crack"),
+        (0.9, math.nan, Evaluation.UNDEFINED, "novelty nan is no distance"),
+        (0.0, math.inf, Evaluation.UNDEFINED, "novelty inf is no distance"),
+        (0.0, -0.1, Evaluation.UNDEFINED, "novelty -0.1 is no distance"),
+        (math.nan, 2.5, Evaluation.UNDEFINED, "score nan is outside 0..1"),
+        (0.0, None, Evaluation.UNDEFINED, "no novelty to hold to it"),
+    ],
+)
+def test_a_part_unlike_training_is_not_decidable_and_a_sure_defect_stays_one(
+    score: float, novelty: float | None, evaluation: Evaluation, says: str
+) -> None:
+    limits = Limits(review_at=0.3, reject_at=0.7, novelty_at=2.0)
+    verdict = judge(Prediction("good", "crack", score, novelty=novelty), limits)
+    assert verdict.evaluation is evaluation
+    assert says in verdict.reason
+
+
+def test_a_recipe_that_says_nothing_of_novelty_keeps_the_bundles_limit() -> None:
+    bundle = Limits(review_at=0.3, reject_at=0.7, novelty_at=2.0)
+    silent = Limits(review_at=0.1, reject_at=0.2)
+    assert silent.over(bundle) == Limits(review_at=0.1, reject_at=0.2, novelty_at=2.0)
+    assert silent.model_copy(update={"novelty_at": 3.0}).over(bundle).novelty_at == 3.0
+
+
+@pytest.mark.parametrize("written", [0.0, -1.0, math.inf, math.nan, True, "2"])
+def test_a_novelty_limit_is_a_finite_distance(written: object) -> None:
+    with pytest.raises(ConfigError, match="novelty_at"):
+        parse(Limits, {"review_at": 0.1, "reject_at": 0.5, "novelty_at": written}, "recipe.toml")
+
+
 def test_equal_limits_leave_no_review_band() -> None:
     limits = Limits(review_at=0.5, reject_at=0.5)
     assert judge(Prediction("good", "crack", 0.5), limits).evaluation is Evaluation.NOT_OK

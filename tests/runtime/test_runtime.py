@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -50,6 +51,46 @@ def test_nan_spoils_its_own_row_only(tmp_path: Path) -> None:
     assert good.defect_score < 0.01
     assert math.isnan(nonsense.defect_score)
     assert judge(nonsense, runtime.limits).evaluation is Evaluation.UNDEFINED
+
+
+def tinted(red: int) -> Image:
+    image = sized(GREY)
+    image[:, :, 2] = red
+    return image
+
+
+def test_a_picture_unlike_any_of_training_is_not_decidable(tmp_path: Path) -> None:
+    runtime = open_runtime(make_bundle(tmp_path, novelty_at=1.0))
+    grey, reddish, red = runtime.predict([sized(GREY), tinted(GREY + 20), tinted(GREY + 51)])
+    assert grey.novelty == pytest.approx(0.0, abs=0.1)
+    assert reddish.novelty == pytest.approx(10 * 20 / 255, abs=0.1)
+    assert red.novelty == pytest.approx(10 * 51 / 255, abs=0.1)
+    assert judge(grey, runtime.limits).evaluation is Evaluation.OK
+    assert judge(reddish, runtime.limits).evaluation is Evaluation.OK
+    assert judge(red, runtime.limits).evaluation is Evaluation.NOT_DECIDABLE
+
+
+def test_a_bundle_without_novelty_measures_none(tmp_path: Path) -> None:
+    runtime = open_runtime(make_bundle(tmp_path))
+    (prediction,) = runtime.predict([tinted(GREY + 51)])
+    assert prediction.novelty is None
+    assert judge(prediction, runtime.limits).evaluation is Evaluation.OK
+
+
+def test_a_graph_without_the_promised_novelty_is_refused(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, novelty_at=1.0, spoil=write_model())
+    with pytest.raises(BundleError, match="it has no output novelty, only probabilities"):
+        load_runtime(tmp_path, bundle.id)
+
+
+def test_a_golden_novelty_that_is_not_met_is_refused(tmp_path: Path) -> None:
+    def tint(draft: Path) -> None:
+        image = tinted(GREY + 51)  # of the same brightness but for noise, so of the same score
+        cv2.imwrite(str(draft / "golden" / "good.png"), image - np.uint8(17))
+
+    bundle = make_bundle(tmp_path, novelty_at=9.0, spoil=tint)
+    with pytest.raises(BundleError, match=r"good\.png: differs by (1\.9|2).* from the expected novelty"):
+        load_runtime(tmp_path, bundle.id)
 
 
 def test_pictures_the_model_cannot_take_are_a_model_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
 from inspector.build import SystemClock
 from inspector.contract.bundle import Bundle
-from inspector.contract.errors import DeviceError, RecordError
+from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.contract.image import Image
 from inspector.contract.verdict import Limits
 from inspector.delivery.journal import Journal, JournalSettings
@@ -111,6 +111,27 @@ def test_a_score_in_the_review_band_does_not_pass(gear: Gear, bundle: Bundle, jo
     done = inspect(gear, replace(job, recipe=job.recipe.model_copy(update={"limits": limits})))
     assert (done.result.evaluation, done.result.passed) == ("NOT_DECIDABLE", False)
     assert done.result.limits.source == "recipe"
+
+
+def test_a_part_unlike_training_does_not_pass_though_the_recipe_sets_other_limits(
+    gear: Gear, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path, novelty_at=1.0)
+    limits = Limits(review_at=0.4, reject_at=0.8)
+    job = Job(Recipe(name="tiny", bundle=bundle.id, limits=limits), open_runtime(bundle))
+    red = picture(GREY)
+    red[:, :, 2] = GREY + 51
+    done = inspect(gear, job, MemoryCamera([red]))
+    assert (done.result.evaluation, done.result.passed) == ("NOT_DECIDABLE", False)
+    assert "unlike anything seen in training" in done.result.reason
+    wide = job.recipe.model_copy(update={"limits": limits.model_copy(update={"novelty_at": 9.0})})
+    assert inspect(gear, replace(job, recipe=wide), MemoryCamera([red])).result.passed
+
+
+def test_a_novelty_limit_for_a_bundle_that_measures_none_is_refused(job: Job) -> None:
+    limits = Limits(review_at=0.4, reject_at=0.8, novelty_at=2.0)
+    with pytest.raises(ConfigError, match=r"limits.novelty_at 2.0: bundle .* measures no novelty"):
+        replace(job, recipe=job.recipe.model_copy(update={"limits": limits}))
 
 
 def test_one_bad_tile_rejects_the_part_and_is_named(gear: Gear, job: Job) -> None:
