@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from inspector.contract.errors import (
-    ConfigError,
     DeviceError,
     DeviceTimeout,
     EndOfStream,
@@ -36,7 +35,7 @@ from inspector.station.ports import (
     Publisher,
     Runtime,
 )
-from inspector.station.recipe import Recipe, regions_of, require_size
+from inspector.station.recipe import Recipe, limits_of, regions_of, require_size
 
 COMMIT_SHARE_MAX = 0.25
 PART_ID_MAX = 256
@@ -51,18 +50,11 @@ class Job:
     runtime: Runtime
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where every part would be undefined."""
-        own = self.recipe.limits
-        if own and own.novelty_at is not None and self.runtime.limits.novelty_at is None:
-            raise ConfigError(
-                f"recipe {self.recipe.name}: limits.novelty_at {own.novelty_at}: bundle "
-                f"{self.runtime.bundle_id} measures no novelty; leave it out"
-            )
+        _ = self.limits  # raises ConfigError now, not at every part
 
     @property
     def limits(self) -> Limits:
-        own, bundle = self.recipe.limits, self.runtime.limits
-        return own.over(bundle) if own else bundle
+        return limits_of(self.recipe, self.runtime.limits)
 
     @property
     def limits_used(self) -> LimitsUsed:

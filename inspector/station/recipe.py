@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image, Region, whole
 from inspector.contract.strict import Name, Strict
 from inspector.contract.verdict import Limits
@@ -59,11 +60,28 @@ class Recipe(Strict):
     """
     regions: RegionRule = WholeFrame()
     limits: Limits | None = None
-    """Where they are left out, the bundle's own limits hold."""
+    """Where they are left out, the bundle's own limits hold; novelty_at may be left out alone."""
     deadline_ms: Annotated[int, Field(gt=0, le=5_000)] = 500
     """From trigger to verdict. A later verdict is UNDEFINED: the part is rejected."""
     frame_timeout_ms: Annotated[int, Field(gt=0, le=5_000)] = 400
     """How long after the trigger a frame may take to come."""
+
+
+def limits_of(recipe: Recipe, bundle: Limits) -> Limits:
+    """The limits parts are judged by.
+
+    Raises ConfigError where the recipe limits a novelty that the bundle does not measure: no part
+    could be judged.
+    """
+    own = recipe.limits
+    if own is None:
+        return bundle
+    if own.novelty_at is not None and bundle.novelty_at is None:
+        raise ConfigError(
+            f"recipe {recipe.name}: limits.novelty_at {own.novelty_at:g}: bundle {recipe.bundle} "
+            f"measures no novelty; leave it out"
+        )
+    return own.over(bundle)
 
 
 def require_size(image: Image, size: FrameSize | None) -> None:

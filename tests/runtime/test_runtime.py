@@ -89,7 +89,9 @@ def test_a_golden_novelty_that_is_not_met_is_refused(tmp_path: Path) -> None:
         cv2.imwrite(str(draft / "golden" / "good.png"), image - np.uint8(17))
 
     bundle = make_bundle(tmp_path, novelty_at=9.0, spoil=tint)
-    with pytest.raises(BundleError, match=r"good\.png: differs by (1\.9|2).* from the expected novelty"):
+    with pytest.raises(
+        BundleError, match=r"good\.png: differs by (1\.9|2).* from the expected novelty"
+    ):
         load_runtime(tmp_path, bundle.id)
 
 

@@ -130,7 +130,7 @@ def test_a_part_unlike_training_does_not_pass_though_the_recipe_sets_other_limit
 
 def test_a_novelty_limit_for_a_bundle_that_measures_none_is_refused(job: Job) -> None:
     limits = Limits(review_at=0.4, reject_at=0.8, novelty_at=2.0)
-    with pytest.raises(ConfigError, match=r"limits.novelty_at 2.0: bundle .* measures no novelty"):
+    with pytest.raises(ConfigError, match=r"limits.novelty_at 2: bundle .* measures no novelty"):
         replace(job, recipe=job.recipe.model_copy(update={"limits": limits}))
 
 
