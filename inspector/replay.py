@@ -11,7 +11,8 @@ from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
-from inspector.station.cycle import Job, Judged, Stopwatch, judge_image
+from inspector.station.cycle import Job, Judged, judge_image
+from inspector.station.stopwatch import Stopwatch
 from inspector.station.tally import spread
 
 COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")

@@ -1,12 +1,20 @@
-"""The result message, schema version 1: what the journal keeps and MQTT carries.
+"""The result message, schema version 2: what the journal keeps and MQTT carries.
 
-A change to these classes is a new version: tests/data/result-v1.json holds the schema as it is.
+A change to these classes is a new version: tests/data/result-v2.json holds the schema as it is.
+Rows that an older station wrote are delivered as they were written: `schema` says how to read one.
 """
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, AwareDatetime, Field, field_serializer, model_validator
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    Field,
+    StringConstraints,
+    field_serializer,
+    model_validator,
+)
 
 from inspector.contract.strict import Score, Strict
 from inspector.contract.verdict import Evaluation
@@ -21,6 +29,10 @@ NAMES: dict[Evaluation, EvaluationName] = {
 """How an evaluation is called in messages."""
 
 Milliseconds = Annotated[float, Field(ge=0.0)]
+Novelty = Annotated[float, Field(ge=0.0)]
+"""How far from everything the model was taught: a distance, in the bundle's own unit."""
+Figure = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+FIGURES_MAX = 32
 
 
 class PartRef(Strict):
@@ -40,16 +52,20 @@ class RegionResult(Strict):
     reason: str
     label: str | None
     score: Score | None
+    novelty: Novelty | None
+    """null where the bundle measures none, or the region was not understood."""
 
 
 class LimitsUsed(Strict):
     review_at: Score
     reject_at: Score
+    novelty_at: Novelty | None
+    """null where the bundle measures no novelty."""
     source: Literal["bundle", "recipe"]
 
 
 class InspectionResult(Strict):
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     result_id: str
     """Unique for ever: a consumer drops one it has seen before."""
     station: str
@@ -68,6 +84,12 @@ class InspectionResult(Strict):
     """Class of the worst region; null where none was judged."""
     score: Score | None
     """Defect score of the worst region; null where none was judged."""
+    novelty: Novelty | None
+    """Of the same region; null where none was judged, or the bundle measures none."""
+    late: bool
+    """True where it was decided or recorded after its deadline: rejected."""
+    attestation: dict[Figure, float] | None = Field(max_length=FIGURES_MAX)
+    """What was measured of the frame (sharpness, exposure, shift ...); null without a frame."""
     regions: tuple[RegionResult, ...]
     limits: LimitsUsed
     recipe: str
@@ -85,6 +107,8 @@ class InspectionResult(Strict):
     def _only_ok_passes(self) -> Self:
         if self.passed is not (self.evaluation == "OK"):
             raise ValueError("pass is true for OK and for nothing else")
+        if self.passed and self.late:
+            raise ValueError("what is late does not pass")
         return self
 
     @field_serializer("captured_at")

@@ -36,6 +36,7 @@ from inspector.station.ports import (
     Runtime,
 )
 from inspector.station.recipe import Recipe, limits_of, regions_of, require_size
+from inspector.station.stopwatch import Stopwatch, ms
 
 COMMIT_SHARE_MAX = 0.25
 PART_ID_MAX = 256
@@ -59,9 +60,7 @@ class Job:
     @property
     def limits_used(self) -> LimitsUsed:
         source: str = "recipe" if self.recipe.limits else "bundle"
-        return LimitsUsed.model_validate(
-            {**self.limits.model_dump(exclude={"novelty_at"}), "source": source}
-        )
+        return LimitsUsed.model_validate({**self.limits.model_dump(), "source": source})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,7 @@ class Judged:
     verdict: Verdict
     label: str | None = None
     score: float | None = None
+    novelty: float | None = None
     regions: tuple[RegionResult, ...] = ()
 
 
@@ -102,23 +102,6 @@ class Inspected:
     commit_ms: float
     fault: DeviceError | None
     """Why no further part can be inspected; this one is recorded."""
-
-
-class Stopwatch:
-    """Milliseconds per stage, from the trigger on."""
-
-    def __init__(self, clock: Clock, started_at: float) -> None:
-        self._clock = clock
-        self._started_at = self._lap_at = started_at
-        self.times_ms: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = self._clock.monotonic()
-        self.times_ms[stage] = _ms(now - self._lap_at)
-        self._lap_at = now
-
-    def total_ms(self) -> float:
-        return _ms(self._clock.monotonic() - self._started_at)
 
 
 def inspect_part(
@@ -151,7 +134,7 @@ def inspect_part(
     reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * job.recipe.deadline_ms)
     late = watch.total_ms() + reserve_ms > job.recipe.deadline_ms
     verdict = _withheld(judged.verdict, late, job.recipe.deadline_ms, shortage)
-    result = _result(part, frame, job, gear, judged, verdict, watch)
+    result = _result(part, frame, job, gear, judged, verdict, late, watch)
     commit_at = gear.clock.monotonic()
     gear.journal.put(result)
 
@@ -166,7 +149,7 @@ def inspect_part(
         frame=frame,
         late=late,
         total_ms=total_ms,
-        commit_ms=_ms(gear.clock.monotonic() - commit_at),
+        commit_ms=ms(gear.clock.monotonic() - commit_at),
         fault=fault,
     )
 
@@ -190,7 +173,7 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
     if len(regions) > 1:
         verdict = Verdict(verdict.evaluation, f"{result.name}: {verdict.reason}")
     watch.lap("judge")
-    return Judged(verdict, result.label, result.score, results)
+    return Judged(verdict, result.label, result.score, result.novelty, results)
 
 
 def _grab(part: Part, recipe: Recipe, camera: Camera) -> Frame:
@@ -238,6 +221,7 @@ def _released(verdict: Verdict, total_ms: float, deadline_ms: int) -> Verdict:
 def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> RegionResult:
     understood = verdict.evaluation is not Evaluation.UNDEFINED
     label = prediction.label if verdict.passes else prediction.defect_label
+    novelty = prediction.novelty
     return RegionResult(
         name=region.name,
         x=region.x,
@@ -248,6 +232,7 @@ def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> 
         reason=verdict.reason,
         label=label if understood else None,
         score=round(prediction.defect_score, 6) if understood else None,
+        novelty=round(novelty, 6) if understood and novelty is not None else None,
     )
 
 
@@ -258,6 +243,7 @@ def _result(
     gear: Gear,
     judged: Judged,
     verdict: Verdict,
+    late: bool,  # noqa: FBT001
     watch: Stopwatch,
 ) -> InspectionResult:
     result_id = f"{gear.boot}-{part.sequence}"
@@ -274,6 +260,9 @@ def _result(
         reason=verdict.reason[:REASON_MAX],
         label=judged.label,
         score=judged.score,
+        novelty=judged.novelty,
+        late=late,
+        attestation=None,
         regions=judged.regions,
         limits=job.limits_used,
         recipe=job.recipe.name,
@@ -291,7 +280,3 @@ def _captured_at(frame: Frame, clock: Clock) -> datetime:
 
 def _stem(name: str) -> str:
     return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-
-
-def _ms(seconds: float) -> float:
-    return round(max(0.0, seconds) * 1000, 3)

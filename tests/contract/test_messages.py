@@ -1,4 +1,4 @@
-"""The messages of schema version 1: what a consumer was promised stays as it is."""
+"""The messages of today: what a consumer was promised stays as it is."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +16,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 @pytest.mark.parametrize(
     ("model", "snapshot"),
-    [(InspectionResult, "result-v1.json"), (StateMessage, "state-v1.json")],
+    [(InspectionResult, "result-v2.json"), (StateMessage, "state-v1.json")],
 )
 def test_the_schema_is_the_one_we_promised(
     model: type[InspectionResult | StateMessage], snapshot: str
@@ -25,7 +25,7 @@ def test_the_schema_is_the_one_we_promised(
     assert model.model_json_schema(mode="serialization") == promised
 
 
-def example(*, passed: bool, evaluation: str) -> InspectionResult:
+def example(*, passed: bool, evaluation: str, **changes: object) -> InspectionResult:
     return InspectionResult.model_validate(
         {
             "result_id": "boot-1",
@@ -38,14 +38,18 @@ def example(*, passed: bool, evaluation: str) -> InspectionResult:
             "reason": "why",
             "label": None,
             "score": None,
+            "novelty": None,
+            "late": False,
+            "attestation": {"sharpness": 31.5},
             "regions": (),
-            "limits": LimitsUsed(review_at=0.1, reject_at=0.2, source="bundle"),
+            "limits": LimitsUsed(review_at=0.1, reject_at=0.2, novelty_at=None, source="bundle"),
             "recipe": "r",
             "bundle": "b",
             "captured_at": datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC),
             "times_ms": {"total": 1.5},
             "image": None,
             "simulated": False,
+            **changes,
         }
     )
 
@@ -54,7 +58,7 @@ def test_a_result_survives_the_way_to_json_and_back() -> None:
     sent = example(passed=True, evaluation="OK")
     data = json.loads(sent.to_json())
     assert data["pass"] is True
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["captured_at"] == "2026-01-02T03:04:05.678Z"
     assert InspectionResult.model_validate_json(sent.to_json()).to_json() == sent.to_json()
 
@@ -65,6 +69,25 @@ def test_no_message_can_say_pass_for_anything_but_ok(evaluation: str) -> None:
         example(passed=True, evaluation=evaluation)
     with pytest.raises(ValidationError, match="pass is true for OK"):
         example(passed=False, evaluation="OK")
+
+
+def test_what_is_late_cannot_say_pass() -> None:
+    with pytest.raises(ValidationError, match="what is late does not pass"):
+        example(passed=True, evaluation="OK", late=True)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"sharpness": float("nan")},
+        {"no name": 1.0},
+        {f"figure_{i}": 1.0 for i in range(33)},
+    ],
+    ids=["not a number", "not a name", "too many"],
+)
+def test_figures_of_a_frame_are_few_named_and_finite(figures: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        example(passed=False, evaluation="UNDEFINED", attestation=figures)
 
 
 def test_a_time_that_is_not_utc_is_refused() -> None:

@@ -19,6 +19,9 @@ def result(seq: int, *, result_id: str | None = None, padding: int = 0) -> Inspe
         reason=reason,
         label="good",
         score=0.01,
+        novelty=None,
+        late=False,
+        attestation={"sharpness": 31.5},
         regions=(
             RegionResult(
                 name="whole",
@@ -30,9 +33,10 @@ def result(seq: int, *, result_id: str | None = None, padding: int = 0) -> Inspe
                 reason=reason,
                 label="good",
                 score=0.01,
+                novelty=None,
             ),
         ),
-        limits=LimitsUsed(review_at=0.2, reject_at=0.8, source="bundle"),
+        limits=LimitsUsed(review_at=0.2, reject_at=0.8, novelty_at=None, source="bundle"),
         recipe="cell",
         bundle="tiny-0123456789ab",
         captured_at=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),

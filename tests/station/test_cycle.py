@@ -124,6 +124,10 @@ def test_a_part_unlike_training_does_not_pass_though_the_recipe_sets_other_limit
     done = inspect(gear, job, MemoryCamera([red]))
     assert (done.result.evaluation, done.result.passed) == ("NOT_DECIDABLE", False)
     assert "unlike anything seen in training" in done.result.reason
+    assert done.result.novelty is not None
+    assert done.result.novelty >= 1.0
+    assert done.result.regions[0].novelty == done.result.novelty
+    assert done.result.limits.novelty_at == 1.0
     wide = job.recipe.model_copy(update={"limits": limits.model_copy(update={"novelty_at": 9.0})})
     assert inspect(gear, replace(job, recipe=wide), MemoryCamera([red])).result.passed
 
@@ -218,6 +222,7 @@ def test_a_deadline_missed_by_a_slow_model_is_undefined(gear: Gear, tmp_path: Pa
     done = inspect(gear, Job(recipe, open_runtime(slow)))
     assert_rejected(gear, done, says="deadline of 5 ms missed; judged OK")
     assert done.late
+    assert done.result.late
 
 
 def test_the_commit_has_its_share_of_the_deadline(gear: Gear, job: Job) -> None:
