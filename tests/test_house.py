@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
-    | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich"},
+    | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"},
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
@@ -40,6 +40,7 @@ DOORS: dict[str, set[str]] = {
     },
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
     "matplotlib": {"training/report_html.py"},
+    "safetensors": {"training/handover.py"},
 }
 # What decides has no clock, no chance, no socket, no database of its own.
 PURE = ("inspector/contract", "inspector/station")

@@ -1,5 +1,6 @@
 """Who teaches whom, and with what: labels, a teacher's answers, its features."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from training.fit import Machine, Material, Objective, autocast
-from training.losses import hard_loss, soft_loss
+from training.fit import Machine, Objective, autocast
+from training.losses import hard_loss, soft_kl, soft_loss
+from training.material import Material
 from training.models import Network
-from training.plan import Fit, Student
+from training.plan_networks import Fit, Student
 from training.views import Batch, Kept, chunks, principal
 
 BASIS = "basis.npz"
@@ -35,13 +37,18 @@ class Teachers:
     def __init__(
         self,
         networks: list[Network],
-        how: Student,
         material: Material,
         folder: Path,
         precision: str,
         machine: Machine,
+        *,
+        views: int,
+        dims: int,
     ) -> None:
-        """how.views 0: nothing repeats, so nothing is kept, and they are asked every time."""
+        """views 0: nothing repeats, so nothing is kept, and they are asked every time.
+
+        dims: of the features in an answer; 0 for none.
+        """
         self._networks = [network.to(machine.device).eval() for network in networks]
         self._precision = precision
         self._machine = machine
@@ -49,17 +56,17 @@ class Teachers:
         self._basis: Tensor | None = None
         self._logits: Kept | None = None
         self._features: Kept | None = None
-        if how.feature_weight:
-            centre, basis = self._learn_basis(how, material, folder / BASIS)
-            self._centre, self._basis = (
-                torch.from_numpy(v).to(machine.device) for v in (centre, basis)
-            )
-        if how.views:
-            rows = np.sort(material.train)
-            self._logits = Kept(folder / "answers.npy", rows, how.views, material.classes)
+        folder.mkdir(exist_ok=True)
+        if dims:
+            centre, basis = self._learn_basis(dims, material, folder / BASIS)
+            self._centre = torch.from_numpy(centre).to(machine.device)
+            self._basis = torch.from_numpy(basis).to(machine.device)
+        if views:
+            rows = material.taught_rows()
+            self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
             if self._basis is not None:
-                dims = self._basis.shape[1]
-                self._features = Kept(folder / "features.npy", rows, how.views, dims)
+                found = self._basis.shape[1]
+                self._features = Kept(folder / "features.npy", rows, views, found)
 
     @property
     def dims(self) -> int:
@@ -101,7 +108,7 @@ class Teachers:
         return logits, torch.cat([features.float() for _, features in each], dim=1)
 
     def _learn_basis(
-        self, how: Student, material: Material, path: Path
+        self, dims: int, material: Material, path: Path
     ) -> tuple[np.ndarray, np.ndarray]:
         """Kept with the answers: a resumed run goes on with the very same directions."""
         if not path.exists():
@@ -111,7 +118,7 @@ class Teachers:
                 for some in chunks(rows, BASIS_BATCH)
             ]
             features = torch.cat(seen).cpu().numpy()
-            centre, basis = principal(features, how.feature_dims)
+            centre, basis = principal(features, dims)
             draft = path.with_suffix(".part.npz")
             np.savez(draft, centre=centre, basis=basis)
             draft.replace(path)
@@ -136,38 +143,78 @@ class Labels(Objective):
         return loss
 
 
+class Remembered(NamedTuple):
+    """What the running student knew: it teaches its own classes along with the teacher."""
+
+    teachers: Teachers
+    known: list[int]
+    """Classes that it has ever met."""
+    weight: float
+
+    def loss(self, logits: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """T^2 * KL over its own classes (learning without forgetting, Li and Hoiem 2016)."""
+        theirs = self.teachers.of(batch).logits[:, self.known]
+        return soft_kl(logits[:, self.known], theirs, temperature)
+
+
 class Taught(Objective):
     """Labels, the teacher's answers, and its features through a projector thrown away afterwards.
 
     (1 - alpha) * labels + alpha * answers + feature_weight * (1 - cosine): with few classes logits
-    carry little, and the direction of the penultimate features says more.
+    carry little, and the direction of the penultimate features says more. Peers learn the same
+    along with the student, and each from the others' answers (deep mutual learning, Zhang 2018).
     """
 
     def __init__(
-        self, how: Student, counts: Tensor, teachers: Teachers, network: Network, machine: Machine
+        self,
+        how: Student,
+        counts: Tensor,
+        teachers: Teachers,
+        network: Network,
+        machine: Machine,
+        *,
+        peers: Sequence[Network] = (),
+        remembered: Remembered | None = None,
     ) -> None:
         super().__init__()
         self._how = how
         self._machine = machine
         self._teachers = teachers
+        self._remembered = remembered
         self.hard = hard_loss(how.imbalance, counts)
         self.soft = soft_loss(how.method, how.temperature)
-        self.projector = (
-            nn.Linear(network.features_count(), teachers.dims) if teachers.dims else None
-        )
+        self.peers = nn.ModuleList(peers)
+        self.projectors = nn.ModuleList()
+        if teachers.dims:
+            for each in (network, *peers):
+                self.projectors.append(nn.Linear(each.features_count(), teachers.dims))
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
         answer = self._teachers.of(batch)
-        with autocast(self._machine, self._how.precision):
-            logits, features = network.with_features(batch.images)
+        logits, total = [], torch.zeros((), device=batch.images.device)
+        for i, each in enumerate((network, *self.peers)):
+            with autocast(self._machine, self._how.precision):
+                own, features = each.with_features(batch.images)
+            logits.append(own.float())
+            total = total + self._taught(logits[-1], batch, answer)
+            if answer.features is not None:
+                projected = self.projectors[i](features.float())
+                likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
+                total = total + self._how.feature_weight * (1.0 - likeness)
+        if self._remembered is not None:
+            weight = self._remembered.weight
+            total = total + weight * self._remembered.loss(logits[0], batch, self._how.temperature)
+        return total + self._how.mutual_weight * mutual(logits)
+
+    def _taught(self, logits: Tensor, batch: Batch, answer: Answer) -> Tensor:
+        """Labels and answers; a picture without a label counts for the answers alone."""
+        hard = self.hard(logits, batch.target)
+        if batch.target.ndim == 2:
+            labelled = (batch.target.sum(dim=1) > 0.5).sum().clamp_min(1)
+            hard = hard * (len(logits) / labelled)
         alpha = self._how.alpha
-        loss: Tensor = (1.0 - alpha) * self.hard(logits.float(), batch.target)
-        loss = loss + alpha * self.soft(logits.float(), answer.logits)
-        if self.projector is not None and answer.features is not None:
-            projected = self.projector(features.float())
-            likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
-            loss = loss + self._how.feature_weight * (1.0 - likeness)
+        loss: Tensor = (1.0 - alpha) * hard + alpha * self.soft(logits, answer.logits)
         return loss
 
     def epoch_starts(self, share: float) -> None:
@@ -175,3 +222,13 @@ class Taught(Objective):
         end = self._how.temperature_end
         if end is not None:
             self.soft.temperature = self._how.temperature + share * (end - self._how.temperature)
+
+
+def mutual(logits: list[Tensor]) -> Tensor:
+    """Each student's mean KL to the others' answers, summed (Zhang 2018, eq. 8); 0 for one."""
+    total = torch.zeros((), device=logits[0].device)
+    for i, own in enumerate(logits):
+        others = [soft_kl(own, other, 1.0) for j, other in enumerate(logits) if j != i]
+        if others:
+            total = total + torch.stack(others).mean()
+    return total

@@ -8,7 +8,6 @@ import json
 import math
 import time
 from abc import abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,9 @@ from torch.optim.swa_utils import AveragedModel
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, LAST, EpochRow, checkpoint, resume, save
 from training.losses import require_finite
+from training.material import Material, Pixels
 from training.models import Network
-from training.plan import Fit
+from training.plan_networks import Fit
 from training.run import write_whole
 from training.screen import Screen, clock_text
 from training.views import Batch, Views, chunks
@@ -41,22 +41,6 @@ class Objective(nn.Module):
 
     def epoch_starts(self, share: float) -> None:
         """Told before each epoch how much of the training is done, 0 to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What is learned from: pixels, class numbers, and which rows are for what."""
-
-    pixels: NDArray[np.uint8]
-    targets: NDArray[np.int64]
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    classes: int
-
-    def train_counts(self) -> Tensor:
-        """Training images of each class."""
-        counts = np.bincount(self.targets[self.train], minlength=self.classes)
-        return torch.from_numpy(counts)
 
 
 class Machine(NamedTuple):
@@ -90,21 +74,13 @@ def fit(
     optimizer = torch.optim.AdamW(_groups(both, how.weight_decay), lr=how.lr)
     average = _average(network, how.ema)
     state = resume(folder, both, average, optimizer)
-    shown = Views(
-        material.pixels,
-        material.targets,
-        material.train,
-        material.classes,
-        augmenter,
-        how.mix,
-        seed,
-    )
-    steps = math.ceil(len(material.train) / how.batch)
+    shown = Views(material, augmenter, how.mix, seed)
+    steps = math.ceil(len(material.order(seed, 0)) / how.batch)
     for epoch in range(state.epoch, how.epochs):
         started = time.monotonic()
         view = epoch % views if views else epoch
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        order = np.random.default_rng([seed, epoch]).permutation(material.train)
+        order = material.order(seed, epoch)
         both.train()
         objective.epoch_starts(epoch / max(how.epochs - 1, 1))
         losses, rate = [], 0.0
@@ -153,7 +129,7 @@ def autocast(machine: Machine, precision: str) -> torch.autocast:
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, pixels: NDArray[np.uint8], rows: NDArray[np.int64], machine: Machine
+    network: nn.Module, pixels: Pixels, rows: NDArray[np.int64], machine: Machine
 ) -> NDArray[np.float32]:
     """Logits of the images as they are, rows x classes."""
     network.eval()

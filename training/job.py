@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from training.checkpoint import BEST, load
 from training.dataset import SPLITS, SplitName
-from training.fit import Machine, Material
+from training.fit import Machine
+from training.material import Material
 from training.models import Network, build
-from training.plan import Fit, Plan
+from training.plan import Plan
+from training.plan_networks import Fit
 from training.run import Run, Stage
 from training.scan import Images
 from training.screen import Screen

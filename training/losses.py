@@ -74,10 +74,15 @@ class SoftKL(nn.Module):
         self.temperature = temperature
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        t = self.temperature
-        log_p = F.log_softmax(student / t, dim=1)
-        log_q = F.log_softmax(teacher.detach() / t, dim=1)
-        return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * t**2
+        return soft_kl(student, teacher, self.temperature)
+
+
+def soft_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 * KL(teacher || student), mean over the batch; the teacher gets no gradient."""
+    t = temperature
+    log_p = F.log_softmax(student / t, dim=1)
+    log_q = F.log_softmax(teacher.detach() / t, dim=1)
+    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * t**2
 
 
 class DistillationLoss(nn.Module):

@@ -129,6 +129,12 @@ def _load(trunk: nn.Module, path: Path) -> None:
     trunk.load_state_dict(state, strict=False)
 
 
+def classifier_keys(network: Network) -> list[str]:
+    """Names of the head's tensors in the network's state, one row a class."""
+    heads = tuple(f"trunk.{name}." for name in _classifier_names(network.trunk))
+    return [name for name in network.state_dict() if name.startswith(heads)]
+
+
 def _classifier_names(trunk: nn.Module) -> tuple[str, ...]:
     name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
     return (name,) if isinstance(name, str) else tuple(name)

@@ -33,7 +33,8 @@ from training.export import (
 from training.job import Data, Job, judged_sets, load_network
 from training.judging import TOLERANCE, Candidate
 from training.models import Exported, macs
-from training.plan import Fit, Plan, fingerprint
+from training.plan import Plan, fingerprint
+from training.plan_networks import Fit
 from training.run import Stage, write_whole
 
 PARITY_IMAGES = 8

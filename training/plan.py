@@ -6,18 +6,16 @@ here repeats just what it touches.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
-
-Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+from training.plan_networks import Fit, Peer, Rate, Share, Student, Teacher
 
 
 class SplitRule(Strict):
@@ -51,60 +49,7 @@ class Step(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class Mix(Strict):
-    """Views that are of two pictures; the teacher sees the same mixture."""
-
-    kind: Literal["mixup", "cutmix"] = "mixup"
-    """mixup: Zhang 2018; cutmix: Yun 2019."""
-    share: Share = 0.0
-    """Of the views that are mixed."""
-    alpha: Positive = 1.0
-    """The mixture's weight is drawn from Beta(alpha, alpha)."""
-
-
-class Fit(Strict):
-    """What a network and its training are made of."""
-
-    model: str
-    """Any timm model."""
-    weights: str = "hub"
-    """"hub": what timm publishes; "none": from nothing; else a safetensors or pth file."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch: Annotated[int, Field(ge=1, le=4_096)] = 32
-    lr: Positive = 1e-3
-    """Peak learning rate of AdamW, after a linear warm-up, then a cosine to zero."""
-    warmup_epochs: Annotated[float, Field(ge=0.0)] = 1.0
-    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
-    drop_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
-    """Decay of the averaged weights that are kept; 0 keeps the plain ones."""
-    imbalance: Literal["logit_adjustment", "class_weights", "none"] = "logit_adjustment"
-    """logit_adjustment: Menon 2021; class_weights: inverse frequency in the cross entropy."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
-    keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
-    """Which epoch's weights are kept: the best by this on the validation parts."""
-    mix: Mix = Mix()
-
-
-class Teacher(Fit):
-    pass
-
-
-class Student(Fit):
-    alpha: Share = 0.9
-    """(1 - alpha) * loss on labels + alpha * loss on the teacher's answers."""
-    method: Literal["kl"] = "kl"
-    temperature: Positive = 4.0
-    temperature_end: Positive | None = None
-    """Where the temperature glides to over the epochs; absent: it stays."""
-    feature_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    """Of 1 - cosine between the student's projected features and the teacher's."""
-    feature_dims: Annotated[int, Field(ge=2, le=4_096)] = 256
-    """Principal directions of the teacher's features that are kept."""
-    views: Annotated[int, Field(ge=0, le=10_000)] = 16
-    """Different views of each image; the teacher is asked once about each. 0: a new one each
-    epoch, and the teacher is asked every time."""
+AnyNetwork = TypeVar("AnyNetwork", Teacher, Student, Peer)
 
 
 class Quality(Strict):
@@ -145,6 +90,8 @@ class Plan(Strict):
     split: SplitRule = SplitRule()
     augment: tuple[Step, ...] = ()
     teacher: Teacher
+    ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
+    """More teachers, each from a seed of its own; the student learns from the mean answer."""
     student: Student
     quality: Quality = Quality()
     export: Export = Export()
@@ -157,10 +104,23 @@ class Plan(Strict):
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan. Weights files are found beside it. Raises ConfigError in words."""
+    """Read a plan. Files and folders it names are found beside it. Raises ConfigError in words."""
     plan = read_toml(path, Plan)
-    teacher = plan.teacher.model_copy(update={"weights": _beside(path, plan.teacher.weights)})
-    student = plan.student.model_copy(update={"weights": _beside(path, plan.student.weights)})
+
+    def beside(weights: str) -> str:
+        return weights if weights in ("hub", "none") else str(path.parent / weights)
+
+    plan = _with_weights(plan, lambda fit, _: beside(fit.weights))
+    teacher, student = plan.teacher, plan.student
+    if teacher.handed:
+        teacher = teacher.model_copy(update={"handed": str(path.parent / teacher.handed)})
+    if student.old:
+        old = student.old.model_copy(update={"networks": str(path.parent / student.old.networks)})
+        student = student.model_copy(update={"old": old})
+    if student.unlabelled:
+        folder = str(path.parent / student.unlabelled.folder)
+        unlabelled = student.unlabelled.model_copy(update={"folder": folder})
+        student = student.model_copy(update={"unlabelled": unlabelled})
     return plan.model_copy(update={"teacher": teacher, "student": student})
 
 
@@ -170,7 +130,7 @@ def with_weights_from(plan: Plan, folder: Path) -> Plan:
     For plants without a way out. Raises ConfigError where the folder has none, or several.
     """
 
-    def found(fit: Fit, role: str) -> str:
+    def found(fit: Fit | Peer, role: str) -> str:
         if fit.weights != "hub":
             return fit.weights
         suffixes = (".safetensors", ".pth", ".bin")
@@ -183,13 +143,24 @@ def with_weights_from(plan: Plan, folder: Path) -> Plan:
             )
         return str(mine[0])
 
-    teacher = plan.teacher.model_copy(update={"weights": found(plan.teacher, "teacher")})
-    student = plan.student.model_copy(update={"weights": found(plan.student, "student")})
-    return plan.model_copy(update={"teacher": teacher, "student": student})
+    return _with_weights(plan, found)
 
 
-def _beside(path: Path, weights: str) -> str:
-    return weights if weights in ("hub", "none") else str(path.parent / weights)
+def _with_weights(plan: Plan, choose: Callable[[Fit | Peer, str], str]) -> Plan:
+    """The plan with other starting weights for every network in it."""
+
+    def changed(fit: AnyNetwork, role: str) -> AnyNetwork:
+        return fit.model_copy(update={"weights": choose(fit, role)})
+
+    peers = tuple(changed(peer, f"student.peers.{i}") for i, peer in enumerate(plan.student.peers))
+    student = changed(plan.student, "student").model_copy(update={"peers": peers})
+    ensemble = tuple(changed(each, f"ensemble.{i}") for i, each in enumerate(plan.ensemble))
+    update = {
+        "teacher": changed(plan.teacher, "teacher"),
+        "ensemble": ensemble,
+        "student": student,
+    }
+    return plan.model_copy(update=update)
 
 
 def smoke(plan: Plan) -> Plan:
@@ -200,8 +171,11 @@ def smoke(plan: Plan) -> Plan:
         update={
             "name": f"{plan.name[:58]}-smoke",
             "image": image,
-            "teacher": plan.teacher.model_copy(update=small),
-            "student": plan.student.model_copy(update={**small, "views": 2}),
+            "teacher": plan.teacher.model_copy(update={**small, "handed": None}),
+            "ensemble": tuple(each.model_copy(update=small) for each in plan.ensemble),
+            "student": plan.student.model_copy(
+                update={**small, "views": 2, "unlabelled": None, "old": None}
+            ),
             "split": plan.split.model_copy(
                 update={
                     "golden": 0.25,

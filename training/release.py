@@ -7,25 +7,21 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from training import judging, package
-from training.augment import Augmenter
+from training.checkpoint import BEST, load
 from training.dataset import (
     SPLITS,
     Dataset,
     Sample,
     require_trainable,
 )
-from training.distill import Labels, Taught, Teachers
-from training.fit import Material, Objective, fit
-from training.job import Data, Job, data_of, load_network
-from training.models import Network, build, require_map
-from training.plan import Fit, Plan
+from training.handover import Networks, write_networks
+from training.job import Data, Job, data_of
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.split import split_by_part
+from training.teaching import fit_ensemble, fit_student, fit_teacher, require_workable
 
 
 def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
@@ -39,7 +35,7 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     images, split = prepare(job, dataset, data_fingerprint)
     data = data_of(images, split)
     teacher = fit_teacher(job, data, split)
-    student = fit_student(job, data, teacher)
+    student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
     models = {
         "teacher": package.export(job, data, plan.teacher, teacher, "teacher"),
         "student": package.export(job, data, plan.student, student, "student"),
@@ -55,7 +51,22 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     judging.write_report(plan, data, candidate, report)
     job.screen.say(f"report: {report / 'report.html'}")
     judging.require_quality(plan, candidate.report)
-    return _sealed(job, data, candidate, data_fingerprint, out)
+    bundle = _sealed(job, data, candidate, data_fingerprint, out)
+    _hand_on(job, data, trained, out / "networks" / bundle.id)
+    return bundle
+
+
+def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
+    """Teacher and student for later plans: `teacher.handed`, `student.old`."""
+    plan = job.plan
+    networks = Networks(
+        labels=data.labels,
+        image=plan.image,
+        teacher=plan.teacher.model,
+        student=plan.student.model,
+    )
+    states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
+    write_networks(folder, networks, states["teacher"], states["student"])
 
 
 def _sealed(
@@ -101,87 +112,3 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
         write_whole(folder / "split.json", json.dumps(rows).encode())
 
     return images, job.run.stage("split", make_split, 3, scanned, plan.split, plan.seed)
-
-
-def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
-    """Fine-tune the teacher on labels."""
-    plan, how = job.plan, job.plan.teacher
-
-    def make(folder: Path) -> None:
-        material = data.material()
-        network = _fresh(how, material.classes, plan.seed)
-        objective = Labels(how, material.train_counts(), job.machine)
-        _fit(job, network, how, material, objective, folder, views=0, title="teacher")
-
-    return job.run.stage("teacher", make, 1, split, plan.augment, _identity(how), plan.seed)
-
-
-def fit_student(job: Job, data: Data, teacher: Stage) -> Stage:
-    """Distil the teacher into the student."""
-    plan, how = job.plan, job.plan.student
-
-    def make(folder: Path) -> None:
-        material = data.material()
-        network = _fresh(how, material.classes, plan.seed)
-        teachers = Teachers(
-            [load_network(plan.teacher, teacher.folder, material.classes)],
-            how,
-            material,
-            folder,
-            plan.teacher.precision,
-            job.machine,
-        )
-        counts = material.train_counts()
-        objective = Taught(how, counts, teachers, network, job.machine)
-        _fit(job, network, how, material, objective, folder, views=how.views, title="student")
-
-    return job.run.stage("student", make, 1, teacher, _identity(how), plan.seed)
-
-
-def _fit(
-    job: Job,
-    network: Network,
-    how: Fit,
-    material: Material,
-    objective: Objective,
-    folder: Path,
-    *,
-    views: int,
-    title: str,
-) -> None:
-    fit(
-        network,
-        how,
-        material,
-        objective,
-        Augmenter(job.plan.augment, job.plan.image, job.plan.seed),
-        folder,
-        seed=job.plan.seed,
-        views=views,
-        machine=job.machine,
-        screen=job.screen,
-        title=title,
-    )
-
-
-def _fresh(how: Fit, classes: int, seed: int) -> Network:
-    """A network to be trained; what its weights file leaves open is drawn from the seed."""
-    torch.manual_seed(seed)
-    return build(how.model, how.weights, classes, how.drop_rate)
-
-
-def _identity(how: Fit) -> Fit:
-    """The same with the weights file's hash for its path: what is in it counts, not where."""
-    if how.weights in ("hub", "none"):
-        return how
-    return how.model_copy(update={"weights": file_sha256(Path(how.weights))})
-
-
-def require_workable(plan: Plan) -> None:
-    """What would stop the job hours from now stops it here. Raises ConfigError in words."""
-    Augmenter(plan.augment, plan.image, plan.seed)
-    for how in (plan.teacher, plan.student):
-        weights = "none" if how.weights == "hub" else how.weights
-        network = build(how.model, weights, classes=2)
-        if how is plan.student:
-            require_map(network, plan.image)

@@ -93,7 +93,7 @@ def scan(
             size = f"{picture.shape[1]}x{picture.shape[0]}"
             findings.append(Finding(kind="tiny", image=sample.name, what=size))
         digests[hashlib.sha256(picture.tobytes()).hexdigest()].append(i)
-        pixels[i], faces[i] = fit(picture, spec), _face(picture)
+        pixels[i], faces[i] = fit(picture, spec), face(picture)
     kept = sorted(i for same in digests.values() for i in _used(samples, same, findings))
     for row, i in enumerate(kept):  # row <= i: nothing is overwritten before it was moved
         pixels[row], faces[row] = pixels[i], faces[i]
@@ -155,12 +155,13 @@ def near_twins(faces: NDArray[np.float32], near_at: float) -> list[tuple[int, in
     return pairs
 
 
-def _face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A picture small, grey and without its light: what is compared to find twins."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     side = (LIKENESS_SIDE, LIKENESS_SIDE)
     small = cv2.resize(grey, side, interpolation=cv2.INTER_AREA).astype(np.float32)
-    face: NDArray[np.float32] = (small - small.mean()) / (small.std() + np.float32(1e-3))
-    return face
+    face_of: NDArray[np.float32] = (small - small.mean()) / (small.std() + np.float32(1e-3))
+    return face_of
 
 
 def _near(sample: Sample, twin: Sample) -> Finding:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.augment import Augmenter, ahead
-from training.plan import Mix
+from training.material import Material
+from training.plan_networks import Mix
 
 MIXING = 0x6D6978
 """Sets the mixing's draws apart from those of the augmentation."""
@@ -31,7 +32,8 @@ class Batch(NamedTuple):
     images: Tensor
     """uint8, batch x height x width x 3, augmented, perhaps mixed."""
     target: Tensor
-    """Class numbers, batch; where the plan mixes, shares of the classes, batch x classes."""
+    """Class numbers, batch. Where views are mixed or some have no label, shares of the classes,
+    batch x classes: all 0 where there is no label."""
 
     def to(self, device: torch.device) -> "Batch":
         return self._replace(images=self.images.to(device), target=self.target.to(device))
@@ -40,24 +42,13 @@ class Batch(NamedTuple):
 class Views:
     """Draws batches of views of the training images."""
 
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        targets: NDArray[np.int64],
-        train: NDArray[np.int64],
-        classes: int,
-        augmenter: Augmenter,
-        mix: Mix,
-        seed: int,
-    ) -> None:
-        """train: the rows that a picture may be mixed with."""
-        self._pixels = pixels
-        self._targets = targets
-        self._train = train
-        self._classes = classes
+    def __init__(self, material: Material, augmenter: Augmenter, mix: Mix, seed: int) -> None:
+        """A picture is mixed with one of its kind: labelled ones are, the others likewise."""
+        self._material = material
         self._augmenter = augmenter
         self._mix = mix
         self._seed = seed
+        self._shares = mix.share > 0.0 or material.unlabelled is not None
 
     def batches(
         self, order: NDArray[np.int64], view: int, size: int, threads: int
@@ -74,30 +65,41 @@ class Views:
         """The views of some images, in their order."""
         drawn = [self.one(int(row), view) for row in rows]
         images = torch.from_numpy(np.stack([image for image, _ in drawn]))
-        if self._mix.share > 0.0:
+        if self._shares:
             target = torch.from_numpy(np.stack([target for _, target in drawn]))
         else:
-            target = torch.from_numpy(self._targets[rows])
+            target = torch.from_numpy(self._material.targets[rows])
         return Batch(rows, view, images, target)
 
     def one(self, row: int, view: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A view, height x width x 3, and the shares of the classes in it."""
-        image = self._augmenter.view(self._pixels[row], image=row, view=view)
-        target = np.zeros(self._classes, np.float32)
+        image, target = self._augmented(row, view), self._label(row)
         rng = np.random.default_rng([self._seed, MIXING, row, view])
         if rng.random() >= self._mix.share:
-            target[self._targets[row]] = 1.0
             return image, target
-        other = int(rng.choice(self._train))
-        second = self._augmenter.view(self._pixels[other], image=other, view=view)
+        other = int(rng.choice(self._kin(row)))
+        second = self._augmented(other, view)
         share = float(rng.beta(self._mix.alpha, self._mix.alpha))
         if self._mix.kind == "cutmix":
             image, share = cutmix(image, second, share, rng)
         else:
             image = mixup(image, second, share)
-        target[self._targets[row]] += share
-        target[self._targets[other]] += 1.0 - share
-        return image, target
+        return image, np.float32(share) * target + np.float32(1.0 - share) * self._label(other)
+
+    def _augmented(self, row: int, view: int) -> NDArray[np.uint8]:
+        return self._augmenter.view(self._material.pixels[row], image=row, view=view)
+
+    def _label(self, row: int) -> NDArray[np.float32]:
+        """One share of 1, or none at all for a picture without a label."""
+        target = np.zeros(self._material.classes, np.float32)
+        if row < len(self._material.targets):
+            target[self._material.targets[row]] = 1.0
+        return target
+
+    def _kin(self, row: int) -> NDArray[np.int64]:
+        others = self._material.unlabelled
+        labelled = others is None or row < len(self._material.targets)
+        return self._material.train if labelled or others is None else others
 
 
 def mixup(first: NDArray[np.uint8], second: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:

@@ -10,9 +10,11 @@ from inspector.contract.image import ImageSpec
 from tests.training.plates import draw
 from training.augment import Augmenter
 from training.distill import Taught, Teachers
-from training.fit import Machine, Material
+from training.fit import Machine
+from training.material import Material
 from training.models import Network, build
-from training.plan import Mix, Step, Student
+from training.plan import Step
+from training.plan_networks import Mix, Student
 from training.views import Kept, Views, cutmix, mixup, principal
 
 SIDE = 32
@@ -31,9 +33,7 @@ def material() -> Material:
 
 def views_of(material: Material, mix: Mix, seed: int = 0) -> Views:
     augmenter = Augmenter(STEPS, ImageSpec(width=SIDE, height=SIDE), seed)
-    return Views(
-        material.pixels, material.targets, material.train, material.classes, augmenter, mix, seed
-    )
+    return Views(material, augmenter, mix, seed)
 
 
 def student(**keys: object) -> Student:
@@ -100,7 +100,8 @@ def test_principal_directions_are_orthonormal_and_ordered_by_spread() -> None:
 
 
 def teachers_of(network: Network, how: Student, material: Material, folder: Path) -> Teachers:
-    return Teachers([network], how, material, folder, "fp32", CPU)
+    dims = how.feature_dims if how.feature_weight else 0
+    return Teachers([network], material, folder, "fp32", CPU, views=how.views, dims=dims)
 
 
 def test_a_teacher_is_asked_once_about_a_view(material: Material, tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_several_teachers_answer_with_their_mean(material: Material, tmp_path: P
     torch.manual_seed(0)
     both = [build("resnet18", "none", 2).eval() for _ in range(2)]
     batch = views_of(material, Mix()).batch(material.train[:4], 0)
-    teachers = Teachers(both, student(views=0), material, tmp_path, "fp32", CPU)
+    teachers = Teachers(both, material, tmp_path, "fp32", CPU, views=0, dims=0)
     with torch.no_grad():
         mean = (both[0](batch.images) + both[1](batch.images)) / 2
     assert torch.allclose(teachers.of(batch).logits, mean, atol=1e-6)
@@ -150,9 +151,8 @@ def test_labels_answers_and_features_are_weighed_as_the_plan_says(
         )
         p, q = (torch.softmax(v / 2.0, 1) for v in (logits, answer.logits))
         soft = 4.0 * (q * (q / p).log()).sum() / 4
-        assert taught.projector is not None
         assert answer.features is not None
-        ours = torch.nn.functional.normalize(taught.projector(features), dim=1)
+        ours = torch.nn.functional.normalize(taught.projectors[0](features), dim=1)
         theirs = torch.nn.functional.normalize(answer.features, dim=1)
         apart = 1.0 - (ours * theirs).sum(dim=1).mean()
     assert loss == pytest.approx(float(0.25 * hard + 0.75 * soft + 0.5 * apart), rel=1e-4)

@@ -1,0 +1,85 @@
+"""Trained networks handed on: to the next release of a line, or to other products.
+
+A release leaves `networks/BUNDLE/` beside its bundles: teacher.safetensors, student.safetensors and
+networks.json. A later plan names that folder: `teacher.handed` takes the teacher as it is, and
+`student.old` starts from the running student and keeps it as a second teacher, so that what it knew
+is not forgotten (learning without forgetting, Li and Hoiem 2016).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import ImageSpec
+from inspector.contract.strict import Strict
+from training.models import Network, build, classifier_keys
+from training.plan_networks import Fit
+from training.run import write_whole
+
+FACTS = "networks.json"
+
+
+class Networks(Strict):
+    """What a folder of handed-on networks holds."""
+
+    labels: tuple[str, ...]
+    """The classes, in the order of both heads."""
+    image: ImageSpec
+    teacher: str
+    """timm model of teacher.safetensors."""
+    student: str
+
+
+def write_networks(
+    folder: Path, networks: Networks, teacher: dict[str, Tensor], student: dict[str, Tensor]
+) -> None:
+    """Leave both networks; the facts are written last, so that a half-written folder is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, state in (("teacher", teacher), ("student", student)):
+        draft = folder / f"{name}.part"
+        save_file({k: v.contiguous() for k, v in state.items()}, draft)
+        draft.replace(folder / f"{name}.safetensors")
+    write_whole(folder / FACTS, networks.model_dump_json(indent=1).encode())
+
+
+def read_networks(folder: Path, key: str) -> Networks:
+    """The facts of a folder that a plan's `key` names. Raises ConfigError in words."""
+    try:
+        return Networks.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"plan: {key} {str(folder)!r}: is no folder of networks that a release left "
+            f"(DIR/networks/BUNDLE): {error}"
+        ) from None
+
+
+def network_for(
+    folder: Path, role: str, how: Fit, labels: tuple[str, ...], key: str
+) -> tuple[Network, list[int]]:
+    """A handed-on network with a head for `labels`, and which of them it already knows.
+
+    Rows of the head are moved by class name; those of a class it never met are drawn afresh from
+    torch's seed. Raises ConfigError where the plan wants another model.
+    """
+    facts = read_networks(folder, key)
+    model = facts.teacher if role == "teacher" else facts.student
+    if model != how.model:
+        raise ConfigError(
+            f"plan: {key} {str(folder)!r}: holds a {model}, the plan's is {how.model}"
+        )
+    state: dict[str, Any] = load_file(folder / f"{role}.safetensors")
+    network = build(how.model, "none", len(labels), how.drop_rate)
+    known = [i for i, label in enumerate(labels) if label in facts.labels]
+    own = network.state_dict()
+    for name in classifier_keys(network):
+        rows = torch.clone(own[name])
+        for i in known:
+            rows[i] = state[name][facts.labels.index(labels[i])]
+        state[name] = rows
+    network.load_state_dict(state)
+    return network, known

@@ -1,0 +1,76 @@
+"""What is learned from: pixels, class numbers, and which rows are for what."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Joined:
+    """Two pixel files as one: the labelled images first, the others after them."""
+
+    def __init__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+        self._first = first
+        self._second = second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, rows: int | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """One image, height x width x 3, or several, rows x height x width x 3."""
+        n = len(self._first)
+        if isinstance(rows, np.ndarray):
+            return np.stack([self[int(row)] for row in rows])
+        return np.asarray(self._first[rows] if rows < n else self._second[rows - n])
+
+
+Pixels = NDArray[np.uint8] | Joined
+"""images x height x width x 3, BGR, as `fit` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Labelled images, and perhaps others that only a teacher can speak of."""
+
+    pixels: Pixels
+    targets: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    classes: int
+    unlabelled: NDArray[np.int64] | None = None
+    """Rows of `pixels` beyond `targets`."""
+    unlabelled_shown: int = 0
+    """How many of them an epoch shows."""
+
+    def train_counts(self) -> Tensor:
+        """Training images of each class."""
+        counts = np.bincount(self.targets[self.train], minlength=self.classes)
+        return torch.from_numpy(counts)
+
+    def joined(
+        self, pixels: NDArray[np.uint8], chosen: NDArray[np.int64], shown: int
+    ) -> "Material":
+        """With unlabelled images beside; chosen: which of them, shown: how many an epoch."""
+        if isinstance(self.pixels, Joined):
+            raise ValueError("there are unlabelled images already")
+        both = Joined(self.pixels, pixels)
+        rows = chosen + len(self.pixels)
+        return replace(self, pixels=both, unlabelled=rows, unlabelled_shown=shown)
+
+    def taught_rows(self) -> NDArray[np.int64]:
+        """Every row that a student may be shown, sorted."""
+        if self.unlabelled is None:
+            return np.sort(self.train)
+        return np.sort(np.concatenate([self.train, self.unlabelled]))
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """The rows of an epoch; the same for the same seed and epoch."""
+        rng = np.random.default_rng([seed, epoch])
+        rows = rng.permutation(self.train)
+        if self.unlabelled is None:
+            return rows
+        n = self.unlabelled_shown
+        others = rng.choice(self.unlabelled, n, replace=n > len(self.unlabelled))
+        return rng.permutation(np.concatenate([rows, others]))

@@ -1,0 +1,109 @@
+"""The plan's networks: what each is made of, how it learns, and from whom."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from inspector.contract.strict import Strict
+
+Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Mix(Strict):
+    """Views that are of two pictures; the teacher sees the same mixture."""
+
+    kind: Literal["mixup", "cutmix"] = "mixup"
+    """mixup: Zhang 2018; cutmix: Yun 2019."""
+    share: Share = 0.0
+    """Of the views that are mixed."""
+    alpha: Positive = 1.0
+    """The mixture's weight is drawn from Beta(alpha, alpha)."""
+
+
+class Fit(Strict):
+    """What a network and its training are made of."""
+
+    model: str
+    """Any timm model."""
+    weights: str = "hub"
+    """"hub": what timm publishes; "none": from nothing; else a safetensors or pth file."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    batch: Annotated[int, Field(ge=1, le=4_096)] = 32
+    lr: Positive = 1e-3
+    """Peak learning rate of AdamW, after a linear warm-up, then a cosine to zero."""
+    warmup_epochs: Annotated[float, Field(ge=0.0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    drop_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the averaged weights that are kept; 0 keeps the plain ones."""
+    imbalance: Literal["logit_adjustment", "class_weights", "none"] = "logit_adjustment"
+    """logit_adjustment: Menon 2021; class_weights: inverse frequency in the cross entropy."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
+    keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
+    """Which epoch's weights are kept: the best by this on the validation parts."""
+    mix: Mix = Mix()
+
+
+class Teacher(Fit):
+    handed: str | None = None
+    """A folder `networks/BUNDLE` of an earlier release, whose teacher is taken as it is: a line's
+    general teacher for several products. It must know every class; `epochs` is not used then."""
+
+
+class Peer(Strict):
+    """Another student that learns along and is thrown away (deep mutual learning, Zhang 2018)."""
+
+    model: str
+    weights: str = "hub"
+
+
+class Unlabelled(Strict):
+    """Pictures without labels, taught by the teacher alone."""
+
+    folder: str
+    """Read with everything below it, a station's archive for instance."""
+    share: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    """Unlabelled images shown in an epoch, in shares of the labelled ones."""
+    confidence_at_least: Share = 0.0
+    """Only pictures of whose class the teacher is this sure."""
+
+
+class Old(Strict):
+    """The student that runs now: the start, and a second teacher of what it knew."""
+
+    networks: str
+    """A folder `networks/BUNDLE` that its release left."""
+    weight: Annotated[float, Field(ge=0.0)] = 0.5
+    """Of T^2 * KL to its answers on its own classes (Li and Hoiem 2016); 0: a start, no more."""
+
+
+class Student(Fit):
+    alpha: Share = 0.9
+    """(1 - alpha) * loss on labels + alpha * loss on the teacher's answers."""
+    method: Literal["kl"] = "kl"
+    temperature: Positive = 4.0
+    temperature_end: Positive | None = None
+    """Where the temperature glides to over the epochs; absent: it stays."""
+    feature_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of 1 - cosine between the student's projected features and the teacher's."""
+    feature_dims: Annotated[int, Field(ge=2, le=4_096)] = 256
+    """Principal directions of the teacher's features that are kept."""
+    generations: Annotated[int, Field(ge=1, le=10)] = 1
+    """Born again (Furlanello 2018): each after the first is taught by the one before."""
+    peers: Annotated[tuple[Peer, ...], Field(max_length=4)] = ()
+    mutual_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Of the mean KL between a student and each of its peers."""
+    unlabelled: Unlabelled | None = None
+    old: Old | None = None
+    views: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Different views of each image; the teacher is asked once about each. 0: a new one each
+    epoch, and the teacher is asked every time."""
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether anything but labels is learned from."""
+        others = (self.alpha, self.feature_weight, self.peers, self.old, self.unlabelled)
+        return any(others)

@@ -1,0 +1,257 @@
+"""The stages that train: the teachers, then the students they teach, generation by generation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inspector.contract.bundle import file_sha256
+from inspector.contract.errors import ConfigError
+from training.augment import Augmenter
+from training.checkpoint import BEST, HISTORY, save
+from training.distill import Labels, Remembered, Taught, Teachers
+from training.fit import Objective, fit, predict
+from training.handover import network_for, read_networks
+from training.job import Data, Job, load_network
+from training.material import Material
+from training.models import Network, build, require_map
+from training.plan import Plan
+from training.plan_networks import Fit, Peer, Student, Teacher, Unlabelled
+from training.run import Stage, write_whole
+from training.unlabelled import load_unlabelled, read_unlabelled
+
+OLD = "student.old.networks"
+HANDED = "teacher.handed"
+
+
+def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
+    """Fine-tune the teacher on labels, or take the one handed on."""
+    if job.plan.teacher.handed:
+        return _handed_teacher(job, data, Path(job.plan.teacher.handed))
+    return _fit_on_labels(job, data, split, job.plan.teacher, "teacher", job.plan.seed)
+
+
+def fit_ensemble(job: Job, data: Data, split: Stage, teacher: Stage) -> tuple[Stage, ...]:
+    """The teacher and the plan's further ones, each from a seed of its own."""
+    more = (
+        _fit_on_labels(job, data, split, how, f"teacher-{i}", job.plan.seed + i - 1)
+        for i, how in enumerate(job.plan.ensemble, start=2)
+    )
+    return teacher, *more
+
+
+def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
+    """Distil the teachers into the student; later generations learn from the one before."""
+    plan, how = job.plan, job.plan.student
+    teacher_plans: tuple[Fit, ...] = (plan.teacher, *plan.ensemble)
+    extra: list[Any] = []
+    unlabelled = None
+    if how.unlabelled:
+        unlabelled = read_unlabelled(job, data, Path(how.unlabelled.folder))
+        extra.append(unlabelled)
+    if how.old:
+        extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
+    stage = teachers[0]
+    for generation in range(1, how.generations + 1):
+        name = "student" if generation == 1 else f"student-{generation}"
+        make = _student_maker(job, data, teachers, teacher_plans, unlabelled, name)
+        stage = job.run.stage(name, make, 1, *teachers, identity(how), plan.seed, *extra)
+        teachers, teacher_plans = (stage,), (how,)
+    return stage
+
+
+def _student_maker(
+    job: Job,
+    data: Data,
+    teachers: tuple[Stage, ...],
+    teacher_plans: tuple[Fit, ...],
+    unlabelled: Stage | None,
+    name: str,
+) -> Callable[[Path], None]:
+    plan, how = job.plan, job.plan.student
+
+    def make(folder: Path) -> None:
+        material = data.material()
+        classes, counts = material.classes, material.train_counts()
+        network = _start(how, data.labels, plan.seed)
+        objective: Objective
+        if how.is_taught:
+            networks = [
+                load_network(its, stage.folder, classes)
+                for its, stage in zip(teacher_plans, teachers, strict=True)
+            ]
+            if unlabelled and how.unlabelled:
+                material = _with_unlabelled(
+                    job, material, how.unlabelled, unlabelled, networks, folder
+                )
+            precision = teacher_plans[0].precision
+            dims = how.feature_dims if how.feature_weight else 0
+            asked = Teachers(
+                networks, material, folder, precision, job.machine, views=how.views, dims=dims
+            )
+            peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
+            objective = Taught(
+                how,
+                counts,
+                asked,
+                network,
+                job.machine,
+                peers=peers,
+                remembered=_remembered(job, data, material, folder),
+            )
+        else:
+            objective = Labels(how, counts, job.machine)
+        _fit(job, network, how, material, objective, folder, how.views, name)
+
+    return make
+
+
+def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
+    """The student before training: fresh, or the one that runs now."""
+    if how.old is None:
+        return fresh(how, len(labels), seed)
+    torch.manual_seed(seed)
+    return network_for(Path(how.old.networks), "student", how, labels, OLD)[0]
+
+
+def _remembered(job: Job, data: Data, material: Material, folder: Path) -> Remembered | None:
+    """The student that runs now as a teacher of what it knew."""
+    how = job.plan.student
+    if how.old is None or not how.old.weight:
+        return None
+    network, known = network_for(Path(how.old.networks), "student", how, data.labels, OLD)
+    asked = Teachers(
+        [network], material, folder / "old", how.precision, job.machine, views=how.views, dims=0
+    )
+    return Remembered(asked, known, how.old.weight)
+
+
+def _with_unlabelled(
+    job: Job,
+    material: Material,
+    rule: Unlabelled,
+    stage: Stage,
+    teachers: list[Network],
+    folder: Path,
+) -> Material:
+    """The material with the pictures of whose class the teachers are sure enough."""
+    pixels = load_unlabelled(stage).pixels
+    kept = folder / "confident.npy"
+    if not kept.exists():
+        rows = np.arange(len(pixels))
+        logits = sum(predict(teacher, pixels, rows, job.machine) for teacher in teachers)
+        sure = torch.softmax(torch.from_numpy(logits / len(teachers)), dim=1).max(dim=1).values
+        chosen = rows[sure.numpy() >= rule.confidence_at_least]
+        draft = folder / "confident.part.npy"
+        np.save(draft, chosen)
+        draft.replace(kept)
+    chosen = np.load(kept)
+    if not len(chosen):
+        raise ConfigError(
+            f"plan: student.unlabelled.confidence_at_least {rule.confidence_at_least}: "
+            f"the teacher is that sure of none of {len(pixels)} pictures"
+        )
+    job.screen.say(f"  unlabelled: {len(chosen)} of {len(pixels)} taught (teacher sure enough)")
+    shown = round(rule.share * len(material.train))
+    return material.joined(pixels, chosen, shown)
+
+
+def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, seed: int) -> Stage:
+    def make(folder: Path) -> None:
+        material = data.material()
+        network = fresh(how, material.classes, seed)
+        objective = Labels(how, material.train_counts(), job.machine)
+        _fit(job, network, how, material, objective, folder, 0, name)
+
+    return job.run.stage(name, make, 1, split, job.plan.augment, identity(how), seed)
+
+
+def _handed_teacher(job: Job, data: Data, folder: Path) -> Stage:
+    read_networks(folder, HANDED)
+    weights = folder / "teacher.safetensors"
+
+    def make(into: Path) -> None:
+        network, known = network_for(folder, "teacher", job.plan.teacher, data.labels, HANDED)
+        if len(known) < len(data.labels):
+            strange = next(c for i, c in enumerate(data.labels) if i not in known)
+            labels = ", ".join(read_networks(folder, HANDED).labels)
+            raise ConfigError(
+                f"plan: {HANDED} {str(folder)!r}: knows no {strange!r}, only {labels}"
+            )
+        save(into / BEST, network.state_dict())
+        write_whole(into / HISTORY, b"[]")
+
+    return job.run.stage(
+        "teacher", make, 1, file_sha256(weights), data.labels, job.plan.teacher.model
+    )
+
+
+def _fit(
+    job: Job,
+    network: Network,
+    how: Fit,
+    material: Material,
+    objective: Objective,
+    folder: Path,
+    views: int,
+    title: str,
+) -> None:
+    fit(
+        network,
+        how,
+        material,
+        objective,
+        Augmenter(job.plan.augment, job.plan.image, job.plan.seed),
+        folder,
+        seed=job.plan.seed,
+        views=views,
+        machine=job.machine,
+        screen=job.screen,
+        title=title,
+    )
+
+
+def fresh(how: Fit | Peer, classes: int, seed: int) -> Network:
+    """A network to be trained; what its weights file leaves open is drawn from the seed."""
+    torch.manual_seed(seed)
+    drop_rate = how.drop_rate if isinstance(how, Fit) else 0.0
+    return build(how.model, how.weights, classes, drop_rate)
+
+
+def identity(how: Fit) -> Fit:
+    """The same with a file's hash for its path: what is in it counts, not where it lies."""
+    update: dict[str, Any] = {"weights": _weights_key(how.weights)}
+    if isinstance(how, Student):
+        update["peers"] = tuple(
+            Peer(model=peer.model, weights=_weights_key(peer.weights)) for peer in how.peers
+        )
+        if how.unlabelled:
+            update["unlabelled"] = how.unlabelled.model_copy(update={"folder": ""})
+        if how.old:
+            update["old"] = how.old.model_copy(update={"networks": ""})
+    return how.model_copy(update=update)
+
+
+def _weights_key(weights: str) -> str:
+    return weights if weights in ("hub", "none") else file_sha256(Path(weights))
+
+
+def require_workable(plan: Plan) -> None:
+    """What would stop the job hours from now stops it here. Raises ConfigError in words."""
+    Augmenter(plan.augment, plan.image, plan.seed)
+    student = plan.student
+    networks: tuple[Fit | Peer, ...] = (plan.teacher, *plan.ensemble, *student.peers, student)
+    for how in networks:
+        weights = "none" if how.weights == "hub" else how.weights
+        network = build(how.model, weights, classes=2)
+        if how is student:
+            require_map(network, plan.image)
+    if plan.teacher.handed:
+        read_networks(Path(plan.teacher.handed), HANDED)
+    if student.old:
+        read_networks(Path(student.old.networks), OLD)
+    if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
+        folder = student.unlabelled.folder
+        raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")
