@@ -6,7 +6,7 @@ import socket
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,13 @@ from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
 from inspector.settings import Settings, read_settings
-from inspector.station.recipe import Recipe, regions_of, require_size
+from inspector.station.recipe import (
+    Recipe,
+    Tiles,
+    WholeFrame,
+    region_rule,
+    regions_for,
+)
 
 FRAME_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 3.0
@@ -66,13 +72,18 @@ def check(path: Path) -> Iterator[Finding]:
         except ConfigError as error:
             yield from _faults(error)
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
+    manifest: Manifest | None = None
     if bundles and name:
-        limits = recipe.limits if recipe else None
-        yield from _check_bundle(bundles, name, settings.model_threads if settings else 1, limits)
+        threads = settings.model_threads if settings else 1
+        manifest = yield from _check_bundle(bundles, name, threads)
+    if manifest and recipe:
+        yield from _check_tiles(manifest, recipe)
+    if manifest and recipe and recipe.limits:
+        yield from _check_limits(manifest, recipe.limits)
     if settings is None:
         yield Finding("note", "camera, journal, archive and broker: not tried, see above")
         return
-    yield from _check_camera(settings.camera, recipe)
+    yield from _check_camera(settings.camera, recipe, manifest)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_journal(settings.journal)
@@ -109,20 +120,41 @@ def _text(path: Path | None, key: str) -> str | None:
 
 
 def _check_bundle(
-    bundles: Path, name: str, threads: int, limits: Limits | None
-) -> Iterator[Finding]:
+    bundles: Path, name: str, threads: int
+) -> Generator[Finding, None, Manifest | None]:
+    """What the bundle says of itself, None where it cannot be used."""
     try:
         bundle = find_bundle(bundles, name)
         open_runtime(bundle, threads)
     except BundleError as error:
         yield Finding("fault", str(error))
-        return
+        return None
     count = len(bundle.manifest.golden)
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
-    if limits:
-        yield from _check_limits(bundle.manifest, limits)
+    return bundle.manifest
+
+
+def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:
+    """Whether the recipe cuts frames as the bundle was trained and certified."""
+    try:
+        rule = region_rule(recipe, manifest.tiles)
+    except ConfigError as error:
+        yield Finding("fault", str(error))
+        return
+    tiles = manifest.tiles
+    if tiles is None:
+        trained, same = "on whole pictures", isinstance(rule, WholeFrame)
+    else:
+        trained = f"on tiles of {tiles}, over the whole picture"
+        same = isinstance(rule, Tiles) and rule.overlap == tiles.overlap and rule.within is None
+    if not same:
+        yield Finding(
+            "note",
+            f"regions: the bundle was trained {trained}; its certificate does not hold for "
+            f"the recipe's regions",
+        )
 
 
 def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
@@ -147,7 +179,7 @@ def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
 
 
 def _check_camera(
-    settings: ReplaySettings | OpenCvSettings, recipe: Recipe | None
+    settings: ReplaySettings | OpenCvSettings, recipe: Recipe | None, manifest: Manifest | None
 ) -> Iterator[Finding]:
     camera = build_camera(settings)
     try:
@@ -163,7 +195,7 @@ def _check_camera(
         camera.close()
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}")
     if recipe:
-        yield from _check_regions(image, recipe)
+        yield from _check_regions(image, recipe, manifest)
     if recipe and not recipe.frame and not camera.simulated:
         size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
         yield Finding(
@@ -171,10 +203,11 @@ def _check_camera(
         )
 
 
-def _check_regions(image: Image, recipe: Recipe) -> Iterator[Finding]:
+def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:
     try:
-        require_size(image, recipe.frame)
-        count = len(regions_of(image, recipe.regions))
+        count = len(regions_for(image, recipe, manifest.tiles if manifest else None))
+    except ConfigError:
+        return  # told with the bundle
     except ValueError as error:
         yield Finding("fault", f"recipe {recipe.name}: {error}")
     else:

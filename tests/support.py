@@ -30,7 +30,7 @@ from inspector.contract.bundle import (
     file_sha256,
     write_bundle,
 )
-from inspector.contract.image import Image, ImageSpec, fit
+from inspector.contract.image import Image, ImageSpec, Tiling, fit
 from inspector.contract.verdict import Limits
 
 LABELS = ("good", "dark", "bright")
@@ -154,6 +154,7 @@ def make_bundle(
     limits: Limits | None = None,
     notice: str = "",
     size: int = SIZE,
+    tiles: Tiling | None = None,
     nan_above: float | None = None,
     work: int = 0,
     novelty_at: float | None = None,
@@ -193,6 +194,7 @@ def make_bundle(
         labels=LABELS,
         good=("good",),
         image=spec,
+        tiles=tiles,
         limits=(limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
             update={"novelty_at": novelty_at}
         ),

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from inspector.contract.errors import BundleError
-from inspector.contract.image import ImageSpec
+from inspector.contract.image import ImageSpec, Tiling
 from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
 from inspector.contract.verdict import Limits
 
@@ -51,7 +51,10 @@ class ModelInfo(Strict):
 
 
 class Golden(Strict):
-    """A picture no model was trained or tuned on, with the answer expected of this model."""
+    """A picture no model was trained or tuned on, with the answer expected of this model.
+
+    For a model of tiles it is one tile: the worst of its part, which has the part's score.
+    """
 
     file: str
     label: str
@@ -78,6 +81,8 @@ class Manifest(Strict):
     good: Annotated[tuple[str, ...], Field(min_length=1)]
     """The labels a part may have and pass; every other one is a defect."""
     image: ImageSpec
+    tiles: Tiling | None = None
+    """What the model was trained on: tiles of a picture; None: whole pictures."""
     limits: Limits
     certificate: str
     """What the limits promise, with n and bound, in one sentence."""

@@ -1,5 +1,6 @@
 """The only code that shapes pixels before the model: training and station both call it."""
 
+import math
 from typing import Annotated, Literal
 
 import cv2
@@ -12,6 +13,8 @@ from inspector.contract.strict import Name, Strict
 Pixels = Annotated[int, Field(ge=8, le=8192)]
 Image = NDArray[np.uint8]
 """height x width x 3, BGR, uint8."""
+TILES_MAX = 1_024
+"""A part with more regions has no deadline a line could keep."""
 
 _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
@@ -35,6 +38,18 @@ class Region(Strict):
     y: Annotated[int, Field(ge=0)]
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
+
+
+class Tiling(Strict):
+    """Tiles of one size, cut from a picture at its own resolution, each judged on its own."""
+
+    width: Pixels
+    height: Pixels
+    overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
+    """Share of a tile that neighbours have in common, at least."""
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}, overlap {self.overlap:g}"
 
 
 def decode(data: bytes) -> Image:
@@ -66,6 +81,38 @@ def cut(image: Image, region: Region) -> Image:
             f"the picture is {image.shape[1]}x{image.shape[0]}"
         )
     return image[region.y : bottom, region.x : right]
+
+
+def tiles_of(area: Region, tiling: Tiling) -> tuple[Region, ...]:
+    """The tiles of an area, row by row: the only code that lays them, here and in training.
+
+    As few as cover it whole with at least the overlap, evenly spread. Where the area is narrower
+    or lower than a tile, so are its tiles, and `fit` = pad brings them to size. Raises ValueError
+    where there would be more than TILES_MAX.
+    """
+    width, height = min(tiling.width, area.width), min(tiling.height, area.height)
+    columns = _count(area.width, width, tiling.overlap)
+    rows = _count(area.height, height, tiling.overlap)
+    if rows * columns > TILES_MAX:
+        raise ValueError(f"{rows} x {columns} tiles of {tiling}: at most {TILES_MAX}")
+    return tuple(
+        Region(name=f"r{r + 1}c{c + 1}", x=x, y=y, width=width, height=height)
+        for r, y in enumerate(spread(area.y, area.height, rows, height))
+        for c, x in enumerate(spread(area.x, area.width, columns, width))
+    )
+
+
+def spread(start: int, length: int, count: int, size: int) -> list[int]:
+    """Where `count` spans of `size` begin that are evenly spread from `start` over `length`."""
+    if count == 1:
+        return [start]
+    return [start + round(i * (length - size) / (count - 1)) for i in range(count)]
+
+
+def _count(length: int, size: int, overlap: float) -> int:
+    """The fewest spans of `size` that cover `length`, neighbours sharing at least the overlap."""
+    step = max(1, size - math.ceil(round(size * overlap, 6)))
+    return 1 + math.ceil((length - size) / step)
 
 
 def fit(image: Image, spec: ImageSpec) -> Image:

@@ -44,6 +44,7 @@ class OnnxRuntime:
         manifest = bundle.manifest
         self.bundle_id = bundle.id
         self.spec = manifest.image
+        self.tiles = manifest.tiles
         self.limits = manifest.limits
         self.notice = manifest.data.notice
         self._labels = manifest.labels

@@ -35,7 +35,7 @@ from inspector.station.ports import (
     Publisher,
     Runtime,
 )
-from inspector.station.recipe import Recipe, limits_of, regions_of, require_size
+from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
 from inspector.station.stopwatch import Stopwatch, ms
 
 COMMIT_SHARE_MAX = 0.25
@@ -51,7 +51,8 @@ class Job:
     runtime: Runtime
 
     def __post_init__(self) -> None:
-        _ = self.limits  # raises ConfigError now, not at every part
+        """Raises ConfigError now, not at every part, where the two do not go together."""
+        _ = self.limits, region_rule(self.recipe, self.runtime.tiles)
 
     @property
     def limits(self) -> Limits:
@@ -159,8 +160,7 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
 
     Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
     """
-    require_size(image, job.recipe.frame)
-    regions = regions_of(image, job.recipe.regions)
+    regions = regions_for(image, job.recipe, job.runtime.tiles)
     cuts = [fit(cut(image, region), job.runtime.spec) for region in regions]
     watch.lap("fit")
     predictions = job.runtime.predict(cuts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from inspector.contract.image import Image, ImageSpec
+from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import ShadowStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
@@ -84,6 +84,8 @@ class Runtime(Protocol):
 
     bundle_id: str
     spec: ImageSpec
+    tiles: Tiling | None
+    """What the model was trained on and judges: tiles of a picture; None: whole pictures."""
     limits: Limits
     notice: str
     """What must be said wherever the bundle is used; empty where nothing restricts its use."""

@@ -5,11 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.image import Image, Region, whole
+from inspector.contract.image import (
+    TILES_MAX,
+    Image,
+    Region,
+    Tiling,
+    spread,
+    tiles_of,
+    whole,
+)
 from inspector.contract.strict import Name, Strict
 from inspector.contract.verdict import Limits
-
-TILES_MAX = 1_024
 
 
 class WholeFrame(Strict):
@@ -38,7 +44,14 @@ class Grid(Strict):
     within: Rectangle | None = None
 
 
-RegionRule = Annotated[WholeFrame | Rectangle | Grid, Field(discriminator="kind")]
+class Tiles(Tiling):
+    """The frame, or a rectangle of it, in tiles of one size in pixels, as many as it takes."""
+
+    kind: Literal["tiles"] = "tiles"
+    within: Rectangle | None = None
+
+
+RegionRule = Annotated[WholeFrame | Rectangle | Grid | Tiles, Field(discriminator="kind")]
 
 
 class FrameSize(Strict):
@@ -58,7 +71,8 @@ class Recipe(Strict):
     """A frame of another size is UNDEFINED: a camera that lost its set-up shows other pixels.
     Where it is left out, frames of any size are judged.
     """
-    regions: RegionRule = WholeFrame()
+    regions: RegionRule | None = None
+    """Where they are left out, as the bundle was trained: on its tiles, or on the whole frame."""
     limits: Limits | None = None
     """Where they are left out, the bundle's own limits hold; novelty_at may be left out alone."""
     deadline_ms: Annotated[int, Field(gt=0, le=5_000)] = 500
@@ -84,6 +98,35 @@ def limits_of(recipe: Recipe, bundle: Limits) -> Limits:
     return own.over(bundle)
 
 
+def region_rule(recipe: Recipe, tiling: Tiling | None) -> RegionRule:
+    """How a recipe cuts frames for a bundle that was trained on `tiling`, None: whole pictures.
+
+    Raises ConfigError where the recipe would show a model of tiles another scale than it learned:
+    its scores would mean nothing, and its limits would hold for nothing.
+    """
+    if recipe.regions is None:
+        return WholeFrame() if tiling is None else Tiles(**tiling.model_dump())
+    if tiling is None:
+        return recipe.regions
+    size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height} }}'
+    rule = recipe.regions
+    if not isinstance(rule, Tiles) or (rule.width, rule.height) != (tiling.width, tiling.height):
+        raise ConfigError(
+            f"recipe {recipe.name}: regions: bundle {recipe.bundle} judges tiles of {tiling}; "
+            f"leave regions out, or write regions = {size}"
+        )
+    return rule
+
+
+def regions_for(image: Image, recipe: Recipe, tiling: Tiling | None) -> tuple[Region, ...]:
+    """The regions of one frame, for a bundle that was trained on `tiling`.
+
+    Raises ValueError where the frame does not suit the recipe, ConfigError as `region_rule`.
+    """
+    require_size(image, recipe.frame)
+    return regions_of(image, region_rule(recipe, tiling))
+
+
 def require_size(image: Image, size: FrameSize | None) -> None:
     """Raises ValueError where the frame is not what the recipe was made for."""
     height, width = image.shape[:2]
@@ -102,9 +145,11 @@ def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
         return (frame,)
     if isinstance(rule, Rectangle):
         return (_inside(_region(rule), frame),)
+    area = _inside(_region(rule.within), frame) if rule.within else frame
+    if isinstance(rule, Tiles):
+        return tiles_of(area, rule)
     if rule.rows * rule.columns > TILES_MAX:
         raise ValueError(f"{rule.rows} x {rule.columns} tiles: at most {TILES_MAX}")
-    area = _inside(_region(rule.within), frame) if rule.within else frame
     columns = _spans(area.x, area.width, rule.columns, rule.overlap)
     rows = _spans(area.y, area.height, rule.rows, rule.overlap)
     return tuple(
@@ -132,6 +177,4 @@ def _spans(start: int, length: int, count: int, overlap: int) -> list[tuple[int,
     size = -(-(length + overlap * (count - 1)) // count)
     if size <= overlap and count > 1:
         raise ValueError(f"{count} tiles sharing {overlap} pixels do not fit in {length}")
-    if count == 1:
-        return [(start, length)]
-    return [(start + round(i * (length - size) / (count - 1)), size) for i in range(count)]
+    return [(first, size) for first in spread(start, length, count, size)]

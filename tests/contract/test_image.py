@@ -1,9 +1,19 @@
 """The pixels the model sees: every shape of picture comes out as the spec says, or not at all."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from inspector.contract.image import ImageSpec, Region, cut, fit, whole
+from inspector.contract.image import (
+    ImageSpec,
+    Region,
+    Tiling,
+    cut,
+    fit,
+    tiles_of,
+    whole,
+)
 from tests.support import picture
 
 SPEC = ImageSpec(width=64, height=48)
@@ -57,3 +67,43 @@ def test_a_region_outside_the_picture_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="reaches to 70x10, the picture is 64x48"):
         cut(image, region)
     assert cut(image, whole(image)).shape == image.shape
+
+
+def test_tiles_are_laid_as_counted_by_hand() -> None:
+    area = Region(name="area", x=10, y=0, width=300, height=128)
+    tiles = tiles_of(area, Tiling(width=128, height=128, overlap=0.25))
+    # 128 less a quarter is a step of 96: (300 - 128) / 96 needs two more than the first
+    assert [(tile.x, tile.y) for tile in tiles] == [(10, 0), (96, 0), (182, 0)]
+    assert [tile.name for tile in tiles] == ["r1c1", "r1c2", "r1c3"]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.1, 0.25, 0.75])
+@pytest.mark.parametrize(("width", "height"), [(157, 101), (32, 24), (33, 25), (20, 400)])
+def test_tiles_cover_every_pixel_at_one_size(width: int, height: int, overlap: float) -> None:
+    seen = np.zeros((height, width), int)
+    area = Region(name="area", x=0, y=0, width=width, height=height)
+    tiles = tiles_of(area, Tiling(width=32, height=24, overlap=overlap))
+    for tile in tiles:
+        seen[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] += 1
+        assert (tile.width, tile.height) == (min(32, width), 24)
+        assert tile.x + tile.width <= width
+        assert tile.y + tile.height <= height
+    assert seen.min() >= 1
+    lefts = sorted({tile.x for tile in tiles})
+    for left, right in pairwise(lefts):
+        assert left + 32 - right >= overlap * 32
+
+
+def test_a_tile_of_a_picture_that_is_too_narrow_is_padded_at_its_own_scale() -> None:
+    image = np.full((24, 20, 3), 200, np.uint8)
+    (tile,) = tiles_of(whole(image), Tiling(width=32, height=24))
+    fitted = fit(cut(image, tile), ImageSpec(width=32, height=24, fit="pad"))
+    assert (fitted[:, 6:26] == 200).all()
+    assert not fitted[:, :6].any()
+    assert not fitted[:, 26:].any()
+
+
+def test_more_tiles_than_a_line_could_wait_for_are_refused() -> None:
+    area = Region(name="area", x=0, y=0, width=4_000, height=4_000)
+    with pytest.raises(ValueError, match=r"63 x 63 tiles of 64x64, overlap 0: at most 1024"):
+        tiles_of(area, Tiling(width=64, height=64, overlap=0.0))

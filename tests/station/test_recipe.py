@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from inspector.contract.image import cut
-from inspector.station.recipe import Grid, Rectangle, WholeFrame, regions_of
+from inspector.contract.errors import ConfigError
+from inspector.contract.image import Tiling, cut
+from inspector.station.recipe import (
+    Grid,
+    Recipe,
+    Rectangle,
+    Tiles,
+    WholeFrame,
+    region_rule,
+    regions_of,
+)
 
 FRAME = np.zeros((101, 157, 3), np.uint8)
 
@@ -56,3 +65,49 @@ def test_the_whole_frame_is_one_region() -> None:
 def test_a_frame_that_does_not_suit_the_rule_is_refused(rule: Rectangle | Grid) -> None:
     with pytest.raises(ValueError, match=r"picture|tiles"):
         regions_of(FRAME, rule)
+
+
+def recipe(regions: Grid | Rectangle | Tiles | WholeFrame | None) -> Recipe:
+    return Recipe(name="plate", bundle="plate-0", regions=regions)
+
+
+def test_a_recipe_that_says_nothing_cuts_as_the_bundle_was_trained() -> None:
+    tiling = Tiling(width=64, height=32, overlap=0.5)
+    assert region_rule(recipe(None), None) == WholeFrame()
+    rule = region_rule(recipe(None), tiling)
+    assert rule == Tiles(width=64, height=32, overlap=0.5)
+    assert {(r.width, r.height) for r in regions_of(FRAME, rule)} == {(64, 32)}
+
+
+def test_tiles_stay_within_their_rectangle() -> None:
+    within = Rectangle(x=10, y=20, width=90, height=60)
+    regions = regions_of(FRAME, Tiles(width=40, height=40, overlap=0.0, within=within))
+    assert [(r.x, r.y) for r in regions] == [
+        (10, 20),
+        (35, 20),
+        (60, 20),
+        (10, 40),
+        (35, 40),
+        (60, 40),
+    ]
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        WholeFrame(),
+        Grid(rows=3, columns=3),
+        Rectangle(x=0, y=0, width=64, height=64),
+        Tiles(width=64, height=32),
+    ],
+)
+def test_a_recipe_that_shows_a_model_of_tiles_another_scale_is_refused(
+    regions: Grid | Rectangle | Tiles | WholeFrame,
+) -> None:
+    with pytest.raises(ConfigError, match=r"plate-0 judges tiles of 64x64.*width = 64, height"):
+        region_rule(recipe(regions), Tiling(width=64, height=64))
+
+
+def test_more_overlap_and_a_rectangle_of_the_frame_are_the_engineers_choice() -> None:
+    rule = Tiles(width=64, height=64, overlap=0.5, within=Rectangle(x=0, y=0, width=90, height=90))
+    assert region_rule(recipe(rule), Tiling(width=64, height=64)) is rule

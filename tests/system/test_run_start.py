@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from inspector.contract.bundle import Bundle
+from inspector.contract.image import Tiling
 from tests.support import make_bundle, make_model, run_inspector, write_station
 
 
@@ -120,6 +121,25 @@ def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) 
     assert "the region reaches to 500x5, the picture is 48x40" in done.stdout
     shutil.rmtree(tmp_path / "pictures")
     assert "there is no such folder" in run_inspector("check", path).stdout
+
+
+def test_check_and_run_refuse_regions_that_the_bundle_was_not_trained_on(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundles", tiles=Tiling(width=16, height=16))
+    path = write_station(tmp_path, bundle, recipe={"regions": {"kind": "whole"}})
+    said = "judges tiles of 16x16, overlap 0.25; leave regions out, or write"
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert (checked.returncode, ran.returncode) == (78, 78)
+    assert said in checked.stdout
+    assert said in ran.stderr
+    tiles = {"kind": "tiles", "width": 16, "height": 16, "overlap": 0.5}
+    write_station(tmp_path, bundle, recipe={"regions": tiles})
+    checked = run_inspector("check", path)
+    assert checked.returncode == 0, checked.stdout
+    assert "its certificate does not hold for the recipe's regions" in checked.stdout
+    write_station(tmp_path, bundle, recipe={})
+    checked = run_inspector("check", path)
+    assert "certificate" not in checked.stdout
+    assert "recipe tiny: 12 regions a frame" in checked.stdout  # 48x40 in steps of 12
 
 
 def test_check_refuses_the_journal_that_run_refuses(sealed: Bundle, tmp_path: Path) -> None:
