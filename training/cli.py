@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inspector.contract.errors import (
     BundleError,
@@ -15,6 +16,10 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
+
+if TYPE_CHECKING:  # torch takes seconds to import, --help should not
+    from training.fit import Machine
+    from training.plan import Plan
 
 EXIT_CODES: dict[type[InspectorError], int] = {
     QualityGateError: 3,
@@ -30,6 +35,7 @@ EXAMPLES = """examples:
   inspector-train scan elpv                             what is wrong with the images
   inspector-train release training/plans/elpv.toml --data elpv --out release
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
+  inspector-train bench training/plans/elpv.toml --data elpv
 
 exit codes: 0 done, 3 quality gate, 4 training diverged, 65 data, 78 plan, 130 interrupted
 """
@@ -86,6 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
     release.set_defaults(command=_release)
 
+    bench = commands.add_parser(
+        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
+    )
+    bench.add_argument("plan", type=Path, help="the plan, a TOML file")
+    bench.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+    bench.add_argument("--images", type=int, default=128, help="in a round (default 128)")
+    bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
+    bench.set_defaults(command=_bench)
+
     scan = commands.add_parser("scan", help="say what is wrong with the images")
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
@@ -99,10 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    import torch
-
     from training.dataset import read_dataset, subset
-    from training.fit import Machine
     from training.job import Job
     from training.plan import read_plan, smoke, with_weights_from
     from training.release import release
@@ -116,18 +130,56 @@ def _release(arguments: argparse.Namespace) -> int:
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
     screen = Screen(quiet=arguments.quiet)
+    machine = machine_of(plan, arguments.plan)
+    run = Run(arguments.out / "work", screen.say)
+    try:
+        bundle = release(Job(plan, run, machine, screen), dataset, arguments.out)
+    finally:
+        run.close()
+    print(bundle.folder)
+    return 0
+
+
+def machine_of(plan: "Plan", path: Path) -> "Machine":
+    """Where a plan is computed; torch is told its threads. Raises ConfigError where it can't be."""
+    import torch
+
+    from training.fit import Machine
+
     threads = plan.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if plan.device == "cuda" and kind == "cpu":
-        raise ConfigError(f"{arguments.plan}: device 'cuda': torch sees none here; 'auto' or 'cpu'")
-    device = torch.device(kind if plan.device == "auto" else plan.device)
-    run = Run(arguments.out / "work", screen.say)
-    try:
-        bundle = release(Job(plan, run, Machine(device, threads), screen), dataset, arguments.out)
-    finally:
-        run.close()
-    print(bundle.folder)
+        raise ConfigError(f"{path}: device 'cuda': torch sees none here; 'auto' or 'cpu'")
+    return Machine(torch.device(kind if plan.device == "auto" else plan.device), threads)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from tempfile import TemporaryDirectory
+
+    from training.bench import measure
+    from training.dataset import read_dataset
+    from training.job import Job, data_of
+    from training.plan import read_plan
+    from training.release import prepare
+    from training.run import Run
+    from training.screen import Screen
+
+    if arguments.images < 2 or arguments.rounds < 2:
+        raise ConfigError("bench: --images and --rounds must each be at least 2")
+    plan, dataset, screen = read_plan(arguments.plan), read_dataset(arguments.data), Screen()
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder), screen.say)
+        try:
+            job = Job(plan, run, machine_of(plan, arguments.plan), screen)
+            images, split = prepare(job, dataset, "bench")
+            data = data_of(images, split)
+            speeds = measure(job, data, images=arguments.images, rounds=arguments.rounds)
+        finally:
+            run.close()
+    for speed in speeds:
+        print(speed.line(len(data.rows["train"])))
+    print(f"kept answers: {speeds[1].images_per_s / speeds[2].images_per_s:.2f} times the epochs")
     return 0
 
 

@@ -1,0 +1,115 @@
+"""How fast a plan trains here: with kept answers, with the teacher asked every time, and without.
+
+The three take the same steps on the same pictures in turn (A B C A B C ...), so that what else runs
+on the machine falls on all of them alike.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.augment import Augmenter
+from training.distill import Labels, Taught, Teachers
+from training.fit import Objective
+from training.job import Data, Job
+from training.models import Network
+from training.teaching import fresh
+from training.views import Batch, Views
+
+ROUNDS_DROPPED = 1
+"""The first round of each warms up what is allocated on first use."""
+
+
+class Speed(NamedTuple):
+    """One way of training on this machine."""
+
+    way: str
+    images_per_s: float
+    """Median over the rounds."""
+    spread: float
+    """Half the distance between the quartiles, in shares of the median."""
+
+    def line(self, images: int) -> str:
+        """In words, for an epoch of so many images."""
+        each = images / self.images_per_s
+        return (
+            f"{self.way:36}{self.images_per_s:9.1f} images/s  +-{100 * self.spread:4.1f} %"
+            f"{60.0 / each:9.2f} epochs/min"
+        )
+
+
+class _Way:
+    """A student of its own, trained in one way."""
+
+    def __init__(self, name: str, network: Network, objective: Objective, lr: float) -> None:
+        self.name = name
+        self.network = network.train()
+        self.objective = objective
+        self.rates: list[float] = []
+        self._optimizer = torch.optim.AdamW([*network.parameters(), *objective.parameters()], lr=lr)
+
+    def round(self, batches: Iterator[Batch]) -> None:
+        """Train on some batches and note the images per second."""
+        started, images = time.perf_counter(), 0
+        for batch in batches:
+            loss = self.objective(self.network, batch)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self._optimizer.step()
+            images += len(batch.rows)
+        self.rates.append(images / (time.perf_counter() - started))
+
+    def speed(self) -> Speed:
+        low, median, high = np.quantile(self.rates[ROUNDS_DROPPED:], [0.25, 0.5, 0.75])
+        return Speed(self.name, float(median), float((high - low) / 2 / median))
+
+
+def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
+    """Images per second of the plan's student, images: in a round; rounds: at least 2.
+
+    Starting weights are drawn: what is in them takes no time.
+    """
+    plan, machine = job.plan, job.machine
+    how = plan.student.model_copy(update={"weights": "none", "peers": ()})
+    teacher = fresh(plan.teacher.model_copy(update={"weights": "none"}), len(data.labels), 0)
+    material = data.material()
+    counts = material.train_counts()
+    dims = how.feature_dims if how.feature_weight else 0
+    rows = material.train[:images]
+    shown = Views(material, Augmenter(plan.augment, plan.image, plan.seed), how.mix, plan.seed)
+
+    def batches(view: int) -> Iterator[Batch]:
+        return shown.batches(rows, view, how.batch, machine.threads)
+
+    with TemporaryDirectory() as folder:
+
+        def taught(name: str, views: int) -> _Way:
+            network = fresh(how, len(data.labels), 0)
+            asked = Teachers(
+                [teacher],
+                material,
+                Path(folder) / name.split()[0],
+                plan.teacher.precision,
+                machine,
+                views=views,
+                dims=dims,
+            )
+            return _Way(name, network, Taught(how, counts, asked, network, machine), how.lr)
+
+        alone = fresh(how, len(data.labels), 0)
+        ways = [
+            _Way("labels alone, no teacher", alone, Labels(how, counts, machine), how.lr),
+            taught("kept answers, read again", 1),
+            taught("teacher asked every time", 0),
+        ]
+        for _ in job.screen.bar(range(rounds), rounds, "measuring"):
+            for way in ways:
+                way.round(batches(0))
+    return [way.speed() for way in ways]
