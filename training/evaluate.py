@@ -1,12 +1,15 @@
 """How good a model is, in the factory's words, with n and bounds."""
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from inspector.contract.bounds import say_rate, upper_bound
+from inspector.contract.errors import TrainingError
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge
 from inspector.runtime.onnx import defect_score
@@ -33,10 +36,41 @@ class Rate(Strict):
         return say_rate(self.events, self.n, self.confidence)
 
 
+class Held(NamedTuple):
+    """Parts held back, as one model scored them: one row a picture."""
+
+    scores: NDArray[np.float64]
+    targets: NDArray[np.int64]
+    labels: tuple[str, ...]
+    good: tuple[str, ...]
+    parts: NDArray[np.int64]
+    """Equal for pictures of one part and for twins, which are one trial and not several."""
+
+    @property
+    def is_defect(self) -> NDArray[np.bool_]:
+        return is_defect(self.targets, self.labels, self.good)
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The classes that are defects."""
+        return tuple(label for label in self.labels if label not in self.good)
+
+    def defect_parts(self, classes: tuple[str, ...]) -> NDArray[np.float64]:
+        """One score a part with such a defect, ascending: its least suspicious picture's."""
+        mine = np.isin(self.targets, [i for i, x in enumerate(self.labels) if x in classes])
+        return np.sort(-_highest(-self.scores[mine], self.parts[mine]))
+
+    def good_parts(self) -> NDArray[np.float64]:
+        """One score a good part, ascending: its most suspicious picture's."""
+        mine = ~self.is_defect
+        return np.sort(_highest(self.scores[mine], self.parts[mine]))
+
+
 class Figures(Strict):
     """One model on one set of parts. Class figures take the likeliest class, no limits."""
 
     parts: int
+    """Pictures; escape and overkill count those of one part, and twins, once."""
     accuracy: float
     balanced_accuracy: float
     """Mean of the recalls of good and defect, whatever the defect is called."""
@@ -49,6 +83,10 @@ class Figures(Strict):
     confusion: tuple[tuple[int, ...], ...]
     """True class by row, predicted class by column, in the order of the labels."""
     escape: Rate
+    class_escape: dict[str, Rate]
+    """Of each defect class."""
+    severity_escape: dict[str, Rate]
+    """Of the classes of each severity together."""
     overkill: Rate
     review: Rate
 
@@ -73,21 +111,44 @@ def is_defect(
     return np.array([label not in good for label in labels])[targets]
 
 
-def figures(
+def held(
     probabilities: NDArray[np.float32],
     targets: NDArray[np.int64],
     labels: tuple[str, ...],
     good: tuple[str, ...],
+    parts: NDArray[np.int64] | None = None,
+) -> Held:
+    """probabilities: pictures x classes. parts: without it each picture is a part of its own."""
+    scores = defect_scores(probabilities, labels, good)
+    numbers = np.arange(len(targets)) if parts is None else parts
+    return Held(scores, targets, labels, good, numbers)
+
+
+def require_scores(parts: Held, what: str) -> None:
+    """Raises TrainingError where the model computed nonsense on a part."""
+    broken = int(np.isnan(parts.scores).sum())
+    if broken:
+        raise TrainingError(
+            f"{what}: {broken} of {len(parts.scores)} parts have no defect score: what the model "
+            f"computes of them are no probabilities (NaN, outside 0..1, or not summing to 1)"
+        )
+
+
+def figures(
+    probabilities: NDArray[np.float32],
+    parts: Held,
     limits: Limits,
     confidence: float,
+    severities: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Figures:
-    """Judge every part as the station does. probabilities: parts x classes; targets: parts."""
-    scores = defect_scores(probabilities, labels, good)
-    bad = is_defect(targets, labels, good)
+    """Judge every part as the station does. probabilities: pictures x classes, those of `parts`.
+
+    severities: name -> its classes.
+    """
+    labels, targets, bad = parts.labels, parts.targets, parts.is_defect
     guess = probabilities.argmax(axis=1)
-    guessed_bad = is_defect(guess, labels, good)
-    verdicts = verdicts_of(scores, limits)
-    passed = np.array([verdict.passes for verdict in verdicts])
+    guessed_bad = is_defect(guess, labels, parts.good)
+    verdicts = verdicts_of(parts.scores, limits)
     doubted = sum(verdict.evaluation is Evaluation.NOT_DECIDABLE for verdict in verdicts)
     recall = {
         label: float((guess[targets == i] == i).mean())
@@ -95,6 +156,12 @@ def figures(
         if (targets == i).any()
     }
     matrix = confusion_matrix(targets, guess, labels=range(len(labels)))
+    stopped = parts.good_parts() >= limits.review_at
+
+    def escape(classes: tuple[str, ...]) -> Rate:
+        scores = parts.defect_parts(classes)
+        return Rate.of(int((scores < limits.review_at).sum()), len(scores), confidence)
+
     return Figures(
         parts=len(targets),
         accuracy=float((guess == targets).mean()),
@@ -102,10 +169,20 @@ def figures(
         binary_accuracy=float((guessed_bad == bad).mean()),
         macro_recall=float(np.mean(list(recall.values()))),
         macro_f1=float(f1_score(targets, guess, average="macro", zero_division=0.0)),
-        auroc=float(roc_auc_score(bad, scores)),
+        auroc=float(roc_auc_score(bad, parts.scores)),
         recall=recall,
         confusion=tuple(tuple(int(n) for n in row) for row in matrix),
-        escape=Rate.of(int((passed & bad).sum()), int(bad.sum()), confidence),
-        overkill=Rate.of(int((~passed & ~bad).sum()), int((~bad).sum()), confidence),
+        escape=escape(parts.defects),
+        class_escape={label: escape((label,)) for label in parts.defects},
+        severity_escape={name: escape(of) for name, of in (severities or {}).items()},
+        overkill=Rate.of(int(stopped.sum()), len(stopped), confidence),
         review=Rate.of(doubted, len(targets), confidence),
     )
+
+
+def _highest(scores: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The highest score of each part."""
+    numbers, place = np.unique(parts, return_inverse=True)
+    highest = np.full(len(numbers), -np.inf)
+    np.maximum.at(highest, place, scores)
+    return highest

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from training.checkpoint import BEST, load
 from training.dataset import SPLITS, SplitName
@@ -47,6 +49,18 @@ class Data(NamedTuple):
 def judged_sets(data: Data) -> tuple[SplitName, ...]:
     """The sets that the release's models answer; the plan may do without a calibration set."""
     return tuple(name for name in SPLITS if name != "train" and len(data.rows[name]))
+
+
+def part_numbers(images: Images) -> NDArray[np.int64]:
+    """A number for each picture, the same for pictures of one part and for twins.
+
+    They are no independent trials: what is proven by counting must count them once.
+    """
+    first: dict[str, int] = {}
+    pairs = [(i, first.setdefault(s.part, i)) for i, s in enumerate(images.samples)]
+    one, other = np.array([*pairs, *images.report.twins]).T
+    joined = coo_array((np.ones(len(one)), (one, other)), shape=(len(images.samples),) * 2)
+    return connected_components(joined, directed=False)[1].astype(np.int64)
 
 
 def load_network(how: Fit, folder: Path, classes: int) -> Network:

@@ -9,18 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.bounds import lower_bound
-from inspector.contract.errors import QualityGateError
+from inspector.contract.errors import QualityGateError, TrainingError
 from inspector.contract.verdict import Verdict
+from training.calibrate import calibration_of, read_temperature
 from training.checkpoint import HISTORY, EpochRow
 from training.dataset import SPLITS, SplitName
-from training.evaluate import defect_scores, figures, is_defect, verdicts_of
+from training.evaluate import Held, figures, held, require_scores, verdicts_of
 from training.export import DEFECT_MAP, INPUT, open_session
-from training.job import Data, judged_sets
+from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
 from training.plan import Plan
 from training.report import ModelRow, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
+from training.severity import expected_cost, severity_of
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU."""
@@ -38,18 +40,36 @@ class Candidate(NamedTuple):
     model: Path
     probabilities: NDArray[np.float32]
     """On the golden set, parts x classes."""
+    golden: Held
+
+
+class Trained(NamedTuple):
+    """A network as its stages left it."""
+
+    fitted: Stage
+    calibrated: Stage
 
 
 def candidate_of(
-    plan: Plan, data: Data, trained: dict[str, Stage], models: dict[str, Stage], judged: Stage
+    plan: Plan, data: Data, trained: dict[str, Trained], models: dict[str, Stage], judged: Stage
 ) -> Candidate:
-    """All figures of a release. trained: teacher and student; models: by role, exported."""
-    times = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
-    rows = tuple(
-        _model_row(plan, data, role, stage.folder, judged.folder, times[role])
-        for role, stage in models.items()
-    )
-    shipped, because = _choose(rows)
+    """All figures of a release. trained: teacher and student; models: by role, exported.
+
+    Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
+    """
+    numbers = part_numbers(data.images)
+    rows, broken = [], ""
+    for role, stage in models.items():
+        try:
+            answers = _answers(plan, data, role, judged.folder, numbers)
+        except TrainingError as error:
+            if role != "student-int8":
+                raise
+            broken = str(error)
+            continue
+        network = trained[role.removesuffix("-int8")]
+        rows.append(_model_row(plan, role, stage.folder, judged.folder, network, answers))
+    shipped, because = _choose(tuple(rows), broken)
     counts = {
         name: {
             label: int((data.targets[data.rows[name]] == i).sum())
@@ -65,44 +85,59 @@ def candidate_of(
         code=code_text(),
         data_lines=tuple(data.images.report.lines()),
         images=counts,
-        models=rows,
+        models=tuple(rows),
         shipped=shipped,
         shipped_because=because,
-        teacher_history=_history(trained["teacher"]),
-        student_history=_history(trained["student"]),
-        escape_goal=plan.quality.escape_rate_at_most,
+        teacher_history=_history(trained["teacher"].fitted),
+        student_history=_history(trained["student"].fitted),
+        severities=severity_of(plan.quality),
         notice=plan.notice,
     )
-    golden = np.load(judged.folder / f"{shipped}-golden.npy")
-    return Candidate(report, models[shipped].folder / "model.onnx", golden)
+    golden = _answers(plan, data, shipped, judged.folder, numbers)["golden"]
+    return Candidate(report, models[shipped].folder / "model.onnx", *golden)
+
+
+class _Answers(NamedTuple):
+    """What a model says of a set held back."""
+
+    probabilities: NDArray[np.float32]
+    held: Held
+
+
+def _answers(
+    plan: Plan, data: Data, role: str, judged: Path, numbers: NDArray[np.int64]
+) -> dict[SplitName, _Answers]:
+    """Raises TrainingError where the model has no score for a part."""
+    answers = {}
+    for name in judged_sets(data):
+        rows = data.rows[name]
+        probabilities = np.load(judged / f"{role}-{name}.npy")
+        parts = held(probabilities, data.targets[rows], data.labels, plan.good, numbers[rows])
+        require_scores(parts, f"{role}, {name} set")
+        answers[name] = _Answers(probabilities, parts)
+    return answers
 
 
 def _model_row(
-    plan: Plan, data: Data, role: str, exported: Path, judged: Path, milliseconds: float
+    plan: Plan,
+    role: str,
+    exported: Path,
+    judged: Path,
+    network: Trained,
+    answers: dict[SplitName, _Answers],
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
+    times = json.loads((judged / "latency.json").read_text(encoding="utf-8"))
     precision: Literal["fp32", "int8"] = "int8" if role.endswith("int8") else "fp32"
-    sets = judged_sets(data)
-    probabilities = {name: np.load(judged / f"{role}-{name}.npy") for name in sets}
-    targets = {name: data.targets[data.rows[name]] for name in sets}
-    for_limits: SplitName = "calibration" if "calibration" in sets else "validation"
-    choice = choose_limits(
-        defect_scores(probabilities[for_limits], data.labels, plan.good),
-        is_defect(targets[for_limits], data.labels, plan.good),
-        plan.quality,
-        TOLERANCE[precision],
-    )
+    quality = plan.quality
+    chosen_on: SplitName = "calibration" if "calibration" in answers else "validation"
+    choice = choose_limits(answers[chosen_on].held, quality, TOLERANCE[precision], chosen_on)
+    severities = {name: each.classes for name, each in quality.severity.stated().items()}
     both = {
-        name: figures(
-            probabilities[name],
-            targets[name],
-            data.labels,
-            plan.good,
-            choice.limits,
-            plan.quality.confidence,
-        )
+        name: figures(*answers[name], choice.limits, quality.confidence, severities)
         for name in ("validation", "golden")
     }
+    golden = answers["golden"]
     return ModelRow(
         role=role,
         architecture=plan.teacher.model if role == "teacher" else plan.student.model,
@@ -110,17 +145,26 @@ def _model_row(
         parameters=facts["parameters"],
         macs=facts["macs"],
         file_bytes=(exported / "model.onnx").stat().st_size,
-        latency_ms=milliseconds,
+        latency_ms=times[role],
+        calibration=calibration_of(
+            read_temperature(network.calibrated), golden.probabilities, golden.held.targets
+        ),
         choice=choice,
         validation=both["validation"],
         golden=both["golden"],
+        cost=expected_cost(quality, both["golden"]),
     )
 
 
-def _choose(rows: tuple[ModelRow, ...]) -> tuple[str, str]:
-    """INT8 only where it is faster here and as safe, decided on the validation parts."""
+def _choose(rows: tuple[ModelRow, ...], broken: str) -> tuple[str, str]:
+    """INT8 only where it is faster here and as safe, decided on the validation parts.
+
+    broken: why there is no INT8 row though it was made.
+    """
     by_role = {row.role: row for row in rows}
     plain, small = by_role["student"], by_role.get("student-int8")
+    if broken:
+        return "student", f"INT8 is unfit: {broken}"
     if small is None:
         return "student", "the plan wants FP32"
     ratio = small.latency_ms / plain.latency_ms
@@ -141,16 +185,18 @@ def _choose(rows: tuple[ModelRow, ...]) -> tuple[str, str]:
 def require_quality(plan: Plan, report: Report) -> None:
     """The gate. Raises QualityGateError with every reason."""
     quality, row = plan.quality, report.shipped_row
-    escape, overkill = row.golden.escape, row.golden.overkill
+    overkill = row.golden.overkill
     faults = []
     if row.choice.basis != "certified" and not quality.allow_uncertified:
         faults.append(f"{row.choice.sentence} (quality.allow_uncertified = true accepts that)")
-    at_least = lower_bound(escape.events, escape.n, quality.confidence)
-    if at_least > quality.escape_rate_at_most and not quality.allow_uncertified:
-        faults.append(
-            f"the golden set contradicts the goal: escape {escape.events}/{escape.n}, "
-            f"at least {100 * at_least:.2f} %"
-        )
+    for goal in row.choice.goals:
+        escape = row.golden.severity_escape.get(goal.name, row.golden.escape)
+        at_least = lower_bound(escape.events, escape.n, quality.confidence)
+        if at_least > goal.at_most and not quality.allow_uncertified:
+            faults.append(
+                f"the golden set contradicts the goal for {goal.name}: escape "
+                f"{escape.events}/{escape.n}, at least {100 * at_least:.2f} %"
+            )
     if overkill.rate > quality.overkill_rate_at_most:
         faults.append(
             f"overkill {overkill} on the golden set, the plan allows "
@@ -160,15 +206,10 @@ def require_quality(plan: Plan, report: Report) -> None:
         raise QualityGateError(f"{plan.name}: no bundle: " + "; ".join(faults))
 
 
-def worst_mistakes(
-    data: Data,
-    candidate: Candidate,
-    scores: NDArray[np.float64],
-    bad: NDArray[np.bool_],
-    verdicts: list[Verdict],
-) -> list[Mistake]:
+def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) -> list[Mistake]:
     """Escapes first, the surest first, then good parts that were stopped."""
     rows, images = data.rows["golden"], data.images
+    scores, bad = candidate.golden.scores, candidate.golden.is_defect
     wrong = [i for i, v in enumerate(verdicts) if v.passes == bool(bad[i])]
     wrong.sort(key=lambda i: (not bad[i], scores[i] if bad[i] else -scores[i]))
     session = open_session(candidate.model)
@@ -189,21 +230,20 @@ def worst_mistakes(
     return mistakes
 
 
-def write_report(plan: Plan, data: Data, candidate: Candidate, folder: Path) -> None:
+def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     """report.json, report.html, and golden.csv: every golden part with score and verdict."""
-    scores = defect_scores(candidate.probabilities, data.labels, plan.good)
-    bad = is_defect(data.targets[data.rows["golden"]], data.labels, plan.good)
-    verdicts = verdicts_of(scores, candidate.report.shipped_row.choice.limits)
+    golden = candidate.golden
+    verdicts = verdicts_of(golden.scores, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.json", candidate.report.model_dump_json(indent=1).encode())
     with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "label", "score", "evaluation"])
-        for i, score, verdict in zip(data.rows["golden"], scores, verdicts, strict=True):
+        for i, score, verdict in zip(data.rows["golden"], golden.scores, verdicts, strict=True):
             sample = data.images.samples[i]
             rows.writerow([sample.name, sample.label, f"{score:.6f}", verdict.evaluation.name])
-    mistakes = worst_mistakes(data, candidate, scores, bad, verdicts)
-    write_html(candidate.report, scores, bad, mistakes, folder / "report.html")
+    mistakes = worst_mistakes(data, candidate, verdicts)
+    write_html(candidate.report, golden, mistakes, folder / "report.html")
 
 
 def _history(stage: Stage) -> tuple[EpochRow, ...]:

@@ -1,62 +1,179 @@
-"""Where review and reject begin: the fewest good parts stopped that the escape goal allows."""
+"""Where review and reject begin: as few good parts stopped as the escape goals allow.
+
+review_at is a guarantee by risk control, not a threshold that looked well: with the plan's
+confidence, over the draw of the calibration parts, no goal is missed on the line, for parts that
+come as those did (the same defects in the same mix) and for limits that nothing else chose. How:
+`controlled_limit`.
+"""
 
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta, binom
 
-from inspector.contract.bounds import events_allowed, say_rate, trials_needed, upper_bound
+from inspector.contract.bounds import say_rate, trials_needed
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
+from training.dataset import SplitName
+from training.evaluate import Held, Rate
 from training.plan import Quality
+from training.severity import Goal, goals_of
+
+CURVE_POINTS_MAX = 201
+
+
+class GoalHeld(Strict):
+    """What one goal allows, and what became of it at the limit that was chosen."""
+
+    name: str
+    classes: tuple[str, ...]
+    at_most: float
+    review_at: float
+    """The highest limit that this goal alone would allow."""
+    escape: Rate
+    """At the chosen review_at, on the parts it was chosen with."""
+    overkill_alone: Rate
+    """What this goal alone would cost."""
+    needed: int
+    """Parts that would prove the goal, were every one of them stopped."""
+    certified: bool
+
+
+class CurvePoint(Strict):
+    """What another review_at would have meant on the same parts."""
+
+    review_at: float
+    escapes: int
+    escape_at_most: float
+    """Bound of this point alone."""
+    overkill: int
 
 
 class Choice(Strict):
-    """Limits, what they hold on the calibration parts, and whether that proves the goal."""
+    """Limits, what they hold on the parts they were chosen with, and whether that proves it."""
 
     limits: Limits
     basis: Literal["certified", "uncertified"]
-    escapes: int
-    defects: int
-    overkill: int
-    good: int
+    chosen_on: SplitName
+    goals: tuple[GoalHeld, ...]
+    """The one over all defects first."""
+    overkill: Rate
+    curve: tuple[CurvePoint, ...]
     sentence: str
+
+    @property
+    def escape(self) -> Rate:
+        return self.goals[0].escape
+
+
+def controlled_limit(scores: NDArray[np.float64], goal: float, confidence: float) -> float | None:
+    """The highest limit that proves P(defect scores below it) <= goal; None where none does.
+
+    scores: one for each independent defective part, ascending. Learn then test (Angelopoulos,
+    Bates et al., arXiv 2110.01052) by fixed sequence: the limits are tested one by one from the
+    strictest, each by the exact binomial p-value P(Bin(n, goal) <= escapes), and the first that
+    fails ends it. The escape rate grows with the limit, so the first limit that misses the goal
+    must be rejected wrongly before any later one is, which has probability 1 - confidence at
+    most, for all of them together; nothing is paid for their number, and between two scores
+    nothing changes, so no grid is needed. With no equal scores it is the nonparametric tolerance
+    limit (Wilks 1941), and `escapes` stays what Clopper and Pearson's upper bound allows.
+    """
+    steps = np.unique(scores)
+    escapes = np.searchsorted(scores, steps, side="left")
+    p_values = binom.cdf(escapes, len(scores), goal)
+    failing = np.flatnonzero(p_values > 1.0 - confidence)
+    passed = int(failing[0]) if len(failing) else len(steps)
+    return float(steps[passed - 1]) if passed else None
 
 
 def choose_limits(
-    scores: NDArray[np.float64], is_defect: NDArray[np.bool_], quality: Quality, margin: float
+    parts: Held, quality: Quality, margin: float, chosen_on: SplitName = "calibration"
 ) -> Choice:
-    """Choose on parts that chose nothing else.
+    """Choose on parts that chose nothing else; on any other set the choice is uncertified.
 
-    review_at is the highest limit at which the exact upper bound of the escape rate (Clopper and
-    Pearson 1934) meets the goal; where the parts are too few to prove it even without a miss, the
-    highest limit at which the observed rate meets the goal, and the choice says that it proves
-    nothing. reject_at is the lowest limit, not below review_at, that rejects no more good parts
-    outright than the plan allows. Both move down by `margin`, the golden tolerance, so that
-    another machine's rounding does not let a part of the calibration set escape.
+    review_at is the lowest of the limits that each goal allows alone. All goals are then held at
+    once with the plan's confidence, at no price for their number: for any to be missed, the goal
+    that truly allows least must have allowed too much (an intersection-union test, Berger 1982).
+    A goal that the parts are too few for, even without a miss, takes the highest limit at which
+    the observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
+    review_at, that rejects no more good parts outright than the plan allows. review_at moves
+    down by `margin`, the golden tolerance, so that another machine's rounding does not let a
+    calibration part escape.
     """
-    defects = np.sort(scores[is_defect])
-    good = np.sort(scores[~is_defect])
-    n = len(defects)
-    goal, confidence = quality.escape_rate_at_most, quality.confidence
-    allowed = events_allowed(n, goal, confidence)
-    misses = int(goal * n) if allowed is None else allowed
-    review_at = _below(defects[min(misses, n - 1)], margin)
+    goals = goals_of(quality, parts.defects)
+    scores = {goal.name: parts.defect_parts(goal.classes) for goal in goals}
+    proven = {
+        goal.name: controlled_limit(scores[goal.name], goal.at_most, quality.confidence)
+        for goal in goals
+    }
+    allowed = {
+        goal.name: _observed_limit(scores[goal.name], goal.at_most)
+        if (limit := proven[goal.name]) is None
+        else limit
+        for goal in goals
+    }
+    review_at = _below(min(allowed.values()), margin)
+    good = parts.good_parts()
     spared = int(quality.reject_overkill_at_most * len(good))
     reject_at = max(review_at, _above(good[len(good) - 1 - spared], good))
-    limits = Limits(review_at=review_at, reject_at=reject_at)
-    escapes = int((defects < limits.review_at).sum())
-    stopped = int((good >= limits.review_at).sum())
-    proven = upper_bound(escapes, n, confidence) <= goal
+
+    def held(goal: Goal) -> GoalHeld:
+        mine, alone = scores[goal.name], _below(allowed[goal.name], margin)
+        return GoalHeld(
+            name=goal.name,
+            classes=goal.classes,
+            at_most=goal.at_most,
+            review_at=alone,
+            escape=Rate.of(int((mine < review_at).sum()), len(mine), quality.confidence),
+            overkill_alone=_overkill(good, alone, quality.confidence),
+            needed=trials_needed(goal.at_most, quality.confidence),
+            certified=chosen_on == "calibration" and proven[goal.name] is not None,
+        )
+
+    results = tuple(held(goal) for goal in goals)
+    overkill = _overkill(good, review_at, quality.confidence)
     return Choice(
-        limits=limits,
-        basis="certified" if proven else "uncertified",
-        escapes=escapes,
-        defects=n,
-        overkill=stopped,
-        good=len(good),
-        sentence=_sentence(escapes, n, stopped, len(good), quality, proven=proven),
+        limits=Limits(review_at=review_at, reject_at=reject_at),
+        basis="certified" if all(goal.certified for goal in results) else "uncertified",
+        chosen_on=chosen_on,
+        goals=results,
+        overkill=overkill,
+        curve=trade_off(scores[goals[0].name], good, review_at, quality.confidence),
+        sentence=_sentence(results, overkill, quality.confidence, chosen_on),
     )
+
+
+def trade_off(
+    defects: NDArray[np.float64], good: NDArray[np.float64], review_at: float, confidence: float
+) -> tuple[CurvePoint, ...]:
+    """Escapes and overkill over review_at, from 0 to 1; at most CURVE_POINTS_MAX points.
+
+    defects, good: one score a part, ascending. Half of the points follow the good parts and half
+    the defects, so that neither rate jumps between two of them by more than a hundredth or so.
+    """
+    shares = np.linspace(0.0, 1.0, (CURVE_POINTS_MAX - 3) // 2)
+    drawn = [np.quantile(scores, shares, method="nearest") for scores in (defects, good)]
+    limits = np.unique(np.concatenate([*drawn, [0.0, review_at, 1.0]]))
+    escapes = np.searchsorted(defects, limits, side="left")
+    stopped = len(good) - np.searchsorted(good, limits, side="left")
+    n = len(defects)
+    bounds = np.ones(len(limits))  # all escaped: nothing bounds it
+    some = escapes < n
+    bounds[some] = beta.ppf(confidence, escapes[some] + 1, n - escapes[some])
+    return tuple(
+        CurvePoint(review_at=float(a), escapes=int(b), escape_at_most=float(c), overkill=int(d))
+        for a, b, c, d in zip(limits, escapes, bounds, stopped, strict=True)
+    )
+
+
+def _observed_limit(scores: NDArray[np.float64], goal: float) -> float:
+    """Nothing passes where there is no such defect to learn from."""
+    return float(scores[int(goal * len(scores))]) if len(scores) else 0.0
+
+
+def _overkill(good: NDArray[np.float64], review_at: float, confidence: float) -> Rate:
+    return Rate.of(int((good >= review_at).sum()), len(good), confidence)
 
 
 def _below(score: float, margin: float) -> float:
@@ -70,14 +187,37 @@ def _above(score: float, good: NDArray[np.float64]) -> float:
 
 
 def _sentence(
-    escapes: int, n: int, overkill: int, good: int, quality: Quality, *, proven: bool
+    goals: tuple[GoalHeld, ...], overkill: Rate, confidence: float, chosen_on: SplitName
 ) -> str:
-    rates = (
-        f"escape {say_rate(escapes, n, quality.confidence)} on calibration parts, "
-        f"at an overkill of {overkill}/{good}"
+    parts = "; ".join(
+        f"{'' if goal is goals[0] else f'{goal.name}: '}escape "
+        f"{say_rate(goal.escape.events, goal.escape.n, confidence)}"
+        for goal in goals
     )
-    goal = f"{100 * quality.escape_rate_at_most:g} %"
-    if proven:
-        return f"{rates}; the goal of {goal} is met"
-    needed = trials_needed(quality.escape_rate_at_most, quality.confidence)
-    return f"{rates}; not certifiable for {goal}: {needed} missed-free defects needed, {n} here"
+    rates = f"{parts} on {chosen_on} parts, at an overkill of {overkill}"
+    if len(goals) > 1:
+        rates += f", which {min(goals, key=lambda goal: goal.review_at).name} asks for"
+    stated = ", ".join(_goal_text(goal) for goal in goals)
+    if all(goal.certified for goal in goals):
+        met = "the goal is met" if len(goals) == 1 else "all goals are met at once"
+        return f"{rates}; {met}: {stated}, with {100 * confidence:g} % confidence"
+    if chosen_on != "calibration":
+        return (
+            f"{rates}; no guarantee for {stated}: these parts also chose the checkpoint and the "
+            f"temperature; split.calibration above 0, or parts marked calibration, would give one"
+        )
+    missing = "; ".join(_missing_text(goal) for goal in goals if not goal.certified)
+    return f"{rates}; {missing}"
+
+
+def _goal_text(goal: GoalHeld) -> str:
+    of = f"{goal.name} ({', '.join(goal.classes)})" if len(goal.classes) < 4 else goal.name
+    return f"{of} at most {100 * goal.at_most:g} %"
+
+
+def _missing_text(goal: GoalHeld) -> str:
+    n, classes = goal.escape.n, " or ".join(goal.classes)
+    return (
+        f"not certifiable: {_goal_text(goal)}: {goal.needed} missed-free defects needed, {n} here; "
+        f"collect {goal.needed - n} more of {classes} and mark them as calibration parts"
+    )

@@ -151,22 +151,29 @@ class Exported(nn.Module):
     (batch x classes, batch x rows x columns).
     """
 
+    temperature: Tensor
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, network: Network, good: list[int], classes: int) -> None:
-        """centre 0 and scale 1 at first: the map is each cell's own defect score."""
+    def __init__(
+        self, network: Network, good: list[int], classes: int, temperature: float = 1.0
+    ) -> None:
+        """centre 0 and scale 1 at first: the map is each cell's own defect score.
+
+        temperature: the picture's logits are divided by it (calibrate.py); the map's are not.
+        """
         super().__init__()
         self.network = network
         self.good = good
         self.bad = [i for i in range(classes) if i not in good]
+        self.register_buffer("temperature", torch.tensor([temperature]))
         self.register_buffer("centre", torch.zeros(1))
         self.register_buffer("scale", torch.ones(1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self._features(images)
-        head = self.network.trunk.forward_head
-        probabilities = torch.softmax(head(features), dim=1)  # type: ignore[operator]
+        logits = self.network.trunk.forward_head(features)  # type: ignore[operator]
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
         return probabilities, torch.sigmoid((self._margins(features) - self.centre) / self.scale)
 
     @torch.no_grad()

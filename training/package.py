@@ -20,6 +20,7 @@ from inspector.contract.bundle import (
     write_bundle,
 )
 from inspector.runtime.loader import open_runtime
+from training.calibrate import read_temperature
 from training.compress.quantize import calibration_rows, quantize
 from training.export import (
     DEFECT_MAP,
@@ -43,13 +44,14 @@ USUAL_IMAGES = 256
 USUAL_BATCH = 32
 
 
-def export(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
+def export(job: Job, data: Data, how: Fit, trained: Stage, calibrated: Stage, role: str) -> Stage:
     """The network as one ONNX graph, proven equal to torch on real images."""
     good = [i for i, label in enumerate(data.labels) if label in job.plan.good]
 
     def make(folder: Path) -> None:
         network = load_network(how, trained.folder, len(data.labels))
-        model = Exported(network, good, len(data.labels)).eval()
+        temperature = read_temperature(calibrated).value
+        model = Exported(network, good, len(data.labels), temperature).eval()
         model.learn_usual(_good_parts(data, good))
         path = folder / "model.onnx"
         export_onnx(model, job.plan.image, path)
@@ -61,7 +63,7 @@ def export(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 2, trained, good)
+    return job.run.stage(f"export-{role}", make, 3, trained, calibrated, good)
 
 
 def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from training import judging, package
+from training.calibrate import calibrate
 from training.checkpoint import BEST, load
 from training.dataset import (
     SPLITS,
@@ -20,6 +21,7 @@ from training.handover import Networks, write_networks
 from training.job import Data, Job, data_of
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
+from training.severity import require_known_classes
 from training.split import split_by_part
 from training.teaching import fit_ensemble, fit_student, fit_teacher, require_workable
 
@@ -36,23 +38,30 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     data = data_of(images, split)
     teacher = fit_teacher(job, data, split)
     student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
+    trained = {
+        role: judging.Trained(stage, calibrate(job, data, how, stage, role))
+        for role, how, stage in (
+            ("teacher", plan.teacher, teacher),
+            ("student", plan.student, student),
+        )
+    }
     models = {
-        "teacher": package.export(job, data, plan.teacher, teacher, "teacher"),
-        "student": package.export(job, data, plan.student, student, "student"),
+        "teacher": package.export(job, data, plan.teacher, *trained["teacher"], "teacher"),
+        "student": package.export(job, data, plan.student, *trained["student"], "student"),
     }
     if plan.export.int8 == "auto":
         models["student-int8"] = package.quantise(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
-    trained = {"teacher": teacher, "student": student}
     candidate = judging.candidate_of(plan, data, trained, models, judged)
     for line in candidate.report.lines():
         job.screen.say(line)
     report = out / "report"
-    judging.write_report(plan, data, candidate, report)
+    judging.write_report(data, candidate, report)
     job.screen.say(f"report: {report / 'report.html'}")
     judging.require_quality(plan, candidate.report)
     bundle = _sealed(job, data, candidate, data_fingerprint, out)
-    _hand_on(job, data, trained, out / "networks" / bundle.id)
+    networks = {"teacher": teacher, "student": student}
+    _hand_on(job, data, networks, out / "networks" / bundle.id)
     return bundle
 
 
@@ -105,6 +114,7 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
     for line in images.report.lines():
         job.screen.say(f"  {line}")
     require_trainable(images.samples, plan.good, dataset.layout)
+    require_known_classes(plan, tuple(sorted({sample.label for sample in images.samples})))
 
     def make_split(folder: Path) -> None:
         chosen = split_by_part(images.samples, images.report.twins, plan.split, plan.seed)

@@ -9,10 +9,12 @@ import numpy as np
 
 import inspector
 from inspector.contract.strict import Strict
+from training.calibrate import Calibration
 from training.checkpoint import EpochRow
 from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
+from training.severity import Cost
 
 
 class ModelRow(Strict):
@@ -26,11 +28,14 @@ class ModelRow(Strict):
     file_bytes: int
     latency_ms: float
     """Median of one picture in onnxruntime, one thread, on the machine below."""
+    calibration: Calibration
+    """Its temperature, and the reliability on the golden set without and with it."""
     choice: Choice
     """Limits chosen on the calibration parts with this model's scores."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
+    cost: Cost | None
 
 
 class Report(Strict):
@@ -48,7 +53,8 @@ class Report(Strict):
     shipped_because: str
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
-    escape_goal: float
+    severities: dict[str, str]
+    """Of each class that the plan gives one."""
     notice: str
 
     def row(self, role: str) -> ModelRow:
@@ -70,8 +76,21 @@ class Report(Strict):
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
+        out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")
+        if self.shipped_row.cost:
+            out.append(self.shipped_row.cost.sentence)
         return out
+
+    @staticmethod
+    def calibration_text(row: ModelRow) -> str:
+        """How honest its probabilities are, before and after the temperature."""
+        before, after = row.calibration.before, row.calibration.after
+        return (
+            f"{row.calibration.temperature.sentence}; expected calibration error "
+            f"{100 * before.ece:.2f} % before, {100 * after.ece:.2f} % after "
+            f"(golden set, n = {row.golden.parts}, {len(after.bins)} bins)"
+        )
 
 
 def machine_text() -> str:

@@ -2,23 +2,17 @@
 
 import base64
 import html
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from inspector.contract.image import Image
-from training.evaluate import Rate
+from training import report_plots
+from training.evaluate import Held, Rate
 from training.report import ModelRow, Report
-
-GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
-mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
@@ -43,31 +37,39 @@ class Mistake(NamedTuple):
     defect_map: NDArray[np.float32]
 
 
-def write_html(
-    report: Report,
-    scores: NDArray[np.float64],
-    bad: NDArray[np.bool_],
-    mistakes: list[Mistake],
-    path: Path,
-) -> None:
-    """scores, bad: of the golden set, by the shipped model."""
+def write_html(report: Report, golden: Held, mistakes: list[Mistake], path: Path) -> None:
+    """golden: the golden set, scored by the shipped model."""
+    shipped = report.shipped_row
     body = [
         f"<h1>{_e(report.name)}: release report</h1>",
         f'<p class="notice">{_e(report.notice)}</p>' if report.notice else "",
-        f"<p>{_e(report.shipped_row.choice.sentence)}.</p>",
+        f"<p>{_e(shipped.choice.sentence)}.</p>",
         f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
         "<h2>Teacher beside student, on the golden set</h2>",
         _models_table(report),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
         "defect; escape and overkill use the limits chosen on the calibration parts, with exact "
-        f"one-sided bounds ({100 * report.shipped_row.golden.escape.confidence:g} %). "
+        f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
+        "part, and twins, counted once. "
         f"Time: one picture, one thread, {_e(report.machine)}.</p>",
         '<div class="plots">',
-        _picture(_histogram(report.shipped_row, scores, bad), "Defect scores and limits"),
-        _picture(_confusion(report), "Confusion matrix"),
-        _picture(_recalls(report), "Recall of each class"),
-        _picture(_history(report), "Training"),
+        _picture(report_plots.histogram(shipped, golden), "Defect scores and limits"),
+        _picture(report_plots.confusion(report), "Confusion matrix"),
+        _picture(report_plots.recalls(report), "Recall of each class"),
+        _picture(report_plots.history(report), "Training"),
         "</div>",
+        "<h2>What escapes</h2>",
+        _goals_table(shipped),
+        _classes_table(report),
+        f"<p>{_e(shipped.cost.sentence)}.</p>" if shipped.cost else "",
+        "<h2>What another limit would mean</h2>",
+        _picture(report_plots.trade_off(shipped), "Trade-off of escapes and overkill"),
+        f"<p>On the {shipped.choice.chosen_on} parts; each point's bound holds for that point "
+        "alone. report.json has the figures. Another goal gives another limit with its guarantee; "
+        "a limit picked from this curve has none.</p>",
+        "<h2>How honest the probabilities are</h2>",
+        f"<p>{_e(report.calibration_text(shipped))}.</p>",
+        _picture(report_plots.reliability(shipped), "Reliability before and after"),
         "<h2>Worst mistakes</h2>",
         _mistakes(mistakes),
         "<h2>Data</h2>",
@@ -111,6 +113,51 @@ def _rate(rate: Rate) -> str:
     return f"{rate.events}/{rate.n} (≤ {100 * rate.at_most:.1f} %)"
 
 
+def _goals_table(row: ModelRow) -> str:
+    """Each goal: what was proven, and what the golden set says of it."""
+    rows = []
+    for goal in row.choice.goals:
+        seen = row.golden.severity_escape.get(goal.name, row.golden.escape)
+        proven = "proven" if goal.certified else f"not proven: {goal.needed} missed-free needed"
+        rows.append(
+            [
+                goal.name,
+                f"at most {100 * goal.at_most:g} %",
+                f"{goal.review_at:.4f}",
+                _rate(goal.overkill_alone),
+                _rate(goal.escape),
+                proven,
+                _rate(seen),
+            ]
+        )
+    on = row.choice.chosen_on
+    heads = [
+        "goal",
+        "escape",
+        "allows review_at",
+        "overkill of it alone",
+        f"escape, {on}",
+        "",
+        "escape, golden set",
+    ]
+    return _table(heads, rows)
+
+
+def _classes_table(report: Report) -> str:
+    """Every defect class, on the golden set."""
+    rows = [
+        [label, report.severities.get(label, "none stated"), _rate(escape)]
+        for label, escape in report.shipped_row.golden.class_escape.items()
+    ]
+    return _table(["defect class", "severity", "escape, golden set"], rows)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f"<th>{_e(head)}</th>" for head in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{_e(c)}</td>' for c in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+
+
 def _data_table(report: Report) -> str:
     heads = "".join(f"<th>{_e(label)}</th>" for label in ("split", *report.labels))
     rows = [
@@ -149,75 +196,8 @@ def _beside_map(image: Image, defect_map: NDArray[np.float32]) -> Image:
     return np.hstack([small, over]).astype(np.uint8)
 
 
-def _histogram(row: ModelRow, scores: NDArray[np.float64], bad: NDArray[np.bool_]) -> Figure:
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    bins = np.linspace(0, 1, 41).tolist()
-    axes.hist(scores[~bad], bins, color=GOOD, alpha=0.75, label=f"good ({int((~bad).sum())})")
-    axes.hist(scores[bad], bins, color=BAD, alpha=0.65, label=f"defect ({int(bad.sum())})")
-    limits = row.choice.limits
-    axes.axvline(limits.review_at, color=REVIEW, lw=2, label=f"review_at {limits.review_at:.3f}")
-    axes.axvline(
-        limits.reject_at, color=INK, lw=2, ls="--", label=f"reject_at {limits.reject_at:.3f}"
-    )
-    axes.set(yscale="symlog", xlabel="defect score", ylabel="parts of the golden set")
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return figure
-
-
-def _confusion(report: Report) -> Figure:
-    matrix = np.array(report.shipped_row.golden.confusion)
-    labels = report.labels
-    side = 2.6 + 0.35 * len(labels)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.ndindex(matrix.shape):
-        colour = "white" if share[i, j] > 0.5 else INK
-        axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="predicted", ylabel="true")
-    return figure
-
-
-def _recalls(report: Report) -> Figure:
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    labels = list(report.labels)
-    width = 0.8 / len(report.models)
-    for k, row in enumerate(report.models):
-        values = [100 * row.golden.recall.get(label, 0.0) for label in labels]
-        places = np.arange(len(labels)) + (k - (len(report.models) - 1) / 2) * width
-        axes.bar(places, values, width * 0.92, color=(INK, GOOD, REVIEW)[k % 3], label=row.role)
-    axes.set_xticks(range(len(labels)), labels, rotation=20)
-    axes.set(ylabel="recall, %", ylim=(0, 105))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    return figure
-
-
-def _history(report: Report) -> Figure:
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for rows, name, colour in (
-        (report.teacher_history, "teacher", INK),
-        (report.student_history, "student", GOOD),
-    ):
-        epochs = [row.epoch for row in rows]
-        axes.plot(epochs, [100 * row.macro_recall for row in rows], color=colour, label=name)
-        worst = [100 * row.worst_recall for row in rows]
-        axes.plot(epochs, worst, color=colour, ls=":", label=f"{name}, worst class")
-    axes.set(xlabel="epoch", ylabel="recall on validation, %")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return figure
-
-
-def _picture(figure: Figure, alt: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    data = base64.b64encode(buffer.getvalue()).decode()
+def _picture(png: bytes, alt: str) -> str:
+    data = base64.b64encode(png).decode()
     return f'<img alt="{_e(alt)}" src="data:image/png;base64,{data}">'
 
 

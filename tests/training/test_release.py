@@ -84,9 +84,15 @@ def test_no_golden_picture_was_trained_or_tuned_on(released: Released) -> None:
 
 def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
     page = (released.bundle.folder / "report.html").read_text(encoding="utf-8")
-    for words in ("Teacher beside student", "Confusion matrix", "Worst mistakes", "resnet18"):
+    for words in (
+        "Teacher beside student",
+        "Confusion matrix",
+        "Worst mistakes",
+        "resnet18",
+        "Reliability",
+    ):
         assert words in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 6
     assert "http" not in page  # nothing is fetched
     report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
     assert [row["role"] for row in report["models"]] == ["teacher", "student", "student-int8"]
@@ -170,7 +176,9 @@ def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
     strict.write_text(PLAN.replace("allow_uncertified = true", ""), encoding="utf-8")
     refused = run("release", strict, "--data", released.data, "--out", released.out)
     assert refused.returncode == 3
-    assert "not certifiable for 5 %: 59 missed-free defects needed" in refused.stderr
+    assert (
+        "not certifiable: all defects (scratch, spot) at most 5 %: 59 missed-free" in refused.stderr
+    )
     assert len(list((released.out / "bundles").iterdir())) == 1
     assert (released.out / "report" / "report.html").exists()
 
@@ -186,6 +194,17 @@ def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
         ("threads = 1", 'threads = 1\ndevice = "cuda"', "device 'cuda': torch sees none here"),
         ('weights = "none"', 'weights = "w.pth"', "w.pth': there is no such file"),
         ('good = ["good"]', 'good = ["fine"]', "good 'fine': no such class here"),
+        (
+            "[quality]",
+            '[quality.severity.minor]\nclasses = ["dent"]\n[quality]',
+            "quality.severity.minor.classes 'dent': no defect class of this data (is not there); "
+            "must be of scratch, spot",
+        ),
+        (
+            "[quality]",
+            '[quality.severity.grave]\nclasses = ["spot"]\n[quality]',
+            "quality.severity.grave: is not a key here; known keys: critical, major, minor",
+        ),
     ],
 )
 def test_a_plan_that_cannot_work_is_explained(

@@ -1,0 +1,145 @@
+"""The report's plots, one function each: a PNG file's bytes. The one door to matplotlib."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from training.evaluate import Held
+from training.report import ModelRow, Report
+
+GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
+NEAR_0 = 5e-4
+"""Where the logit scale of a limit ends."""
+mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+
+
+def histogram(row: ModelRow, golden: Held) -> bytes:
+    """Defect scores of the golden set, with the limits."""
+    scores, bad = golden.scores, golden.is_defect
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    bins = np.linspace(0, 1, 41).tolist()
+    axes.hist(scores[~bad], bins, color=GOOD, alpha=0.75, label=f"good ({int((~bad).sum())})")
+    axes.hist(scores[bad], bins, color=BAD, alpha=0.65, label=f"defect ({int(bad.sum())})")
+    limits = row.choice.limits
+    axes.axvline(limits.review_at, color=REVIEW, lw=2, label=f"review_at {limits.review_at:.3f}")
+    axes.axvline(
+        limits.reject_at, color=INK, lw=2, ls="--", label=f"reject_at {limits.reject_at:.3f}"
+    )
+    axes.set(yscale="symlog", xlabel="defect score", ylabel="parts of the golden set")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return _png(figure)
+
+
+def confusion(report: Report) -> bytes:
+    """True against predicted class, golden set."""
+    matrix = np.array(report.shipped_row.golden.confusion)
+    labels = report.labels
+    side = 2.6 + 0.35 * len(labels)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(matrix.shape):
+        colour = "white" if share[i, j] > 0.5 else INK
+        axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    return _png(figure)
+
+
+def recalls(report: Report) -> bytes:
+    """Of each class by each model, golden set."""
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    labels = list(report.labels)
+    width = 0.8 / len(report.models)
+    for k, row in enumerate(report.models):
+        values = [100 * row.golden.recall.get(label, 0.0) for label in labels]
+        places = np.arange(len(labels)) + (k - (len(report.models) - 1) / 2) * width
+        axes.bar(places, values, width * 0.92, color=(INK, GOOD, REVIEW)[k % 3], label=row.role)
+    axes.set_xticks(range(len(labels)), labels, rotation=20)
+    axes.set(ylabel="recall, %", ylim=(0, 105))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return _png(figure)
+
+
+def history(report: Report) -> bytes:
+    """How teacher and student learned."""
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for rows, name, colour in (
+        (report.teacher_history, "teacher", INK),
+        (report.student_history, "student", GOOD),
+    ):
+        epochs = [row.epoch for row in rows]
+        axes.plot(epochs, [100 * row.macro_recall for row in rows], color=colour, label=name)
+        worst = [100 * row.worst_recall for row in rows]
+        axes.plot(epochs, worst, color=colour, ls=":", label=f"{name}, worst class")
+    axes.set(xlabel="epoch", ylabel="recall on validation, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return _png(figure)
+
+
+def trade_off(row: ModelRow) -> bytes:
+    """What another review_at would have meant, on the parts it was chosen with."""
+    choice, points = row.choice, row.choice.curve
+    limit = [min(max(point.review_at, NEAR_0), 1.0 - NEAR_0) for point in points]
+    escape = [100 * point.escapes / max(choice.escape.n, 1) for point in points]
+    bound = [100 * point.escape_at_most for point in points]
+    overkill = [100 * point.overkill / max(choice.overkill.n, 1) for point in points]
+    goal, cost = 100 * choice.goals[0].at_most, 100 * choice.overkill.rate
+    proven = 100 * choice.escape.at_most
+    figure = Figure(figsize=(10.4, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.step(limit, escape, where="pre", color=BAD, label=f"escape, n = {choice.escape.n}")
+    left.step(limit, bound, where="pre", color=BAD, ls=":", label="its upper bound")
+    left.step(limit, overkill, where="pre", color=GOOD, label=f"overkill, n = {choice.overkill.n}")
+    left.axvline(choice.limits.review_at, color=REVIEW, lw=2, label="review_at")
+    left.axvline(choice.limits.reject_at, color=INK, lw=2, ls="--", label="reject_at")
+    left.set_xscale("logit", one_half="0.5")
+    left.set(xlabel="review_at", ylabel="%", xlim=(NEAR_0, 1.0 - NEAR_0), ylim=(0, 103))
+    left.xaxis.set_major_locator(FixedLocator([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_locator(NullLocator())
+    right.plot(overkill, escape, color=BAD, label="escape")
+    right.plot(overkill, bound, color=BAD, ls=":", label="its upper bound")
+    right.axhline(goal, color=INK, lw=1, ls="--", label=f"goal over all defects, {goal:g} %")
+    right.axvline(cost, color=REVIEW, lw=2, label=f"chosen: {cost:.1f} %, escape ≤ {proven:.1f} %")
+    top = min(max(4 * goal, 1.3 * proven), 103)
+    right.set(xlabel="overkill, %", ylabel="escape, %", xlim=(-2, 102), ylim=(0, top))
+    for axes in (left, right):
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return _png(figure)
+
+
+def reliability(row: ModelRow) -> bytes:
+    """Confidence against accuracy in equal bins, golden set, without and with the temperature."""
+    figure = Figure(figsize=(8.4, 4.0), layout="constrained")
+    sides = figure.subplots(1, 2, sharey=True)
+    before, after = row.calibration.before, row.calibration.after
+    found = (("before", before, REVIEW), ("after", after, GOOD))
+    for axes, (name, each, colour) in zip(sides, found, strict=True):
+        some = [one for one in each.bins if one.n]
+        total = sum(one.n for one in some)
+        x, y = [100 * one.confidence for one in some], [100 * one.accuracy for one in some]
+        axes.plot([0, 100], [0, 100], color=INK, lw=1, ls="--")
+        axes.plot(x, y, color=colour, lw=1)
+        axes.scatter(x, y, [12 + 300 * one.n / total for one in some], color=colour, zorder=3)
+        for one, place in zip(some, zip(x, y, strict=True), strict=True):
+            axes.annotate(f"{one.n}", place, (9, -11), textcoords="offset points", fontsize=7)
+        axes.set(xlabel="confidence, %", xlim=(0, 108), ylim=(0, 108))
+        axes.set_title(f"{name}: ECE {100 * each.ece:.2f} %", fontsize=9)
+    sides[0].set_ylabel("right, % (beside it: parts)")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
