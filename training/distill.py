@@ -10,10 +10,11 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from training.fit import Machine, Objective, autocast
-from training.losses import hard_loss, soft_kl, soft_loss
+from training.losses import hard_loss, soft_loss
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
+from training.soft import soft_kl
 from training.views import Batch, Kept, chunks, principal
 
 BASIS = "basis.npz"

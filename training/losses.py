@@ -1,18 +1,19 @@
-"""Small losses, one for each published idea, tested against values worked out by hand."""
+"""Losses on labels, one for each published idea; and which loss a word of the plan means.
 
-from typing import NamedTuple
+Every one takes class numbers (batch) or, where views are mixed, shares of the classes
+(batch x classes): the same label costs the same as either, and an image with no share of any
+class costs nothing but counts in the mean.
+"""
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from inspector.contract.errors import TrainingError
+from training.soft import Dist, LogitsMSE, LogitStandardised, SoftCrossEntropy, SoftKL, SoftLoss
 
-
-class LossTerms(NamedTuple):
-    total: Tensor
-    hard: Tensor
-    soft: Tensor
+EFFECTIVE_BETA = 0.999
+"""Cui et al. try 0.9 to 0.9999; this one means that about 1,000 images say all about a class."""
 
 
 class LogitAdjusted(nn.Module):
@@ -27,24 +28,81 @@ class LogitAdjusted(nn.Module):
     def __init__(self, counts: Tensor, *, tau: float = 1.0) -> None:
         """counts: images of each class in training, all above 0."""
         super().__init__()
-        prior = counts.double() / counts.sum()
-        self.register_buffer("log_prior", (tau * prior.log()).float())
+        self.register_buffer("log_prior", tau * log_prior(counts))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits + self.log_prior, target)
 
 
 class ClassWeighted(nn.Module):
-    """Cross entropy with weights of inverse frequency, of mean 1 over the images."""
+    """Cross entropy, each image weighed by its class, then the mean over the images.
+
+    Unlike logit adjustment it hardly moves a network that can explain every training image anyway
+    (Byrd and Lipton, ICML 2019).
+    """
 
     weight: Tensor
 
-    def __init__(self, counts: Tensor) -> None:
+    def __init__(self, weight: Tensor) -> None:
+        """weight: of each class, of mean 1 over the images of training."""
         super().__init__()
-        self.register_buffer("weight", (counts.sum() / (len(counts) * counts.double())).float())
+        self.register_buffer("weight", weight.float())
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, weight=self.weight)
+        # torch's own mean divides class numbers by the batch's weights and shares by its images.
+        each = F.cross_entropy(logits, target, weight=self.weight, reduction="none")
+        return each.mean()
+
+
+def log_prior(counts: Tensor) -> Tensor:
+    """Log share of each class in training. counts: images of each class, all above 0."""
+    return (counts.double() / counts.sum()).log().float()
+
+
+def inverse_frequency(counts: Tensor) -> Tensor:
+    """Weight of each class: 1 / its images, of mean 1 over the images."""
+    return effective_number(counts, beta=1.0)
+
+
+def effective_number(counts: Tensor, *, beta: float = EFFECTIVE_BETA) -> Tensor:
+    """Weight of each class: 1 / effective number of its images (Cui et al., CVPR 2019, eq. 2).
+
+    The effective number (1 - beta^n) / (1 - beta) saturates at 1 / (1 - beta): images beyond that
+    say nothing new. beta 0 is no weighing, 1 inverse frequency. Here the weights are of mean 1
+    over the images, so that the learning rate need not change.
+    """
+    if not 0.0 <= beta <= 1.0:
+        raise ValueError(f"{beta=} must be within 0..1")
+    n = counts.double()
+    weight = 1.0 / n if beta == 1.0 else (1.0 - beta) / (1.0 - beta**n)
+    return (weight * n.sum() / (weight * n).sum()).float()
+
+
+class SeverityLoss(nn.Module):
+    """Cross entropy of the defect probability with how severe an expert called it, 0 to 1.
+
+    The defect probability is 1 - that of the acceptable classes, as the station scores a part. An
+    expert's 1/3 (ELPV, Deitsch et al. 2019) says more than the class it was rounded to. The least
+    loss is not 0 but the label's own doubt.
+    """
+
+    good: Tensor
+
+    def __init__(self, good: Tensor) -> None:
+        """good: bool for each class, True for the acceptable ones; some are, some are not."""
+        super().__init__()
+        if not 0 < int(good.sum()) < len(good):
+            raise ValueError(f"{good.tolist()=}: needs acceptable classes and others")
+        self.register_buffer("good", good.bool())
+
+    def forward(self, logits: Tensor, severity: Tensor) -> Tensor:
+        """severity: batch, NaN where nobody said; such rows are left out. None said: 0."""
+        margin = logits[:, ~self.good].logsumexp(dim=1) - logits[:, self.good].logsumexp(dim=1)
+        said = ~severity.isnan()
+        each = F.binary_cross_entropy_with_logits(
+            margin[said], severity[said].to(margin.dtype), reduction="sum"
+        )
+        return each / said.sum().clamp_min(1)
 
 
 def hard_loss(imbalance: str, counts: Tensor) -> nn.Module:
@@ -53,59 +111,30 @@ def hard_loss(imbalance: str, counts: Tensor) -> nn.Module:
         case "logit_adjustment":
             return LogitAdjusted(counts)
         case "class_weights":
-            return ClassWeighted(counts)
+            return ClassWeighted(inverse_frequency(counts))
+        case "effective_number":
+            return ClassWeighted(effective_number(counts))
         case "none":
             return nn.CrossEntropyLoss()
     raise ValueError(f"{imbalance=} is unknown")
 
 
-def soft_loss(method: str, temperature: float) -> "SoftKL":
-    """The loss on a teacher's answers that a plan's `method` names."""
-    if method == "kl":
-        return SoftKL(temperature=temperature)
+def soft_loss(
+    method: str, temperature: float, *, beta: float = 1.0, gamma: float = 1.0
+) -> SoftLoss:
+    """The loss on a teacher's answers that a plan's `method` names; beta and gamma: of "dist"."""
+    match method:
+        case "kl":
+            return SoftKL(temperature=temperature)
+        case "soft_labels":
+            return SoftCrossEntropy(temperature=temperature)
+        case "mse":
+            return LogitsMSE()
+        case "standardised":
+            return LogitStandardised(temperature=temperature)
+        case "dist":
+            return Dist(beta=beta, gamma=gamma, temperature=temperature)
     raise ValueError(f"{method=} is unknown")
-
-
-class SoftKL(nn.Module):
-    """T^2 * KL of tempered answers (Hinton et al. 2015); forward(student, teacher)."""
-
-    def __init__(self, *, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return soft_kl(student, teacher, self.temperature)
-
-
-def soft_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(teacher || student), mean over the batch; the teacher gets no gradient."""
-    t = temperature
-    log_p = F.log_softmax(student / t, dim=1)
-    log_q = F.log_softmax(teacher.detach() / t, dim=1)
-    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * t**2
-
-
-class DistillationLoss(nn.Module):
-    """Labels and teacher, weighed: (1 - alpha) * CE + alpha * T^2 * KL (Hinton et al. 2015).
-
-    T^2 keeps the soft gradient the same size at any temperature: tune the two apart.
-    """
-
-    def __init__(self, *, temperature: float, alpha: float, hard: nn.Module) -> None:
-        super().__init__()
-        if temperature <= 0.0 or not 0.0 <= alpha <= 1.0:
-            raise ValueError(f"{temperature=} must be above 0, {alpha=} within 0..1")
-        self.temperature = temperature
-        self.alpha = alpha
-        self.hard = hard
-
-    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> LossTerms:
-        t, a = self.temperature, self.alpha
-        hard = self.hard(student, target)
-        log_p = F.log_softmax(student / t, dim=1)
-        log_q = F.log_softmax(teacher.detach() / t, dim=1)
-        soft = F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * t**2
-        return LossTerms(total=(1.0 - a) * hard + a * soft, hard=hard, soft=soft)
 
 
 def require_finite(loss: Tensor, where: str) -> float:

@@ -15,8 +15,8 @@ from tests.training.plates import PLAN, draw, write_class_folders
 from training.checkpoint import BEST, load
 from training.cli import main
 from training.distill import mutual
-from training.losses import soft_kl
 from training.material import Joined, Material
+from training.soft import soft_kl
 
 
 @dataclass
