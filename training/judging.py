@@ -69,7 +69,7 @@ def candidate_of(
             continue
         network = trained[role.removesuffix("-int8")]
         rows.append(_model_row(plan, role, stage.folder, judged.folder, network, answers))
-    shipped, because = _choose(tuple(rows), broken)
+    shipped, because = choose_model(tuple(rows), broken)
     counts = {
         name: {
             label: int((data.targets[data.rows[name]] == i).sum())
@@ -156,7 +156,7 @@ def _model_row(
     )
 
 
-def _choose(rows: tuple[ModelRow, ...], broken: str) -> tuple[str, str]:
+def choose_model(rows: tuple[ModelRow, ...], broken: str) -> tuple[str, str]:
     """INT8 only where it is faster here and as safe, decided on the validation parts.
 
     broken: why there is no INT8 row though it was made.

@@ -1,0 +1,122 @@
+"""Severities: what may escape of them, and what their escapes cost."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.strict import parse
+from inspector.contract.verdict import Limits
+from tests.training.plates import PLAN
+from training.evaluate import Figures, figures, held
+from training.plan import Quality, read_plan
+from training.severity import expected_cost, goals_of, require_known_classes
+
+LABELS, GOOD = ("crack", "ok", "stain"), ("ok",)
+SEVERITIES = {"critical": ("crack",), "minor": ("stain",)}
+CRACK, OK, STAIN = range(3)
+
+
+def golden() -> Figures:
+    """100 parts: 4 cracks of which 1 escapes, 16 stains of which 4 do, 80 good, 8 stopped."""
+    passes, stops = [0.0, 1.0, 0.0], {CRACK: [1.0, 0.0, 0.0], STAIN: [0.0, 0.0, 1.0]}
+    drawn = [(CRACK, 1, 4), (STAIN, 4, 16), (OK, 72, 80)]
+    rows, targets = [], []
+    for target, passed, n in drawn:
+        rows += [passes] * passed + [stops.get(target, stops[CRACK])] * (n - passed)
+        targets += [target] * n
+    probabilities = np.array(rows, np.float32)
+    parts = held(probabilities, np.array(targets), LABELS, GOOD)
+    return figures(probabilities, parts, Limits(review_at=0.5, reject_at=0.9), 0.95, SEVERITIES)
+
+
+def quality(text: dict[str, object], **more: object) -> Quality:
+    return parse(Quality, {"severity": text, **more}, "plan.toml")
+
+
+CRITICAL: dict[str, object] = {"classes": ["crack"], "escape_rate_at_most": 0.01}
+MINOR: dict[str, object] = {"classes": ["stain"]}
+
+
+def test_escapes_are_counted_by_class_and_by_severity() -> None:
+    found = golden()
+    assert (found.escape.events, found.escape.n) == (5, 20)
+    assert (found.class_escape["crack"].events, found.class_escape["crack"].n) == (1, 4)
+    assert (found.severity_escape["minor"].events, found.severity_escape["minor"].n) == (4, 16)
+    assert (found.overkill.events, found.overkill.n) == (8, 80)
+
+
+def test_the_cost_of_1000_parts_in_the_golden_sets_mix_is_worked_out_by_hand() -> None:
+    wanted = quality(
+        {"critical": {**CRITICAL, "cost": 100.0}, "minor": {**MINOR, "cost": 3.0}},
+        overkill_cost=2.0,
+    )
+    cost = expected_cost(wanted, golden())
+    assert cost is not None
+    # 40 critical, a quarter escapes, at 100; 160 minor, a quarter, at 3; 800 good, a tenth, at 2
+    assert cost.expected == pytest.approx(40 / 4 * 100 + 160 / 4 * 3 + 800 / 10 * 2)
+    assert cost.at_most > cost.expected
+    assert "the golden set's mix: 800 good, 40 critical, 160 minor" in cost.sentence
+
+
+def test_the_plan_may_say_how_many_defects_the_line_sees() -> None:
+    wanted = quality(
+        {
+            "critical": {**CRITICAL, "cost": 100.0, "per_1000": 0.8},
+            "minor": {**MINOR, "cost": 3.0, "per_1000": 20.0},
+        },
+        overkill_cost=2.0,
+    )
+    cost = expected_cost(wanted, golden())
+    assert cost is not None
+    assert cost.expected == pytest.approx(0.2 * 100 + 5 * 3 + 97.92 * 2)
+
+
+def test_without_costs_in_the_plan_there_is_none() -> None:
+    assert expected_cost(quality({"critical": CRITICAL}), golden()) is None
+
+
+def test_only_a_severity_with_a_goal_of_its_own_adds_one() -> None:
+    goals = goals_of(quality({"critical": CRITICAL, "minor": MINOR}), ("crack", "stain"))
+    assert [(goal.name, goal.at_most) for goal in goals] == [
+        ("all defects", 0.05),
+        ("critical", 0.01),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("severity", "words"),
+    [
+        ({"grave": CRITICAL}, "severity.grave: is not a key here; known keys: critical, major"),
+        ({"critical": {"classes": []}}, "severity.critical.classes"),
+        ({"critical": CRITICAL, "minor": CRITICAL}, "'crack' has more than one severity"),
+        (
+            {"critical": {**CRITICAL, "cost": 1.0}, "minor": MINOR},
+            "cost: minor lacks it; give it for all severities or none",
+        ),
+        (
+            {"critical": {**CRITICAL, "per_1000": 600.0}, "minor": {**MINOR, "per_1000": 600.0}},
+            "more than 1000 defects in 1000 parts",
+        ),
+        ({"critical": {**CRITICAL, "cost": -1.0}}, "severity.critical.cost -1.0"),
+    ],
+)
+def test_severities_that_cannot_be_are_refused(severity: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words.replace(".", r"\.")):
+        quality(severity)
+
+
+@pytest.mark.parametrize(
+    ("label", "why"), [("dent", "is not there"), ("good", "is acceptable by the plan's good")]
+)
+def test_a_class_that_is_no_defect_of_the_data_is_refused_with_those_that_are(
+    tmp_path: Path, label: str, why: str
+) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(f'{PLAN}[quality.severity.major]\nclasses = ["{label}"]\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        require_known_classes(read_plan(path), ("good", "scratch", "spot"))
+    text = str(refused.value)
+    assert f"quality.severity.major.classes '{label}'" in text
+    assert f"({why}); must be of scratch, spot" in text
