@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/contract": CONTRACT,
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices"},
-    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime"},
+    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
     "inspector/delivery": STATION | {"inspector.delivery", "paho"},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
+    "cryptography": {"inspector/runtime/signature.py"},
     "timm": {"training/models.py"},
     "albumentations": {"training/augment.py"},
     "onnxruntime": {

@@ -2,6 +2,7 @@
 
     NAME-0123456789ab/       named by the hash of SHA256SUMS
       SHA256SUMS             every other file; `sha256sum -c SHA256SUMS` works too
+      SHA256SUMS.sig         optional: Ed25519 over SHA256SUMS, 64 bytes, the only file not in it
       manifest.json          what it is
       model.onnx             uint8 NHWC in; probabilities, map and (if measured) novelty out
       golden/*.png           pictures with known scores: the self-test
@@ -13,6 +14,7 @@ A byte changed, added or missing anywhere makes `read_bundle` refuse the folder.
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +28,8 @@ from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
 from inspector.contract.verdict import Limits
 
 SUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"
+SIGNATURE_BYTES = 64
 MANIFEST = "manifest.json"
 FILES_MAX = 2_000
 BYTES_MAX = 2_000_000_000
@@ -138,18 +142,32 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Verify every byte of a bundle and return it. Raises BundleError in words."""
+Trust = Callable[[bytes, bytes | None], None]
+"""Takes the bytes of SHA256SUMS and its signature, if there is one; raises BundleError."""
+
+
+def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
+    """Verify every byte of a bundle and return it. Raises BundleError in words.
+
+    trust: who may have made it; asked before anything in the bundle is interpreted. Without it
+    a signature is not looked into, as there is no key to hold it against.
+    """
     if not folder.is_dir():
         raise BundleError(f"bundle {folder}: there is no such folder")
     try:
         actual = _sums(folder)
         recorded = (folder / SUMS).read_text(encoding="ascii")
         text = (folder / MANIFEST).read_text(encoding="utf-8")
+        signature = _signature(folder)
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
     if recorded != actual:
         raise BundleError(f"bundle {folder}: {_first_difference(recorded, actual)}")
+    if trust is not None:
+        try:
+            trust(recorded.encode("ascii"), signature)
+        except BundleError as error:
+            raise BundleError(f"bundle {folder}: {error}") from None
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -182,6 +200,7 @@ def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
     (draft / SUMS).write_text(sums, encoding="ascii")
     for path in draft.rglob("*"):
         _sync(path)
+    (draft / SIGNATURE).unlink(missing_ok=True)  # of what it was made from
     folder = into / _id(manifest.name, sums)
     into.mkdir(parents=True, exist_ok=True)
     if folder.exists():
@@ -208,13 +227,22 @@ def _sums(folder: Path) -> str:
             continue
         if not path.is_file():  # reading a pipe would never end
             raise BundleError(f"bundle {folder}: {name} is not a file; a bundle has no other")
-        if name == SUMS:
+        if name in (SUMS, SIGNATURE):
             continue
         total += path.stat().st_size
         if len(lines) >= FILES_MAX or total > BYTES_MAX:
             raise BundleError(f"bundle {folder}: more than {FILES_MAX} files or {BYTES_MAX} bytes")
         lines.append(f"{file_sha256(path)}  {name}\n")
     return "".join(lines)
+
+
+def _signature(folder: Path) -> bytes | None:
+    path = folder / SIGNATURE
+    if not path.exists():
+        return None
+    if path.stat().st_size != SIGNATURE_BYTES:
+        raise BundleError(f"bundle {folder}: {SIGNATURE} is damaged: not {SIGNATURE_BYTES} bytes")
+    return path.read_bytes()
 
 
 def _first_difference(recorded: str, actual: str) -> str:
