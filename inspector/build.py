@@ -16,8 +16,12 @@ from inspector.devices.camera_video import VideoCamera
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
 from inspector.runtime.loader import load_runtime
+from inspector.runtime.reload import Reloader
+from inspector.runtime.served import served_path
+from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe
 from inspector.station.cycle import Gear, Job
+from inspector.station.exchange import JobExchange
 from inspector.station.loop import Station
 from inspector.station.ports import Camera, Trigger
 
@@ -41,13 +45,20 @@ class Built:
     """The station's thread alone uses it while that runs."""
     courier: Courier
     archive: ImageArchive
-    job: Job
+    reloader: Reloader
+
+    @property
+    def job(self) -> Job:
+        """The recipe with the bundle that serves it now: what PREPARE_RECIPE brings."""
+        return self.reloader.job
 
 
 def build(settings: Settings) -> Built:
     """Everything one station needs. Raises ConfigError, BundleError, RecordError."""
     boot = new_boot()
-    job = build_job(settings)
+    exchange = JobExchange()
+    reloader = build_reloader(settings, exchange)
+    reloader.prepare(read_recipe(settings))
     archive = ImageArchive(settings.archive)
     courier = Courier(
         settings.mqtt,
@@ -66,13 +77,25 @@ def build(settings: Settings) -> Built:
         publisher=courier,
         clock=SystemClock(),
     )
-    return Built(Station(gear, build_trigger(settings.trigger)), journal, courier, archive, job)
+    station = Station(gear, build_trigger(settings.trigger), exchange)
+    return Built(station, journal, courier, archive, reloader)
+
+
+def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
+    """Raises ConfigError where the public key cannot be used."""
+    return Reloader(
+        settings.bundles,
+        record=served_path(settings.journal.path),
+        exchange=exchange,
+        threads=settings.model_threads,
+    )
 
 
 def build_job(settings: Settings) -> Job:
-    """The recipe and its bundle, verified and self-tested. Raises ConfigError, BundleError."""
-    recipe = read_recipe(settings)
-    return Job(recipe, load_runtime(settings.bundles, recipe.bundle, settings.model_threads))
+    """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
+    recipe, bundles = read_recipe(settings), settings.bundles
+    trust = trust_in(bundles.public_key)
+    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
 
 
 def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:

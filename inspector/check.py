@@ -34,6 +34,7 @@ from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
+from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_settings
 from inspector.station.recipe import (
     Recipe,
@@ -74,8 +75,7 @@ def check(path: Path) -> Iterator[Finding]:
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
     manifest: Manifest | None = None
     if bundles and name:
-        threads = settings.model_threads if settings else 1
-        manifest = yield from _check_bundle(bundles, name, threads)
+        manifest = yield from _check_bundle(bundles, name, settings)
     if manifest and recipe:
         yield from _check_tiles(manifest, recipe)
     if manifest and recipe and recipe.limits:
@@ -101,14 +101,17 @@ def _faults(error: Exception) -> Iterator[Finding]:
 def _paths(path: Path, settings: Settings | None) -> tuple[Path | None, Path | None]:
     """Recipe and bundles, also from settings that have faults elsewhere."""
     if settings:
-        return settings.recipe, settings.bundles
+        return settings.recipe, settings.bundles.folder
     base = path.resolve().parent
     recipe, bundles = _text(path, "recipe"), _text(path, "bundles")
     return base / recipe if recipe else None, base / bundles if bundles else None
 
 
 def _text(path: Path | None, key: str) -> str | None:
-    """One key of a file that may be faulty elsewhere; its faults were already told."""
+    """One key of a file that may be faulty elsewhere; its faults were already told.
+
+    Of a table, which `bundles` may be, its folder.
+    """
     if path is None:
         return None
     try:
@@ -116,17 +119,20 @@ def _text(path: Path | None, key: str) -> str | None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
     value = data.get(key)
+    if isinstance(value, dict):
+        value = value.get("folder")
     return value if isinstance(value, str) else None
 
 
 def _check_bundle(
-    bundles: Path, name: str, threads: int
+    bundles: Path, name: str, settings: Settings | None
 ) -> Generator[Finding, None, Manifest | None]:
     """What the bundle says of itself, None where it cannot be used."""
     try:
-        bundle = find_bundle(bundles, name)
-        open_runtime(bundle, threads)
-    except BundleError as error:
+        trust = trust_in(settings.bundles.public_key) if settings else None
+        bundle = find_bundle(bundles, name, trust)
+        open_runtime(bundle, settings.model_threads if settings else 1)
+    except (BundleError, ConfigError) as error:
         yield Finding("fault", str(error))
         return None
     count = len(bundle.manifest.golden)

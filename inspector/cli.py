@@ -24,6 +24,7 @@ examples:
   inspector replay --bundle bundles/NAME pictures  judge a folder, print a table
   inspector bench --bundle bundles/NAME            what the station adds to the bare model
   inspector bundle verify bundles/NAME             every byte, and the self-test
+  inspector bundle use bundles/NAME                running stations load it
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
 """
@@ -95,9 +96,14 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     bench.add_argument("--parts", type=_parts, default=1_000, metavar="N")
     bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
 
-    bundle = add("bundle", _bundle, "show what a bundle is, or verify it as a station would")
-    bundle.add_argument("what", choices=("show", "verify"))
-    bundle.add_argument("folder", type=Path, metavar="DIR")
+    bundle = add(
+        "bundle", _bundle, "show, verify or sign a bundle, have stations use it, make keys"
+    )
+    bundle.add_argument("what", choices=("show", "verify", "sign", "use", "keygen"))
+    bundle.add_argument(
+        "path", type=Path, metavar="DIR", help="of the bundle; keygen: KEY to write"
+    )
+    bundle.add_argument("--key", type=Path, help="private to sign, public to verify")
 
     schema = add("schema", _schema, "print a JSON schema")
     schema.add_argument("what", choices=("result", "state", "settings", "recipe"))
@@ -192,16 +198,32 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _bundle(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
+    from inspector.contract.errors import ConfigError
+    from inspector.runtime.folder import point_to
+    from inspector.runtime.loader import find_bundle, open_runtime
+    from inspector.runtime.signature import make_keys, sign_bundle, trust_in
 
-    bundle = read_bundle(args.folder)
-    if args.what == "show":
-        print(f"{bundle.id}\n{bundle.manifest.model_dump_json(by_alias=True, indent=2)}")
-        return 0
-    from inspector.runtime.loader import open_runtime
-
-    open_runtime(bundle)
-    count = len(bundle.manifest.golden)
-    print(f"{bundle.id}: whole, and passes its self-test ({count} pictures)")
+    match args.what:
+        case "keygen":
+            print(f"{args.path}: the private key, for who releases bundles; keep it to yourself")
+            print(f"{make_keys(args.path)}: the public key, for stations: bundles.public_key")
+        case "sign":
+            if args.key is None:
+                raise ConfigError("bundle sign: needs --key, the private key")
+            print(f"{sign_bundle(args.path, args.key)}: written")
+        case "use":
+            bundle = read_bundle(args.path)
+            print(f"{point_to(args.path)}: stations that watch this folder load {bundle.id} now")
+        case "show":
+            bundle = read_bundle(args.path)
+            print(f"{bundle.id}\n{bundle.manifest.model_dump_json(by_alias=True, indent=2)}")
+        case _:
+            folder = args.path.resolve()
+            bundle = find_bundle(folder.parent, folder.name, trust_in(args.key))
+            open_runtime(bundle)
+            count = len(bundle.manifest.golden)
+            by = f", signed by {args.key}" if args.key else ""
+            print(f"{bundle.id}: whole{by}, and passes its self-test ({count} pictures)")
     return 0
 
 

@@ -41,6 +41,7 @@ def run(path: Path) -> int:
     station = _StationThread(built.station)
     built.archive.start()
     built.courier.start()
+    built.reloader.start()
     station.start()
     cause = _watch(built, station, stop)
     return _end(built, station, cause, settings.drain_s)
@@ -113,6 +114,8 @@ def _watch(built: Built, station: _StationThread, stop: threading.Event) -> str:
             return "stopped"
         if not built.courier.alive():
             return "the courier died"
+        if not built.reloader.alive():
+            return "the loader died"
     return built.station.message().cause
 
 
@@ -128,6 +131,7 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
         cause = f"the program failed: {type(station.error).__name__}"
     changes = {"state": "OFFLINE", "cause": cause, "since": datetime.now(UTC)}
     built.courier.offer_state(built.station.message().model_copy(update=changes).to_json())
+    built.reloader.stop()
     built.archive.stop()
     if not built.courier.stop(drain_s):
         log.warning("the broker has not got every result: the journal keeps them for next time")

@@ -14,6 +14,7 @@ from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
+from inspector.runtime.folder import BundleSettings, FolderAlone
 from inspector.runtime.onnx import Threads
 from inspector.station.recipe import Recipe
 
@@ -25,8 +26,8 @@ class Settings(Strict):
     topic_root: topics.Root
     """The plant's path, as ISA-95 has it: enterprise/site/area/line."""
     recipe: Path
-    bundles: Path
-    """The folder with the bundles a recipe may name."""
+    bundles: Annotated[BundleSettings, FolderAlone]
+    """The folder with the bundles a recipe may name, and whose bundles are taken."""
     camera: Annotated[ReplaySettings | OpenCvSettings, Field(discriminator="kind")]
     trigger: Annotated[IntervalSettings | ContinuousSettings, Field(discriminator="kind")]
     journal: JournalSettings

@@ -5,30 +5,38 @@ from pathlib import Path
 
 import numpy as np
 
-from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, read_bundle
+from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, Trust, read_bundle
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Evaluation, Prediction, judge
+from inspector.runtime.fitness import require_sense
 from inspector.runtime.onnx import OnnxRuntime, Outputs, defect_score
 
 log = logging.getLogger(__name__)
 
 
-def load_runtime(bundles: Path, bundle_id: Name, threads: int = 1) -> OnnxRuntime:
+def load_runtime(
+    bundles: Path, bundle_id: Name, threads: int = 1, trust: Trust | None = None
+) -> OnnxRuntime:
     """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words."""
-    return open_runtime(find_bundle(bundles, bundle_id), threads)
+    return open_runtime(find_bundle(bundles, bundle_id, trust), threads)
 
 
-def find_bundle(bundles: Path, bundle_id: Name) -> Bundle:
-    """Verified. Raises BundleError, with the bundles there are where this one is not."""
+def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> Bundle:
+    """Verified, and sensible. Raises BundleError, with the bundles there are where it is not."""
     folder = bundles / bundle_id
     if not folder.is_dir() and bundles.is_dir():
         there = sorted(each.name for each in bundles.iterdir() if (each / SUMS).is_file())
         raise BundleError(
             f"bundle {folder}: there is no such folder; there are: {', '.join(there) or 'none'}"
         )
-    return read_bundle(folder)
+    bundle = read_bundle(folder, trust)
+    try:
+        require_sense(bundle.manifest)
+    except BundleError as error:
+        raise BundleError(f"bundle {bundle.id}: {error}") from None
+    return bundle
 
 
 def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:

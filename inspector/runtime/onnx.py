@@ -43,6 +43,7 @@ class OnnxRuntime:
         """Open and warm up. Raises BundleError where the model is not what the manifest says."""
         manifest = bundle.manifest
         self.bundle_id = bundle.id
+        self.manifest = manifest
         self.spec = manifest.image
         self.tiles = manifest.tiles
         self.limits = manifest.limits

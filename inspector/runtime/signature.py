@@ -36,9 +36,7 @@ def make_keys(path: Path) -> Path:
     private = key.private_bytes(
         pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()
     )  # unencrypted: what protects it is the file's mode and where it is kept
-    public = key.public_key().public_bytes(
-        pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
     public_path = path.with_name(path.name + ".pub")
     if public_path.exists():
         raise ConfigError(f"{public_path}: is there already; a key is never overwritten")

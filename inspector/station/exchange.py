@@ -8,6 +8,7 @@ import threading
 
 from inspector.contract.status import BundleStatus
 from inspector.station.cycle import Job
+from inspector.station.ports import Frame
 
 
 class JobExchange:
@@ -15,6 +16,8 @@ class JobExchange:
 
     status: BundleStatus = BundleStatus()
     """What the station's state says of reloads; written by who offers, replaced as a whole."""
+    frame_size: tuple[int, int] | None = None
+    """Height and width of the last frame: what a candidate is timed on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,8 +39,10 @@ class JobExchange:
             self._waiting = None
             return self._taken
 
-    def take(self, serving: Job | None) -> Job | None:
+    def take(self, serving: Job | None, last: Frame | None) -> Job | None:
         """Between two parts: the job that replaces `serving`, or None. Never blocks for long."""
+        if last is not None:
+            self.frame_size = last.image.shape[:2]
         if self._waiting is None:  # without the lock: every part comes by here
             return None
         with self._lock:

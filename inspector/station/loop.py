@@ -150,7 +150,7 @@ class Station:
 
     def _swap_job(self) -> None:
         """Between two parts a reloaded bundle takes over; the one it replaces goes back."""
-        job = self._exchange.take(self._job) if self._exchange else None
+        job = self._exchange.take(self._job, self._last) if self._exchange else None
         if job is not None:
             self._job = job
             log.info("bundle %s serves from the next part on", job.runtime.bundle_id)

@@ -1,25 +1,18 @@
 """A reloaded bundle takes over between two parts, the pair of recipe and runtime at once."""
 
 import itertools
-import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inspector.bench import MemoryCamera, NoArchive, NoPublisher
-from inspector.build import SystemClock
 from inspector.contract.verdict import Limits
-from inspector.delivery.journal import Journal, JournalSettings
-from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.runtime.loader import open_runtime
-from inspector.station.cycle import Gear, Job
+from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
-from inspector.station.loop import Order, Station
 from inspector.station.recipe import Recipe
-from inspector.station.state import Event
-from tests.support import GREY, make_bundle, picture, until
+from tests.running import Running
+from tests.support import make_bundle, until
 
 
 @pytest.fixture(scope="module")
@@ -33,40 +26,6 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Job]:
         Job(recipe.model_copy(update={"bundle": each.id}), open_runtime(each)) for each in bundles
     )
     return first, second
-
-
-class Running:
-    """A station on its thread, inspecting without a pause."""
-
-    def __init__(self, folder: Path, job: Job, *, prepared: bool = True) -> None:
-        self.exchange = JobExchange()
-        self.journal = Journal(JournalSettings(path=folder / "journal.db", disk_free_min_mb=0))
-        gear = Gear(
-            "test",
-            "boot",
-            MemoryCamera([picture(GREY)]),
-            self.journal,
-            NoArchive(),
-            NoPublisher(),
-            SystemClock(),
-        )
-        trigger = ContinuousTrigger(ContinuousSettings())
-        self.station = Station(gear, trigger, self.exchange)
-        if prepared:
-            for event in (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE, Event.START_CONTINUOUS):
-                self.station.offer(Order(event, "test", job))
-        self.thread = threading.Thread(target=self.station.run)
-        self.thread.start()
-
-    def results(self) -> list[tuple[str, str]]:
-        rows = self.journal.after(0, limit=100_000)
-        results = [json.loads(payload) for _, payload in rows]
-        return [(each["bundle"], each["evaluation"]) for each in results]
-
-    def stop(self) -> None:
-        self.station.stop()
-        self.thread.join()
-        self.journal.close()
 
 
 @pytest.fixture
@@ -113,4 +72,4 @@ def test_a_station_without_a_recipe_lets_the_next_prepare_bring_it(
 def test_a_station_that_never_comes_by_takes_nothing(jobs: tuple[Job, Job]) -> None:
     exchange = JobExchange()
     assert not exchange.offer(jobs[1], timeout_s=0.05)
-    assert exchange.take(jobs[0]) is None
+    assert exchange.take(jobs[0], None) is None

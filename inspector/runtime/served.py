@@ -1,0 +1,88 @@
+"""What serves which recipe, over restarts: a small file of the station's own, beside its journal.
+
+A restart goes on with the bundle that served last, not with the one that was refused; and a bundle
+on trial whose station ended without a word is not tried again by itself.
+"""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from inspector.contract.strict import Name, Strict
+from inspector.runtime.folder import read_wish, write_whole
+from inspector.station.recipe import Recipe
+
+RECIPES_MAX = 1_000
+
+log = logging.getLogger(__name__)
+
+
+class Served(Strict):
+    """Of one recipe."""
+
+    commissioned: Name
+    """The bundle the recipe itself names; once it names another, this is forgotten."""
+    serving: Name
+    previous: Name | None = None
+    on_trial: bool = False
+    """It serves since so short a time that, should the process die, it is to blame."""
+    handled: str = ""
+    """The wish in the bundles' folder that was followed or refused last."""
+    refused: str | None = None
+
+
+class ServedFile(Strict):
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    recipes: dict[Name, Served] = Field(default_factory=dict, max_length=RECIPES_MAX)
+
+
+def served_path(journal: Path) -> Path:
+    return journal.with_name(journal.name + ".bundles")
+
+
+class Record:
+    """The file. One thread at a time uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def recall(self, recipe: Recipe, bundles: Path) -> Served:
+        """What served this recipe when the program ended; begun anew where it names another bundle.
+
+        The pointer found then was there before the recipe: it is not followed.
+        """
+        served = self._read().recipes.get(recipe.name)
+        if served is None or served.commissioned != recipe.bundle:
+            wish = read_wish(bundles)
+            mark = wish.mark if wish else ""
+            return Served(commissioned=recipe.bundle, serving=recipe.bundle, handled=mark)
+        if not served.on_trial or served.previous is None:
+            return served.model_copy(update={"on_trial": False})
+        words = f"{served.serving}: the station ended without a word while it was on trial"
+        log.error("bundle %s; %s serves", words, served.previous)
+        changes = {"serving": served.previous, "previous": None, "on_trial": False}
+        return served.model_copy(update={**changes, "refused": words})
+
+    def keep(self, recipe: Recipe, served: Served) -> None:
+        """On disk when this returns. A disk that cannot take it stops nothing: it is said."""
+        file = self._read()
+        if file.recipes.get(recipe.name) == served:
+            return
+        changed = file.model_copy(update={"recipes": {**file.recipes, recipe.name: served}})
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, changed.model_dump_json(by_alias=True, indent=2).encode())
+        except OSError as error:
+            log.error("%s: a restart will not know what serves: %s", self._path, error.strerror)
+
+    def _read(self) -> ServedFile:
+        """A damaged one is no reason to stop: the recipe's own bundle serves."""
+        try:
+            return ServedFile.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return ServedFile()
+        except (OSError, ValidationError) as error:
+            log.warning("%s: cannot be used, the recipe's own bundle serves: %s", self._path, error)
+            return ServedFile()
