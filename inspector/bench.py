@@ -55,6 +55,7 @@ class MemoryCamera:
     """Frames that are there already: what is measured is the station, not a camera."""
 
     simulated = True
+    restarts = 0
 
     def __init__(self, images: list[Image]) -> None:
         self._images = images

@@ -10,7 +10,7 @@ from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
-from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings
+from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
@@ -103,7 +103,7 @@ def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
         case ReplaySettings():
             return ReplayCamera(settings)
         case OpenCvSettings(file=None):
-            return OpenCvCamera(settings)
+            return opencv_camera(settings)
         case OpenCvSettings():
             return VideoCamera(settings)
 

@@ -140,7 +140,7 @@ def _demo_module() -> Any:
 
 def _check(args: argparse.Namespace) -> int:
     from inspector.check import check
-    from inspector.daemon import quiet_cv2
+    from inspector.devices.quiet import quiet_cv2
 
     quiet_cv2()
     faults = 0
@@ -155,7 +155,7 @@ def _check(args: argparse.Namespace) -> int:
 def _replay(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.strict import read_toml
-    from inspector.daemon import quiet_cv2
+    from inspector.devices.quiet import quiet_cv2
     from inspector.replay import Row, judge_folder, summary, table, write_csv
     from inspector.runtime.loader import open_runtime
     from inspector.station.cycle import Job
@@ -183,7 +183,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from inspector.bench import bench_bundle, bench_station, report
-    from inspector.daemon import quiet_cv2
+    from inspector.devices.quiet import quiet_cv2
 
     quiet_cv2()
     if args.bundle:

@@ -9,10 +9,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
-
 from inspector import __version__
 from inspector.build import Built, build
+from inspector.devices.quiet import quiet_cv2
 from inspector.settings import read_settings
 from inspector.station.loop import Order, Station
 from inspector.station.state import Event
@@ -58,16 +57,6 @@ def set_up_process() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     faulthandler.enable()
     quiet_cv2()
-
-
-def quiet_cv2() -> None:
-    """One thread for OpenCV: a pool of its own would take the cores from model and courier.
-
-    And no word from it: its warnings name sources, passwords included; our errors say it all.
-    """
-    cv2.setNumThreads(1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class _StationThread(threading.Thread):

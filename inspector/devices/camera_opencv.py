@@ -1,7 +1,5 @@
-"""A live cv2.VideoCapture, a USB camera or an RTSP or HTTP stream: newest frame, bounded reopen."""
+"""A live cv2.VideoCapture: a USB camera, or an RTSP or HTTP stream."""
 
-import logging
-import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -12,21 +10,17 @@ import cv2
 import numpy as np
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.contract.errors import DeviceError
 from inspector.contract.image import Image
 from inspector.contract.strict import Strict
-from inspector.station.ports import Frame
-
-BACKOFF_FIRST_S = 0.25
-BACKOFF_MAX_S = 10.0
-STEADY_S = 10.0
-"""A source that has worked this long has its tries back; one that comes and goes has not."""
+from inspector.devices.capture_process import ProcessCamera
+from inspector.devices.capture_watch import Patience
+from inspector.devices.capture_wire import Shot
 
 SETTLE_S = 0.5
 QUICK_SHARE = 0.3
+GAP_PERIODS = 2.5
 PACE_FRAMES = 50
-
-log = logging.getLogger(__name__)
 
 
 class OpenCvSettings(Strict):
@@ -51,6 +45,7 @@ class OpenCvSettings(Strict):
     """
     open_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     read_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 1_000
+    """Without a frame for so long, and for two frame times, it is stuck: its process is killed."""
     reopen_tries: Annotated[int, Field(ge=0, le=1_000)] = 10
     """In a row, with growing pauses up to 10 s; ten take about a minute. Then it is a fault."""
 
@@ -90,144 +85,49 @@ class OpenCvSettings(Strict):
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
-class OpenCvCamera:
-    """A live source. A thread of its own reads it without pause, so that nothing old lies in a
-    buffer, and keeps the newest frame; a read that never returns holds up only that thread.
-    """
+def opencv_camera(settings: OpenCvSettings) -> ProcessCamera:
+    """A live source, in a process of its own."""
+    patience = Patience(
+        open_s=settings.open_timeout_ms / 1000,
+        stall_s=settings.read_timeout_ms / 1000,
+        tries=settings.reopen_tries,
+    )
+    return ProcessCamera(settings.shown, OpenCvSource, settings, patience)
 
-    simulated = False
+
+class OpenCvSource:
+    """Reads without pause, so that nothing old lies in a buffer; blocks, as its driver does."""
 
     def __init__(self, settings: OpenCvSettings) -> None:
         self._settings = settings
-        self._link: _Link | None = None
+        self._capture: cv2.VideoCapture | None = None
+        self._pace = _Pace()
 
     def open(self) -> None:
-        """Begin to read; waits for the first try, later ones go on behind `grab`."""
-        if self._link is None:
-            self._link = _Link(self._settings)
-            self._link.first_try.wait(self._settings.open_timeout_ms / 1000)
-
-    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
-        if self._link is None:
-            raise DeviceError("the camera is not open")
-        return self._link.newest(not_before, timeout_s)
-
-    def close(self) -> None:
-        """Let go; a thread stuck in its driver is left behind, and what it reads is not used."""
-        if self._link is not None:
-            self._link.stop()
-            self._link = None
-
-
-class _Link:
-    """One opening of the source: a thread, its newest frame, and what it last knew."""
-
-    def __init__(self, settings: OpenCvSettings) -> None:
-        self.first_try = threading.Event()
-        self._settings = settings
-        self._news = threading.Condition()
-        self._sequence = 0
-        self._frame: Frame | None = None
-        self._away = ""
-        self._gone = ""
-        self._heard_at = time.monotonic()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
-
-    def newest(self, not_before: float, timeout_s: float) -> Frame:
-        """Raises as Camera.grab."""
-        end = time.monotonic() + timeout_s
-        with self._news:
-            while True:
-                if self._gone:
-                    raise DeviceError(self._gone)
-                if self._frame is not None and self._frame.exposed_at >= not_before:
-                    return self._frame
-                rest_s = end - time.monotonic()
-                if rest_s <= 0:
-                    self._require_alive()
-                    raise DeviceTimeout(
-                        self._away or f"{self._settings.shown}: no frame within {timeout_s:g} s"
-                    )
-                self._news.wait(rest_s)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=self._settings.read_timeout_ms / 1000 + 0.5)
-        if self._thread.is_alive():
-            log.warning("%s: its driver does not return; it is left behind", self._settings.shown)
-
-    def _require_alive(self) -> None:
-        """A driver that has not returned for longer than any timeout of ours never will."""
-        settings = self._settings
-        silent_s = time.monotonic() - self._heard_at
-        limit_s = BACKOFF_MAX_S + 2 * (settings.open_timeout_ms + settings.read_timeout_ms) / 1000
-        if silent_s > limit_s or not self._thread.is_alive():
-            raise DeviceError(f"{settings.shown}: its driver has been stuck for {silent_s:.0f} s")
-
-    # --- the capture thread ---
-
-    def _run(self) -> None:
-        tries = 0
-        while not self._stopping.is_set():
-            began_at = time.monotonic()
-            reason = self._read_until_it_fails()
-            if self._stopping.is_set():
-                return
-            tries = 1 if time.monotonic() - began_at >= STEADY_S else tries + 1
-            self._note(reason, tries)
-            self.first_try.set()
-            if tries > self._settings.reopen_tries:
-                return
-            self._stopping.wait(min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 10)))
-
-    def _read_until_it_fails(self) -> str:
-        """Open and read until there is nothing to read; says why."""
         capture = open_capture(self._settings)
         if not capture.isOpened():
-            return "cannot be opened"
-        pace = _Pace()
+            raise DeviceError("cannot be opened")
+        self._capture, self._pace = capture, _Pace()
+
+    def read(self, into: Image | None) -> Shot:
+        if self._capture is None:
+            raise DeviceError("is not open")
+        began_at = time.monotonic()
         try:
-            while not self._stopping.is_set():
-                began_at = time.monotonic()
-                read, image = capture.read()
-                if not read or image is None:
-                    return "gives no frames any more"
-                self._sequence += 1
-                if pace.waited_for_it(began_at, time.monotonic()):
-                    self._show(image.astype(np.uint8, copy=False), began_at)
-            return "was closed"
+            # decodes into the memory given, if the size is right, else into new memory
+            read, image = self._capture.read(into)
         except cv2.error as error:
-            return f"cv2 failed: {error.code}"
-        finally:
-            capture.release()
+            raise DeviceError(f"cv2 failed: {error.code}") from None
+        if not read or image is None:
+            raise DeviceError("gives no frames any more")
+        fresh = self._pace.waited_for_it(began_at, time.monotonic())
+        exposed_at = began_at - self._settings.latency_ms / 1000
+        return Shot(image.astype(np.uint8, copy=False), exposed_at, fresh)
 
-    def _show(self, image: Image, began_at: float) -> None:
-        image.flags.writeable = False
-        with self._news:
-            if self._away:
-                log.info("%s: is back", self._settings.shown)
-            self._heard_at = time.monotonic()
-            self._away = ""
-            exposed_at = began_at - self._settings.latency_ms / 1000
-            self._frame = Frame(image, exposed_at, self._sequence)
-            self._news.notify_all()
-        self.first_try.set()
-
-    def _note(self, reason: str, tries: int) -> None:
-        of = self._settings.reopen_tries
-        text = f"{self._settings.shown}: {reason}"
-        with self._news:
-            self._heard_at = time.monotonic()
-            self._frame = None
-            if tries > of:
-                self._gone = f"{text}; given up after {of} tries"
-            else:
-                self._away = f"{text}; opening it again, try {tries} of {of}"
-            self._news.notify_all()
-        if tries == 1:
-            log.warning("%s; trying %d times to open it again", text, of)
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
 
 
 class _Pace:
@@ -235,12 +135,15 @@ class _Pace:
 
     Opening RTSP alone leaves a second of old frames in ffmpeg, and a stall leaves as many as it
     lasted; they are handed out at once, one after the other. A frame counts as new only if the
-    read had to wait for it, for a fair share of the time from one frame to the next.
+    read had to wait for it, for a fair share of the time from one frame to the next; after a gap,
+    when what was kept back may come in fits and starts, only if that was so twice running.
     """
 
     def __init__(self) -> None:
         self._began_at = time.monotonic()
         self._came_at: deque[float] = deque(maxlen=PACE_FRAMES)
+        self._in_doubt = False
+        self._waited_before = False
 
     def waited_for_it(self, began_at: float, came_at: float) -> bool:
         self._came_at.append(came_at)
@@ -248,7 +151,14 @@ class _Pace:
         if came_at - self._began_at < SETTLE_S or len(self._came_at) < 3:
             return False
         period_s = (came_at - self._came_at[0]) / (len(self._came_at) - 1)
-        return came_at - began_at >= QUICK_SHARE * period_s
+        waited = came_at - began_at >= QUICK_SHARE * period_s
+        twice, self._waited_before = waited and self._waited_before, waited
+        if came_at - began_at >= GAP_PERIODS * period_s:
+            # this frame counts from before the gap, so it may be used; the next may be older
+            self._in_doubt, self._waited_before = True, False
+            return True
+        self._in_doubt = self._in_doubt and not twice
+        return waited and not self._in_doubt
 
 
 def open_capture(settings: OpenCvSettings) -> cv2.VideoCapture:

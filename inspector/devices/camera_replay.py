@@ -78,6 +78,7 @@ class ReplayCamera:
     """
 
     simulated = True
+    restarts = 0
 
     def __init__(self, settings: ReplaySettings) -> None:
         self._settings = settings

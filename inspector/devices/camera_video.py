@@ -16,6 +16,7 @@ class VideoCamera:
     """A video file: every frame once, in order, as if it were exposed when it is asked for."""
 
     simulated = True
+    restarts = 0
 
     def __init__(self, settings: OpenCvSettings) -> None:
         self._settings = settings

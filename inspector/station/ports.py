@@ -46,6 +46,10 @@ class Camera(Protocol):
 
     simulated: bool
 
+    @property
+    def restarts(self) -> int:
+        """How often its capture had to be started again since this program started."""
+
     def open(self) -> None:
         """Make ready. Raises DeviceError where the device is not there and will not come by itself.
 

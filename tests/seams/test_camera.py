@@ -18,10 +18,11 @@ from inspector.contract.errors import (
     FrameError,
 )
 from inspector.contract.strict import parse
-from inspector.daemon import quiet_cv2
-from inspector.devices.camera_opencv import OpenCvCamera, OpenCvSettings
+from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
+from inspector.devices.capture_process import ProcessCamera
+from inspector.devices.quiet import quiet_cv2
 from inspector.station.ports import Camera, Frame
 from tests.streams import MjpegServer, RtspServer, clock_in, require_rtsp_server, write_video
 from tests.support import GREY, until, write_pictures
@@ -39,9 +40,9 @@ class Rig:
     """The same kind of camera with nothing behind it."""
 
 
-def stream(url: str, **changes: int) -> OpenCvCamera:
+def stream(url: str, **changes: int) -> ProcessCamera:
     settings = {"url": SecretStr(url), "latency_ms": LATENCY_MS, "reopen_tries": 40, **changes}
-    return OpenCvCamera(OpenCvSettings.model_validate(settings))
+    return opencv_camera(OpenCvSettings.model_validate(settings))
 
 
 LIVE = pytest.mark.parametrize("rig", ["http", "rtsp"], indirect=True)
@@ -69,6 +70,13 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     camera.close()
     if server:
         server.kill()
+
+
+@pytest.fixture
+def server() -> Iterator[MjpegServer]:
+    server = MjpegServer().start()
+    yield server
+    server.kill()
 
 
 def grab(camera: Camera, timeout_s: float = 10.0) -> Frame:
@@ -205,14 +213,25 @@ def test_a_url_that_would_show_its_password_or_has_no_host_is_refused(rest: str)
 
 def test_a_password_in_a_url_is_shown_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
     quiet_cv2()
-    camera = stream("rtsp://user:geheim@127.0.0.1:1/x?token=geheim", reopen_tries=0)
+    url = "rtsp://user:geheim@127.0.0.1:1/x?token=geheim"
+    camera = stream(url, reopen_tries=0)
     camera.open()
     with pytest.raises(DeviceError, match=r"rtsp://127\.0\.0\.1:1/x") as error:
         grab(camera, timeout_s=1.0)
     camera.close()
     said = capfd.readouterr()
-    for text in (str(error.value), said.out, said.err, repr(camera._settings)):
+    settings = OpenCvSettings(url=SecretStr(url))
+    for text in (str(error.value), said.out, said.err, repr(settings)):
         assert "geheim" not in text
+
+
+def test_no_process_shows_a_password_to_who_lists_processes(server: MjpegServer) -> None:
+    camera = stream(server.url.replace("http://", "http://user:geheim@"))
+    camera.open()
+    grab(camera)
+    for file in ("cmdline", "environ"):
+        assert b"geheim" not in Path(f"/proc/{camera.pid}/{file}").read_bytes()
+    camera.close()
 
 
 def test_a_finite_source_ends_and_an_endless_one_does_not(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class FaultyCamera:
     """A camera whose every answer is written by the test."""
 
     simulated = False
+    restarts = 0
 
     def __init__(self, answer: Callable[[float], Frame]) -> None:
         self._answer = answer

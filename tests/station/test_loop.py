@@ -136,6 +136,7 @@ class GivesUp:
     """A camera that works for some frames and is then gone, each time for another cause."""
 
     simulated = False
+    restarts = 0
 
     def __init__(self, frames: int) -> None:
         self._frames = frames

@@ -1,0 +1,188 @@
+"""A camera in a process of its own, which can be killed when nothing else helps.
+
+A driver's read can block for ever (opencv issue 22677), crash, or leak; a thread in it cannot be
+ended, a process can. So the source runs in a child (`capture_child.py`), its frames come through
+shared memory without a copy (`capture_wire.py`), and one thread here watches it. Whatever goes
+wrong with the source ends the same way: dead, stuck, unplugged, stream dropped, server restarted:
+the child is killed, the parts meanwhile find no frame and are rejected, and a new child is
+started, after a pause that grows, so many times in a row, then it is a fault.
+"""
+
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.devices.capture_watch import END_S, KILL_S, START_S, Child, Patience
+from inspector.devices.capture_wire import VIEWS_MAX, Source
+from inspector.station.ports import Frame
+
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MAX_S = 10.0
+STEADY_S = 10.0
+"""A source that has worked this long has its tries back; one that comes and goes has not."""
+
+log = logging.getLogger(__name__)
+
+
+class ProcessCamera:
+    """A live source behind `ports.Camera`."""
+
+    simulated = False
+
+    def __init__(
+        self, shown: str, kind: Callable[[Any], Source], settings: object, patience: Patience
+    ) -> None:
+        """shown: the source as people may see it. kind: its class, made from `settings` there."""
+        self._shown = shown
+        self._order = pickle.dumps((kind, settings))
+        self._patience = patience
+        self._link: _Link | None = None
+        self._restarts = 0
+        self._sequence = 0
+
+    @property
+    def restarts(self) -> int:
+        """How often its process was started again since this camera was made."""
+        return self._restarts + (self._link.restarts if self._link else 0)
+
+    @property
+    def pid(self) -> int | None:
+        """The capture process' id; None while there is none."""
+        return self._link.pid if self._link else None
+
+    def open(self) -> None:
+        """Begin to read; waits for the first try, later ones go on behind `grab`."""
+        if self._link is None:
+            self._link = _Link(self._shown, self._order, self._patience, self._sequence)
+            self._link.first_try.wait(self._patience.open_s + START_S)
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        if self._link is None:
+            raise DeviceError("the camera is not open")
+        return self._link.newest(not_before, timeout_s)
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.stop()
+            self._restarts += self._link.restarts
+            self._sequence = self._link.sequence
+            self._link = None
+
+
+class _Link:
+    """One opening of the camera: the watching thread, the newest frame, and what is known."""
+
+    def __init__(self, shown: str, order: bytes, patience: Patience, sequence: int) -> None:
+        self.first_try = threading.Event()
+        self.restarts = 0
+        self.sequence = sequence
+        self._child: Child | None = None
+        self._base = 0
+        self._shown = shown
+        self._order = order
+        self._patience = patience
+        self._news = threading.Condition()
+        self._frame: Frame | None = None
+        self._away = ""
+        self._gone = ""
+        self._first_cause = ""
+        self._stopping = threading.Event()
+        # the kernel kills the child with the thread that started it: that must be this one
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        child = self._child
+        return child.pid if child else None
+
+    def newest(self, not_before: float, timeout_s: float) -> Frame:
+        """Raises as Camera.grab."""
+        end = time.monotonic() + timeout_s
+        with self._news:
+            while True:
+                if self._gone:
+                    raise DeviceError(self._gone)
+                frame = self._frame
+                if frame is not None and frame.exposed_at >= not_before:
+                    break
+                if not self._thread.is_alive():
+                    raise DeviceError(f"{self._shown}: nobody watches its capture process")
+                rest_s = end - time.monotonic()
+                if rest_s <= 0:
+                    raise DeviceTimeout(
+                        self._away or f"{self._shown}: no frame within {timeout_s:g} s"
+                    )
+                self._news.wait(rest_s)
+        child = self._child
+        if child is None or child.home.held <= VIEWS_MAX:
+            return frame
+        image = frame.image.copy()  # so many are held that the camera would run out of slots
+        image.flags.writeable = False
+        return Frame(image, frame.exposed_at, frame.sequence)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=END_S + KILL_S + 1.0)
+        if self._thread.is_alive():
+            log.warning("%s: its capture process does not end; it is left behind", self._shown)
+
+    # --- the watching thread ---
+
+    def _run(self) -> None:
+        tries = 0
+        while not self._stopping.is_set():
+            began_at = time.monotonic()
+            reason = self._watch_one_child()
+            if self._stopping.is_set():
+                return
+            tries = 1 if time.monotonic() - began_at >= STEADY_S else tries + 1
+            self._note(reason, tries)
+            self.first_try.set()
+            if tries > self._patience.tries:
+                return
+            self._stopping.wait(min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 10)))
+            self.restarts += 1
+
+    def _watch_one_child(self) -> str:
+        """Start a child and take its frames until it fails or goes silent; says why."""
+        try:
+            child = self._child = Child(self._order)
+        except OSError as error:
+            return f"its capture process cannot be started: {error.strerror}"
+        self._base = self.sequence + 1  # so that a restart shows as a gap
+        try:
+            return child.listen(self._patience, self._show, self._stopping)
+        finally:
+            self._child = None
+            if not child.end(gently=self._stopping.is_set()):
+                log.warning("%s: capture process %d cannot be killed", self._shown, child.pid)
+
+    def _show(self, frame: Frame) -> None:
+        with self._news:
+            if self._away:
+                log.info("%s: is back", self._shown)
+            self._away = self._first_cause = ""
+            self.sequence = self._base + frame.sequence
+            self._frame = Frame(frame.image, frame.exposed_at, self.sequence)
+            self._news.notify_all()
+        self.first_try.set()
+
+    def _note(self, reason: str, tries: int) -> None:
+        of = self._patience.tries
+        with self._news:
+            self._first_cause = self._first_cause or reason
+            text = f"{self._shown}: {self._first_cause}"
+            now = f" (now: {reason})" if reason != self._first_cause else ""
+            self._frame = None
+            if tries > of:
+                self._gone = f"{text}; given up after {of} tries{now}"
+            else:
+                self._away = f"{text}; opening it again, try {tries} of {of}{now}"
+            self._news.notify_all()
+        if tries == 1:
+            log.warning("%s; trying %d times to open it again", text, of)
