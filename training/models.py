@@ -57,13 +57,22 @@ class Network(nn.Module):
     def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.trunk = trunk
+        self.channels_last = True
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
 
     def prepare(self, images: Tensor) -> Tensor:
         # The permuted view is channels_last in memory, which is what a CPU convolves quickest.
         rgb = images.permute(0, 3, 1, 2).flip(1)
+        if not self.channels_last:
+            rgb = rgb.contiguous()
         return (rgb.to(self.mean.dtype) - self.mean) / self.std
+
+    def lay_out(self, *, channels_last: bool) -> None:
+        """How maps and weights lie in memory: what is computed stays the same, its speed not."""
+        self.channels_last = channels_last
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=layout)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.trunk(self.prepare(images))
@@ -107,7 +116,8 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
         _load(trunk, Path(weights))
     config = timm.data.resolve_model_data_config(trunk)
     network = Network(trunk, config["mean"], config["std"])
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    network.lay_out(channels_last=True)
+    return network
 
 
 def _load(trunk: nn.Module, path: Path) -> None:
