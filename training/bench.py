@@ -79,8 +79,7 @@ def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
     plan, machine = job.plan, job.machine
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
     teacher = fresh(plan.teacher.model_copy(update={"weights": "none"}), len(data.labels), 0)
-    material = data.material()
-    counts = material.train_counts()
+    material = data.material(plan.good)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
     shown = Views(material, Augmenter(plan.augment, plan.image, plan.seed), how.mix, plan.seed)
@@ -101,11 +100,11 @@ def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
                 views=views,
                 dims=dims,
             )
-            return _Way(name, network, Taught(how, counts, asked, network, machine), how.lr)
+            return _Way(name, network, Taught(how, material, asked, network, machine), how.lr)
 
         alone = fresh(how, len(data.labels), 0)
         ways = [
-            _Way("labels alone, no teacher", alone, Labels(how, counts, machine), how.lr),
+            _Way("labels alone, no teacher", alone, Labels(how, material, machine), how.lr),
             taught("kept answers, read again", 1),
             taught("teacher asked every time", 0),
         ]

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
+from inspector.contract.errors import ConfigError
 from training.fit import Machine, Objective, autocast
-from training.losses import hard_loss, soft_loss
+from training.losses import SeverityLoss, hard_loss, log_prior, soft_loss
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
-from training.soft import soft_kl
+from training.soft import combine, rebalanced, soft_kl, temperature_at
 from training.views import Batch, Kept, chunks, principal
 
 BASIS = "basis.npz"
@@ -45,6 +46,7 @@ class Teachers:
         *,
         views: int,
         dims: int,
+        mean: Literal["mean_logits", "mean_probabilities"] = "mean_logits",
     ) -> None:
         """views 0: nothing repeats, so nothing is kept, and they are asked every time.
 
@@ -53,6 +55,7 @@ class Teachers:
         self._networks = [network.to(machine.device).eval() for network in networks]
         self._precision = precision
         self._machine = machine
+        self._mean = mean
         self._centre: Tensor | None = None
         self._basis: Tensor | None = None
         self._logits: Kept | None = None
@@ -102,10 +105,10 @@ class Teachers:
 
     @torch.no_grad()
     def _both(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean logits of all teachers, and their features side by side."""
+        """All teachers' logits as one's, and their features side by side."""
         with autocast(self._machine, self._precision):
             each = [network.with_features(images) for network in self._networks]
-        logits = torch.stack([logits.float() for logits, _ in each]).mean(dim=0)
+        logits = combine([logits.float() for logits, _ in each], self._mean)
         return logits, torch.cat([features.float() for _, features in each], dim=1)
 
     def _learn_basis(
@@ -127,20 +130,48 @@ class Teachers:
             return kept["centre"], kept["basis"]
 
 
+class LabelLoss(nn.Module):
+    """What labels say: of the class and, where the plan wants it, of the severity."""
+
+    def __init__(self, how: Fit, material: Material) -> None:
+        """Raises ConfigError where the plan weighs severities that the data does not have."""
+        super().__init__()
+        self._weight = how.severity_weight
+        self.hard = hard_loss(how.imbalance, material.train_counts())
+        if self._weight and material.severity is None:
+            raise ConfigError(
+                f"plan: severity_weight {self._weight:g}: no image of the data has a severity "
+                f"(the manifest's column `severity`, 0 to 1)"
+            )
+        good = torch.zeros(material.classes, dtype=torch.bool)
+        good[list(material.good)] = True
+        self.severe = SeverityLoss(good) if self._weight else None
+
+    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean over the images that have a label; batch may hold others."""
+        loss: Tensor = self.hard(logits, batch.target)
+        if batch.target.ndim == 2:
+            labelled = (batch.target.sum(dim=1) > 0.5).sum().clamp_min(1)
+            loss = loss * (len(logits) / labelled)
+        if self.severe is not None and batch.severity is not None:
+            loss = loss + self._weight * self.severe(logits, batch.severity)
+        return loss
+
+
 class Labels(Objective):
     """Learn from labels alone: the teacher, or a student without one."""
 
-    def __init__(self, how: Fit, counts: Tensor, machine: Machine) -> None:
+    def __init__(self, how: Fit, material: Material, machine: Machine) -> None:
         super().__init__()
         self._precision = how.precision
         self._machine = machine
-        self.hard = hard_loss(how.imbalance, counts)
+        self.labels = LabelLoss(how, material)
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
         with autocast(self._machine, self._precision):
             logits = network(batch.images)
-        loss: Tensor = self.hard(logits.float(), batch.target)
+        loss: Tensor = self.labels(logits.float(), batch)
         return loss
 
 
@@ -166,10 +197,12 @@ class Taught(Objective):
     along with the student, and each from the others' answers (deep mutual learning, Zhang 2018).
     """
 
+    log_prior: Tensor
+
     def __init__(
         self,
         how: Student,
-        counts: Tensor,
+        material: Material,
         teachers: Teachers,
         network: Network,
         machine: Machine,
@@ -182,8 +215,9 @@ class Taught(Objective):
         self._machine = machine
         self._teachers = teachers
         self._remembered = remembered
-        self.hard = hard_loss(how.imbalance, counts)
+        self.labels = LabelLoss(how, material)
         self.soft = soft_loss(how.method, how.temperature)
+        self.register_buffer("log_prior", log_prior(material.train_counts()))
         self.peers = nn.ModuleList(peers)
         self.projectors = nn.ModuleList()
         if teachers.dims:
@@ -209,20 +243,17 @@ class Taught(Objective):
         return total + self._how.mutual_weight * mutual(logits)
 
     def _taught(self, logits: Tensor, batch: Batch, answer: Answer) -> Tensor:
-        """Labels and answers; a picture without a label counts for the answers alone."""
-        hard = self.hard(logits, batch.target)
-        if batch.target.ndim == 2:
-            labelled = (batch.target.sum(dim=1) > 0.5).sum().clamp_min(1)
-            hard = hard * (len(logits) / labelled)
         alpha = self._how.alpha
-        loss: Tensor = (1.0 - alpha) * hard + alpha * self.soft(logits, answer.logits)
+        theirs = rebalanced(answer.logits, self.log_prior, self._how.rebalance)
+        loss: Tensor = (1.0 - alpha) * self.labels(logits, batch) + alpha * self.soft(
+            logits, theirs
+        )
         return loss
 
     def epoch_starts(self, share: float) -> None:
         """The temperature glides from its start to its end, where the plan has one."""
-        end = self._how.temperature_end
-        if end is not None:
-            self.soft.temperature = self._how.temperature + share * (end - self._how.temperature)
+        how = self._how
+        self.soft.temperature = temperature_at(share, how.temperature, how.temperature_end)
 
 
 def mutual(logits: list[Tensor]) -> Tensor:

@@ -40,10 +40,21 @@ class Data(NamedTuple):
     targets: NDArray[np.int64]
     labels: tuple[str, ...]
 
-    def material(self) -> Material:
+    def material(self, good: tuple[str, ...]) -> Material:
         """What is learned from: train and validation; calibration and golden set stay out."""
         train, validation = self.rows["train"], self.rows["validation"]
-        return Material(self.images.pixels, self.targets, train, validation, len(self.labels))
+        said = [sample.severity for sample in self.images.samples]
+        known = any(value is not None for value in said)
+        severity = np.array([np.nan if v is None else v for v in said], np.float32)
+        return Material(
+            self.images.pixels,
+            self.targets,
+            train,
+            validation,
+            len(self.labels),
+            good=tuple(i for i, label in enumerate(self.labels) if label in good),
+            severity=severity if known else None,
+        )
 
 
 def judged_sets(data: Data) -> tuple[SplitName, ...]:

@@ -39,6 +39,10 @@ class Material:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     classes: int
+    good: tuple[int, ...] = ()
+    """Numbers of the acceptable classes."""
+    severity: NDArray[np.float32] | None = None
+    """How severe an expert called each image, 0 to 1, NaN where nobody said; None: all of them."""
     unlabelled: NDArray[np.int64] | None = None
     """Rows of `pixels` beyond `targets`."""
     unlabelled_shown: int = 0

@@ -38,8 +38,13 @@ class Fit(Strict):
     drop_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay of the averaged weights that are kept; 0 keeps the plain ones."""
-    imbalance: Literal["logit_adjustment", "class_weights", "none"] = "logit_adjustment"
-    """logit_adjustment: Menon 2021; class_weights: inverse frequency in the cross entropy."""
+    imbalance: Literal["logit_adjustment", "effective_number", "class_weights", "none"] = (
+        "logit_adjustment"
+    )
+    """logit_adjustment: Menon 2021; effective_number: weights of Cui 2019; class_weights: inverse
+    frequency."""
+    severity_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of the cross entropy with the data's severities, 0 to 1, beside that with its classes."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
     keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
@@ -83,10 +88,16 @@ class Old(Strict):
 class Student(Fit):
     alpha: Share = 0.9
     """(1 - alpha) * loss on labels + alpha * loss on the teacher's answers."""
-    method: Literal["kl"] = "kl"
+    method: Literal["kl", "soft_labels", "mse", "standardised", "dist"] = "kl"
+    """Of learning from the teacher's answers: see soft.py. The temperature is each one's."""
     temperature: Positive = 4.0
     temperature_end: Positive | None = None
     """Where the temperature glides to over the epochs; absent: it stays."""
+    rebalance: Annotated[float, Field(ge=0.0)] = 0.0
+    """tau of the log prior taken off the teacher's answers (Zhang 2021), for a teacher that was
+    trained without care for imbalance."""
+    combine: Literal["mean_logits", "mean_probabilities"] = "mean_logits"
+    """How several teachers' answers become one."""
     feature_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Of 1 - cosine between the student's projected features and the teacher's."""
     feature_dims: Annotated[int, Field(ge=2, le=4_096)] = 256

@@ -23,7 +23,13 @@ from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.split import split_by_part
-from training.teaching import fit_ensemble, fit_student, fit_teacher, require_workable
+from training.teaching import (
+    fit_ensemble,
+    fit_student,
+    fit_teacher,
+    require_teachable,
+    require_workable,
+)
 
 
 def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
@@ -36,6 +42,7 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
     data_fingerprint = dataset.fingerprint()
     images, split = prepare(job, dataset, data_fingerprint)
     data = data_of(images, split)
+    require_teachable(plan, data)
     teacher = fit_teacher(job, data, split)
     student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
     trained = {

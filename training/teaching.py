@@ -11,7 +11,7 @@ from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, save
-from training.distill import Labels, Remembered, Taught, Teachers
+from training.distill import LabelLoss, Labels, Remembered, Taught, Teachers
 from training.fit import Objective, fit, predict
 from training.handover import network_for, read_networks
 from training.job import Data, Job, load_network
@@ -20,6 +20,7 @@ from training.models import Network, build, require_map
 from training.plan import Plan
 from training.plan_networks import Fit, Peer, Student, Teacher, Unlabelled
 from training.run import Stage, write_whole
+from training.soft import require_relations
 from training.unlabelled import load_unlabelled, read_unlabelled
 
 OLD = "student.old.networks"
@@ -73,8 +74,8 @@ def _student_maker(
     plan, how = job.plan, job.plan.student
 
     def make(folder: Path) -> None:
-        material = data.material()
-        classes, counts = material.classes, material.train_counts()
+        material = data.material(job.plan.good)
+        classes = material.classes
         network = _start(how, data.labels, plan.seed)
         objective: Objective
         if how.is_taught:
@@ -89,12 +90,19 @@ def _student_maker(
             precision = teacher_plans[0].precision
             dims = how.feature_dims if how.feature_weight else 0
             asked = Teachers(
-                networks, material, folder, precision, job.machine, views=how.views, dims=dims
+                networks,
+                material,
+                folder,
+                precision,
+                job.machine,
+                views=how.views,
+                dims=dims,
+                mean=how.combine,
             )
             peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
             objective = Taught(
                 how,
-                counts,
+                material,
                 asked,
                 network,
                 job.machine,
@@ -102,7 +110,7 @@ def _student_maker(
                 remembered=_remembered(job, data, material, folder),
             )
         else:
-            objective = Labels(how, counts, job.machine)
+            objective = Labels(how, material, job.machine)
         _fit(job, network, how, material, objective, folder, how.views, name)
 
     return make
@@ -160,9 +168,9 @@ def _with_unlabelled(
 
 def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, seed: int) -> Stage:
     def make(folder: Path) -> None:
-        material = data.material()
+        material = data.material(job.plan.good)
         network = fresh(how, material.classes, seed)
-        objective = Labels(how, material.train_counts(), job.machine)
+        objective = Labels(how, material, job.machine)
         _fit(job, network, how, material, objective, folder, 0, name)
 
     return job.run.stage(name, make, 1, split, job.plan.augment, identity(how), seed)
@@ -236,6 +244,14 @@ def identity(how: Fit) -> Fit:
 
 def _weights_key(weights: str) -> str:
     return weights if weights in ("hub", "none") else file_sha256(Path(weights))
+
+
+def require_teachable(plan: Plan, data: Data) -> None:
+    """What of the plan does not go with the data. Raises ConfigError in words."""
+    require_relations(plan.student.method, len(data.labels))
+    material = data.material(plan.good)
+    for how in (plan.teacher, *plan.ensemble, plan.student):
+        LabelLoss(how, material)
 
 
 def require_workable(plan: Plan) -> None:

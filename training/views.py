@@ -6,6 +6,7 @@ what makes long distillation work (Beyer et al. 2022, "a good teacher is patient
 the answers kept on disk: fast knowledge distillation, Shen and Xing 2022).
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,9 +35,21 @@ class Batch(NamedTuple):
     target: Tensor
     """Class numbers, batch. Where views are mixed or some have no label, shares of the classes,
     batch x classes: all 0 where there is no label."""
+    severity: Tensor | None = None
+    """0 to 1, NaN where nobody said; batch."""
 
     def to(self, device: torch.device) -> "Batch":
-        return self._replace(images=self.images.to(device), target=self.target.to(device))
+        severity = None if self.severity is None else self.severity.to(device)
+        images, target = self.images.to(device), self.target.to(device)
+        return self._replace(images=images, target=target, severity=severity)
+
+
+class View(NamedTuple):
+    image: NDArray[np.uint8]
+    """height x width x 3."""
+    target: NDArray[np.float32]
+    """Shares of the classes."""
+    severity: float
 
 
 class Views:
@@ -64,19 +77,22 @@ class Views:
     def batch(self, rows: NDArray[np.int64], view: int) -> Batch:
         """The views of some images, in their order."""
         drawn = [self.one(int(row), view) for row in rows]
-        images = torch.from_numpy(np.stack([image for image, _ in drawn]))
+        images = torch.from_numpy(np.stack([view.image for view in drawn]))
         if self._shares:
-            target = torch.from_numpy(np.stack([target for _, target in drawn]))
+            target = torch.from_numpy(np.stack([view.target for view in drawn]))
         else:
             target = torch.from_numpy(self._material.targets[rows])
-        return Batch(rows, view, images, target)
+        severity = None
+        if self._material.severity is not None:
+            severity = torch.tensor([view.severity for view in drawn])
+        return Batch(rows, view, images, target, severity)
 
-    def one(self, row: int, view: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """A view, height x width x 3, and the shares of the classes in it."""
-        image, target = self._augmented(row, view), self._label(row)
+    def one(self, row: int, view: int) -> View:
+        """One view of one image."""
+        image, target, severity = self._augmented(row, view), self._label(row), self._severe(row)
         rng = np.random.default_rng([self._seed, MIXING, row, view])
         if rng.random() >= self._mix.share:
-            return image, target
+            return View(image, target, severity)
         other = int(rng.choice(self._kin(row)))
         second = self._augmented(other, view)
         share = float(rng.beta(self._mix.alpha, self._mix.alpha))
@@ -84,7 +100,8 @@ class Views:
             image, share = cutmix(image, second, share, rng)
         else:
             image = mixup(image, second, share)
-        return image, np.float32(share) * target + np.float32(1.0 - share) * self._label(other)
+        mixed = np.float32(share) * target + np.float32(1.0 - share) * self._label(other)
+        return View(image, mixed, share * severity + (1.0 - share) * self._severe(other))
 
     def _augmented(self, row: int, view: int) -> NDArray[np.uint8]:
         return self._augmenter.view(self._material.pixels[row], image=row, view=view)
@@ -95,6 +112,10 @@ class Views:
         if row < len(self._material.targets):
             target[self._material.targets[row]] = 1.0
         return target
+
+    def _severe(self, row: int) -> float:
+        severity = self._material.severity
+        return math.nan if severity is None or row >= len(severity) else float(severity[row])
 
     def _kin(self, row: int) -> NDArray[np.int64]:
         others = self._material.unlabelled

@@ -69,7 +69,7 @@ def our_step(
     asked = Teachers(
         [teacher], material, folder, plan.teacher.precision, machine, views=views, dims=0
     )
-    objective = Taught(plan.student, material.train_counts(), asked, student, machine)
+    objective = Taught(plan.student, material, asked, student, machine)
     student.train()
     optimizer = torch.optim.AdamW(student.parameters(), lr=plan.student.lr)
 
@@ -101,7 +101,7 @@ def main() -> None:
         run = Run(folder / "work", Screen(quiet=True).say)
         job = Job(plan, run, machine, Screen(quiet=True))
         images, split = prepare(job, read_dataset(arguments.data), "benchmark")
-        material = data_of(images, split).material()
+        material = data_of(images, split).material(plan.good)
         shown = Views(material, Augmenter(plan.augment, plan.image, 0), student.mix, 0)
         rows = material.train[: arguments.batches * student.batch]
         batches = list(shown.batches(rows, 0, student.batch, arguments.threads))

@@ -177,9 +177,10 @@ def test_the_next_release_starts_from_the_running_student_with_a_class_more(
         ('[teacher]\nhanded = "nowhere"', "teacher.handed"),
         ('[student]\nold = { networks = "nowhere" }', "student.old.networks"),
         ('[student]\nunlabelled = { folder = "nowhere" }', "student.unlabelled.folder"),
+        ("[student]\nseverity_weight = 0.5", "no image of the data has a severity"),
     ],
 )
-def test_a_folder_that_is_not_there_stops_the_job_at_once(
+def test_what_cannot_work_stops_the_job_before_anything_is_trained(
     first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str], keys: str, words: str
 ) -> None:
     section = keys.split("\n", maxsplit=1)[0]
@@ -189,4 +190,5 @@ def test_a_folder_that_is_not_there_stops_the_job_at_once(
     assert main(arguments) == 78
     said = capfd.readouterr().err
     assert words in said
-    assert "nowhere" in said
+    assert "nowhere" in said or "nowhere" not in keys
+    assert not list(tmp_path.glob("out/work/teacher-*"))

@@ -1,15 +1,17 @@
 """Views are numbers, and a teacher is asked once about each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from tests.training.plates import draw
 from training.augment import Augmenter
-from training.distill import Taught, Teachers
+from training.distill import LabelLoss, Taught, Teachers
 from training.fit import Machine
 from training.material import Material
 from training.models import Network, build
@@ -141,7 +143,7 @@ def test_labels_answers_and_features_are_weighed_as_the_plan_says(
     network = build("mobilenetv2_035", "none", 2).eval()
     teachers = teachers_of(build("resnet18", "none", 2), how, material, tmp_path)
     batch = views_of(material, Mix()).batch(material.train[:4], 0)
-    taught = Taught(how, material.train_counts(), teachers, network, CPU)
+    taught = Taught(how, material, teachers, network, CPU)
     with torch.no_grad():
         loss = float(taught(network, batch))
         logits, features = network.with_features(batch.images)
@@ -164,9 +166,63 @@ def test_the_temperature_glides_where_the_plan_gives_an_end(
     how = student(temperature=10.0, temperature_end=1.0, views=1)
     network = build("mobilenetv2_035", "none", 2)
     teachers = teachers_of(build("resnet18", "none", 2), how, material, tmp_path)
-    taught = Taught(how, material.train_counts(), teachers, network, CPU)
+    taught = Taught(how, material, teachers, network, CPU)
     seen = []
     for share in (0.0, 0.5, 1.0):
         taught.epoch_starts(share)
         seen.append(taught.soft.temperature)
     assert seen == pytest.approx([10.0, 5.5, 1.0])
+
+
+@pytest.mark.parametrize("method", ["kl", "soft_labels", "mse", "standardised", "dist"])
+def test_every_method_of_a_plan_teaches(material: Material, tmp_path: Path, method: str) -> None:
+    torch.manual_seed(0)
+    three = replace(material, classes=3, targets=np.arange(16) % 3, train=np.arange(12))
+    network = build("mobilenetv2_035", "none", 3)
+    teacher = build("resnet18", "none", 3)
+    how = student(method=method, alpha=1.0, views=1, rebalance=0.5)
+    asked = teachers_of(teacher, how, three, tmp_path)
+    taught = Taught(how, three, asked, network, CPU)
+    batch = views_of(three, Mix()).batch(three.train, 0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
+    losses = []
+    for _ in range(25):
+        loss = taught(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < losses[0]
+
+
+def test_severities_are_learned_beside_classes_and_mixed_like_pictures(material: Material) -> None:
+    severity = np.where(material.targets == 1, 2 / 3, np.nan).astype(np.float32)
+    rated = replace(material, severity=severity, good=(0,))
+    batch = views_of(rated, Mix()).batch(rated.train, 0)
+    assert batch.severity is not None
+    assert batch.severity.isnan().tolist() == (rated.targets[rated.train] == 0).tolist()
+    how = student(imbalance="none", severity_weight=0.5)
+    logits = torch.randn(len(rated.train), 2, generator=torch.Generator().manual_seed(1))
+    hard = torch.nn.functional.cross_entropy(logits, batch.target)
+    bad = logits[batch.target == 1]
+    p = torch.softmax(bad, dim=1)[:, 1]
+    severe = -(2 / 3 * p.log() + 1 / 3 * (1 - p).log()).mean()
+    loss = LabelLoss(how, rated)(logits, batch)
+    assert float(loss) == pytest.approx(float(hard + 0.5 * severe), rel=1e-5)
+    everywhere = replace(rated, severity=np.linspace(0, 1, 16).astype(np.float32))
+    mixed = views_of(everywhere, Mix(share=1.0)).batch(rated.train, 0)
+    assert mixed.severity is not None
+    assert bool(((mixed.severity >= 0) & (mixed.severity <= 1)).all())
+    with pytest.raises(ConfigError, match="no image of the data has a severity"):
+        LabelLoss(how, material)
+
+
+def test_pictures_without_a_label_do_not_thin_out_what_labels_say(material: Material) -> None:
+    joined = material.joined(np.asarray(material.pixels[np.arange(4)]), np.arange(4), shown=4)
+    rows = np.concatenate([material.train[:4], np.arange(16, 20)])
+    batch = views_of(joined, Mix()).batch(rows, 0)
+    assert batch.target[4:].abs().sum() == 0
+    logits = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
+    ours = LabelLoss(student(imbalance="none"), joined)(logits, batch)
+    theirs = torch.nn.functional.cross_entropy(logits[:4], batch.target[:4])
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
