@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from inspector.contract.errors import ConfigError
+from training.features import Hints, tapped
 from training.fit import Machine, Objective, autocast
 from training.losses import SeverityLoss, hard_loss, log_prior, soft_loss
 from training.material import Material
@@ -95,6 +96,16 @@ class Teachers:
             torch.from_numpy(logits).to(device),
             None if features is None else torch.from_numpy(features).to(device),
         )
+
+    @torch.no_grad()
+    def inside(self, batch: Batch, names: list[str]) -> dict[str, Tensor]:
+        """What layers of the first teacher put out; too large to keep, so asked every time."""
+        with (
+            autocast(self._machine, self._precision),
+            tapped(self._networks[0], names, "teacher") as seen,
+        ):
+            self._networks[0].with_features(batch.images)
+        return seen
 
     @torch.no_grad()
     def _ask(self, images: Tensor) -> Answer:
@@ -209,8 +220,10 @@ class Taught(Objective):
         *,
         peers: Sequence[Network] = (),
         remembered: Remembered | None = None,
+        hints: Hints | None = None,
     ) -> None:
         super().__init__()
+        self.hints = hints
         self._how = how
         self._machine = machine
         self._teachers = teachers
@@ -229,7 +242,11 @@ class Taught(Objective):
         answer = self._teachers.of(batch)
         logits, total = [], torch.zeros((), device=batch.images.device)
         for i, each in enumerate((network, *self.peers)):
-            with autocast(self._machine, self._how.precision):
+            names = [hint.student for hint in self._how.hints] if i == 0 else []
+            with (
+                autocast(self._machine, self._how.precision),
+                tapped(each, names, "student") as seen,
+            ):
                 own, features = each.with_features(batch.images)
             logits.append(own.float())
             total = total + self._taught(logits[-1], batch, answer)
@@ -237,6 +254,9 @@ class Taught(Objective):
                 projected = self.projectors[i](features.float())
                 likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
                 total = total + self._how.feature_weight * (1.0 - likeness)
+            if seen and self.hints is not None:
+                shown = self._teachers.inside(batch, [hint.teacher for hint in self._how.hints])
+                total = total + self._how.hint_weight * self.hints(seen, shown)
         if self._remembered is not None:
             weight = self._remembered.weight
             total = total + weight * self._remembered.loss(logits[0], batch, self._how.temperature)

@@ -10,7 +10,6 @@ import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -19,18 +18,12 @@ from torch import Tensor, nn
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.models import Network
+from training.plan_networks import Hint
 
 PENULTIMATE = "penultimate"
 """The name of what the head sees, whatever a model calls it."""
 NEAR = 6
 """Names offered where one is wrong."""
-
-
-class Hint(NamedTuple):
-    """Two layers by name, as timm's model prints them: `blocks.3` for instance."""
-
-    student: str
-    teacher: str
 
 
 @contextmanager

@@ -4,6 +4,7 @@ An epoch is determined by the seed and its number alone (order, views, dropout),
 checkpoint: a job killed anywhere goes on from its last epoch and ends as if undisturbed.
 """
 
+import copy
 import json
 import math
 import time
@@ -22,6 +23,7 @@ from training.checkpoint import BEST, HISTORY, LAST, EpochRow, checkpoint, resum
 from training.losses import require_finite
 from training.material import Material, Pixels
 from training.models import Network
+from training.norms import reestimate
 from training.plan_networks import Fit
 from training.run import write_whole
 from training.screen import Screen, clock_text
@@ -80,7 +82,7 @@ def fit(
         started = time.monotonic()
         view = epoch % views if views else epoch
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        order = material.order(seed, epoch)
+        order = material.order(seed, epoch, how.sampling)
         both.train()
         objective.epoch_starts(epoch / max(how.epochs - 1, 1))
         losses, rate = [], 0.0
@@ -98,6 +100,10 @@ def fit(
             optimizer.step()
             average.update_parameters(network)
         kept = average.module if how.ema else network
+        if how.bn_batches:
+            kept = copy.deepcopy(kept)
+            some = shown.batches(order[: how.bn_batches * how.batch], view, how.batch, 1)
+            reestimate(kept, (batch.images.to(machine.device) for batch in some))
         logits = predict(kept, material.pixels, material.validation, machine)
         row = _row(epoch, losses, logits, material, rate, time.monotonic() - started)
         state.history.append(row)

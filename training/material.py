@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.sampling import How, order
+
 
 class Joined:
     """Two pixel files as one: the labelled images first, the others after them."""
@@ -69,12 +71,12 @@ class Material:
             return np.sort(self.train)
         return np.sort(np.concatenate([self.train, self.unlabelled]))
 
-    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+    def order(self, seed: int, epoch: int, how: How = "natural") -> NDArray[np.int64]:
         """The rows of an epoch; the same for the same seed and epoch."""
-        rng = np.random.default_rng([seed, epoch])
-        rows = rng.permutation(self.train)
+        rows = order(self.train, self.targets[self.train], [seed, epoch], how)
         if self.unlabelled is None:
             return rows
+        rng = np.random.default_rng([seed, epoch, len(rows)])
         n = self.unlabelled_shown
         others = rng.choice(self.unlabelled, n, replace=n > len(self.unlabelled))
         return rng.permutation(np.concatenate([rows, others]))

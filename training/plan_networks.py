@@ -45,8 +45,14 @@ class Fit(Strict):
     frequency."""
     severity_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Of the cross entropy with the data's severities, 0 to 1, beside that with its classes."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    """balanced: each class equally often in an epoch; then imbalance = "none" goes with it."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU. auto: what
+    a measurement of a few seconds finds quickest on this machine, kept with the stage."""
+    bn_batches: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Batches from which batch norm takes the averaged weights' statistics anew; 0: they are
+    averaged as well."""
     keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
     """Which epoch's weights are kept: the best by this on the validation parts."""
     mix: Mix = Mix()
@@ -63,6 +69,14 @@ class Peer(Strict):
 
     model: str
     weights: str = "hub"
+
+
+class Hint(Strict):
+    """Two layers by name that are to say the same (FitNets, Romero 2015)."""
+
+    student: str
+    """As timm's model prints it, `blocks.3` for instance; "penultimate": what the head sees."""
+    teacher: str
 
 
 class Unlabelled(Strict):
@@ -109,6 +123,9 @@ class Student(Fit):
     """Of the mean KL between a student and each of its peers."""
     unlabelled: Unlabelled | None = None
     old: Old | None = None
+    hints: Annotated[tuple[Hint, ...], Field(max_length=16)] = ()
+    hint_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Of the mean error of the hints. They need the teacher at every step."""
     views: Annotated[int, Field(ge=0, le=10_000)] = 16
     """Different views of each image; the teacher is asked once about each. 0: a new one each
     epoch, and the teacher is asked every time."""
@@ -116,5 +133,12 @@ class Student(Fit):
     @property
     def is_taught(self) -> bool:
         """Whether anything but labels is learned from."""
-        others = (self.alpha, self.feature_weight, self.peers, self.old, self.unlabelled)
+        others = (
+            self.alpha,
+            self.feature_weight,
+            self.hints,
+            self.peers,
+            self.old,
+            self.unlabelled,
+        )
         return any(others)

@@ -23,13 +23,8 @@ from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.split import split_by_part
-from training.teaching import (
-    fit_ensemble,
-    fit_student,
-    fit_teacher,
-    require_teachable,
-    require_workable,
-)
+from training.teaching import fit_ensemble, fit_student, fit_teacher
+from training.workable import require_teachable, require_workable
 
 
 def release(job: Job, dataset: Dataset, out: Path) -> Bundle:

@@ -11,16 +11,17 @@ from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, save
-from training.distill import LabelLoss, Labels, Remembered, Taught, Teachers
+from training.distill import Labels, Remembered, Taught, Teachers
+from training.features import Hints
 from training.fit import Objective, fit, predict
 from training.handover import network_for, read_networks
 from training.job import Data, Job, load_network
 from training.material import Material
-from training.models import Network, build, require_map
+from training.models import Network, build
 from training.plan import Plan
 from training.plan_networks import Fit, Peer, Student, Teacher, Unlabelled
+from training.precision import precision_of, settle
 from training.run import Stage, write_whole
-from training.soft import require_relations
 from training.unlabelled import load_unlabelled, read_unlabelled
 
 OLD = "student.old.networks"
@@ -77,6 +78,7 @@ def _student_maker(
         material = data.material(job.plan.good)
         classes = material.classes
         network = _start(how, data.labels, plan.seed)
+        settled = settle(how, network, material, folder, job)
         objective: Objective
         if how.is_taught:
             networks = [
@@ -87,7 +89,7 @@ def _student_maker(
                 material = _with_unlabelled(
                     job, material, how.unlabelled, unlabelled, networks, folder
                 )
-            precision = teacher_plans[0].precision
+            precision = precision_of(teacher_plans[0], teachers[0])
             dims = how.feature_dims if how.feature_weight else 0
             asked = Teachers(
                 networks,
@@ -101,16 +103,17 @@ def _student_maker(
             )
             peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
             objective = Taught(
-                how,
+                settled,
                 material,
                 asked,
                 network,
                 job.machine,
                 peers=peers,
-                remembered=_remembered(job, data, material, folder),
+                remembered=_remembered(job, data, material, folder, settled.precision),
+                hints=_hints(how, network, networks[0], plan),
             )
         else:
-            objective = Labels(how, material, job.machine)
+            objective = Labels(settled, material, job.machine)
         _fit(job, network, how, material, objective, folder, how.views, name)
 
     return make
@@ -124,14 +127,22 @@ def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
     return network_for(Path(how.old.networks), "student", how, labels, OLD)[0]
 
 
-def _remembered(job: Job, data: Data, material: Material, folder: Path) -> Remembered | None:
+def _hints(how: Student, network: Network, teacher: Network, plan: Plan) -> Hints | None:
+    if not how.hints:
+        return None
+    return Hints(how.hints, network, teacher, plan.image)
+
+
+def _remembered(
+    job: Job, data: Data, material: Material, folder: Path, precision: str
+) -> Remembered | None:
     """The student that runs now as a teacher of what it knew."""
     how = job.plan.student
     if how.old is None or not how.old.weight:
         return None
     network, known = network_for(Path(how.old.networks), "student", how, data.labels, OLD)
     asked = Teachers(
-        [network], material, folder / "old", how.precision, job.machine, views=how.views, dims=0
+        [network], material, folder / "old", precision, job.machine, views=how.views, dims=0
     )
     return Remembered(asked, known, how.old.weight)
 
@@ -170,7 +181,7 @@ def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, 
     def make(folder: Path) -> None:
         material = data.material(job.plan.good)
         network = fresh(how, material.classes, seed)
-        objective = Labels(how, material, job.machine)
+        objective = Labels(settle(how, network, material, folder, job), material, job.machine)
         _fit(job, network, how, material, objective, folder, 0, name)
 
     return job.run.stage(name, make, 1, split, job.plan.augment, identity(how), seed)
@@ -244,30 +255,3 @@ def identity(how: Fit) -> Fit:
 
 def _weights_key(weights: str) -> str:
     return weights if weights in ("hub", "none") else file_sha256(Path(weights))
-
-
-def require_teachable(plan: Plan, data: Data) -> None:
-    """What of the plan does not go with the data. Raises ConfigError in words."""
-    require_relations(plan.student.method, len(data.labels))
-    material = data.material(plan.good)
-    for how in (plan.teacher, *plan.ensemble, plan.student):
-        LabelLoss(how, material)
-
-
-def require_workable(plan: Plan) -> None:
-    """What would stop the job hours from now stops it here. Raises ConfigError in words."""
-    Augmenter(plan.augment, plan.image, plan.seed)
-    student = plan.student
-    networks: tuple[Fit | Peer, ...] = (plan.teacher, *plan.ensemble, *student.peers, student)
-    for how in networks:
-        weights = "none" if how.weights == "hub" else how.weights
-        network = build(how.model, weights, classes=2)
-        if how is student:
-            require_map(network, plan.image)
-    if plan.teacher.handed:
-        read_networks(Path(plan.teacher.handed), HANDED)
-    if student.old:
-        read_networks(Path(student.old.networks), OLD)
-    if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
-        folder = student.unlabelled.folder
-        raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
-from training.features import PENULTIMATE, Hint, Hints, tapped
+from training.features import PENULTIMATE, Hints, tapped
 from training.models import Network, build
+from training.plan_networks import Hint
 
 SPEC = ImageSpec(width=64, height=64)
 
@@ -57,7 +58,13 @@ def test_nothing_is_left_on_the_network_afterwards(student: Network) -> None:
 
 def test_shapes_meet_by_themselves(student: Network, teacher: Network) -> None:
     hints = Hints(
-        [Hint("blocks.2", "layer3"), Hint(PENULTIMATE, PENULTIMATE)], student, teacher, SPEC
+        [
+            Hint(student="blocks.2", teacher="layer3"),
+            Hint(student=PENULTIMATE, teacher=PENULTIMATE),
+        ],
+        student,
+        teacher,
+        SPEC,
     )
     shapes = [tuple(p.shape) for p in hints.parameters() if p.ndim == 4]
     assert shapes == [(256, 16, 1, 1), (512, 1280, 1, 1)]
@@ -78,7 +85,7 @@ def seen_by_both(
 
 
 def test_a_hint_is_worked_out_by_hand(student: Network, teacher: Network) -> None:
-    hints = Hints([Hint("blocks.2", "layer3")], student, teacher, SPEC)
+    hints = Hints([Hint(student="blocks.2", teacher="layer3")], student, teacher, SPEC)
     weight, bias = hints.parameters()
     with torch.no_grad():
         weight.zero_()
@@ -95,7 +102,7 @@ def test_a_hint_is_worked_out_by_hand(student: Network, teacher: Network) -> Non
 def test_a_student_that_says_nothing_costs_one_at_any_scale(
     student: Network, teacher: Network
 ) -> None:
-    hints = Hints([Hint("blocks.2", "layer3")], student, teacher, SPEC)
+    hints = Hints([Hint(student="blocks.2", teacher="layer3")], student, teacher, SPEC)
     with torch.no_grad():
         for parameter in hints.parameters():
             parameter.zero_()
@@ -106,7 +113,7 @@ def test_a_student_that_says_nothing_costs_one_at_any_scale(
 
 
 def test_the_teacher_gets_no_gradient(student: Network, teacher: Network) -> None:
-    hints = Hints([Hint("blocks.2", "layer3")], student, teacher, SPEC)
+    hints = Hints([Hint(student="blocks.2", teacher="layer3")], student, teacher, SPEC)
     ours, theirs = seen_by_both(hints, student, teacher)
     hints(ours, theirs).backward()
     assert all(p.grad is None for p in teacher.parameters())
@@ -117,7 +124,7 @@ def test_the_teacher_gets_no_gradient(student: Network, teacher: Network) -> Non
 def test_asking_for_shapes_leaves_the_networks_as_they_were(teacher: Network) -> None:
     student = build("mobilenetv2_035", "none", classes=3).train()
     before = copy.deepcopy(student.state_dict())
-    Hints([Hint("blocks.2", "layer3")], student, teacher, SPEC)
+    Hints([Hint(student="blocks.2", teacher="layer3")], student, teacher, SPEC)
     assert student.training
     assert not teacher.training
     assert all(torch.equal(before[k], v) for k, v in student.state_dict().items())
@@ -131,7 +138,7 @@ def test_a_wrong_name_is_told_the_names_near_it(
     student: Network, teacher: Network, name: str, near: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"the teacher has no layer {name!r}; near: .*{near}"):
-        Hints([Hint("blocks.2", name)], student, teacher, SPEC)
+        Hints([Hint(student="blocks.2", teacher=name)], student, teacher, SPEC)
 
 
 @pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
@@ -140,11 +147,11 @@ def test_a_token_model_has_no_map_to_give(model: str, student: Network) -> None:
     spec = ImageSpec(width=224, height=224)
     layer = "blocks.2" if model.startswith("vit") else "layers.1"
     with pytest.raises(ConfigError, match="a hint needs a convolution's map"):
-        Hints([Hint("blocks.2", layer)], student, tokens, spec)
+        Hints([Hint(student="blocks.2", teacher=layer)], student, tokens, spec)
 
 
 def test_a_layer_that_never_runs_is_refused(teacher: Network, student: Network) -> None:
     student = copy.deepcopy(student)
     student.trunk.add_module("idle", torch.nn.Conv2d(3, 3, 1))
     with pytest.raises(ConfigError, match="the student's layer 'idle' never runs"):
-        Hints([Hint("idle", "layer3")], student, teacher, SPEC)
+        Hints([Hint(student="idle", teacher="layer3")], student, teacher, SPEC)

@@ -101,6 +101,24 @@ def test_an_ensemble_generations_and_peers_teach_in_one_plan(
     assert set(release.best("student-2")) == set(first.best("student"))
 
 
+def test_hints_balance_precision_and_fresh_statistics_have_their_key(
+    first: Release, tmp_path: Path
+) -> None:
+    plan = short().replace(
+        "views = 2",
+        "views = 2\nbn_batches = 1\nhint_weight = 0.5\n"
+        'hints = [{ student = "blocks.2", teacher = "layer2" }]',
+    )
+    plan = plan.replace("[teacher]", '[teacher]\nsampling = "balanced"\nprecision = "auto"')
+    release = run(tmp_path, plan, first.data, "keys")
+    measured = json.loads(next(release.out.glob("work/teacher-*/speed.json")).read_text("utf-8"))
+    assert measured["way"]["precision"] in ("fp32", "bf16")
+    assert {t["way"]["precision"] for t in measured["timings"]} == {"fp32", "bf16"}
+    ours, plain = release.best("student"), first.best("student")
+    assert set(ours) == set(plain)  # the hints' projectors are thrown away
+    assert int(ours["trunk.bn1.num_batches_tracked"]) == 1
+
+
 def test_a_student_without_a_teacher_learns_from_labels_alone(
     first: Release, tmp_path: Path
 ) -> None:
@@ -177,6 +195,7 @@ def test_the_next_release_starts_from_the_running_student_with_a_class_more(
         ('[teacher]\nhanded = "nowhere"', "teacher.handed"),
         ('[student]\nold = { networks = "nowhere" }', "student.old.networks"),
         ('[student]\nunlabelled = { folder = "nowhere" }', "student.unlabelled.folder"),
+        ('[student]\nhints = [{ student = "blocks.2", teacher = "layer9" }]', "no layer 'layer9'"),
         ("[student]\nseverity_weight = 0.5", "no image of the data has a severity"),
     ],
 )

@@ -1,0 +1,43 @@
+"""In which precision a plan's network is trained here, and asked afterwards."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from training.job import Job
+from training.material import Material
+from training.models import Network
+from training.plan_networks import Fit, Student, Teacher
+from training.run import Stage, write_whole
+from training.speed import Choice, fastest
+
+AnyFit = TypeVar("AnyFit", Teacher, Student)
+SPEED = "speed.json"
+
+
+def settle(how: AnyFit, network: Network, material: Material, folder: Path, job: Job) -> AnyFit:
+    """The plan with its precision, measured where it says auto; the measurement is kept."""
+    if how.precision != "auto":
+        return how
+    kept = folder / SPEED
+    if not kept.exists():
+        rows = material.train[: how.batch]
+        images = torch.from_numpy(np.array(material.pixels[rows])).to(job.machine.device)
+        choice = fastest(network.to(job.machine.device), images, learning=True)
+        job.screen.say(f"  precision: {choice.words()}")
+        write_whole(kept, choice.model_dump_json(indent=1).encode())
+    way = Choice.model_validate_json(kept.read_text(encoding="utf-8")).way
+    network.lay_out(channels_last=way.channels_last)
+    return how.model_copy(update={"precision": way.precision})
+
+
+def precision_of(how: Fit, stage: Stage) -> str:
+    """How a trained network is asked: as it was trained."""
+    if how.precision != "auto":
+        return how.precision
+    kept = stage.folder / SPEED
+    if not kept.exists():  # handed on: it was never trained here
+        return "fp32"
+    return Choice.model_validate_json(kept.read_text(encoding="utf-8")).way.precision
