@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except InspectorError as error:
         print(error, file=sys.stderr)
         return EXIT_CODES.get(type(error), 1)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return INTERRUPTED
@@ -107,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
     scan.set_defaults(command=_scan)
+
+    keys = commands.add_parser("keys", help="every key of a plan: values, default, meaning")
+    keys.add_argument("only", nargs="?", default="", help="a section or key: student, split.golden")
+    keys.set_defaults(command=_keys)
 
     data = commands.add_parser("data", help="public data sets as manifests")
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
@@ -202,6 +209,16 @@ def _scan(arguments: argparse.Namespace) -> int:
     print("\n".join(report.lines()))
     if arguments.json:
         arguments.json.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from training.keys import lines
+
+    found = list(lines(arguments.only))
+    if not found:
+        raise ConfigError(f"{arguments.only!r}: a plan has no such section or key; see keys alone")
+    print("\n".join(found))
     return 0
 
 

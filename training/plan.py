@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
-from training.plan_networks import Fit, Peer, Rate, Share, Student, Teacher
+from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
 
 
-class SplitRule(Strict):
+class SplitRule(Section):
     """How parts are set aside. Twins (one part id, or nearly the same picture) stay together."""
 
     golden: Annotated[float, Field(gt=0.0, lt=0.8)] = 0.2
@@ -41,7 +41,7 @@ class SplitRule(Strict):
         return self
 
 
-class Step(Strict):
+class Step(Section):
     """One albumentations transform: its class name, probability and arguments."""
 
     name: str
@@ -52,7 +52,7 @@ class Step(Strict):
 AnyNetwork = TypeVar("AnyNetwork", Teacher, Student, Peer)
 
 
-class Severity(Strict):
+class Severity(Section):
     """One rank of the plant's defect catalogue."""
 
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -65,7 +65,7 @@ class Severity(Strict):
     """Such defects among 1000 parts of the line; without it the golden set's mix is taken."""
 
 
-class Severities(Strict):
+class Severities(Section):
     """The ranks a plant uses; a class it leaves out counts for the overall goal alone."""
 
     critical: Severity | None = None
@@ -93,7 +93,7 @@ class Severities(Strict):
         return {name: severity for name, severity in each.items() if severity is not None}
 
 
-class Quality(Strict):
+class Quality(Section):
     """What the model must hold before it becomes a bundle."""
 
     escape_rate_at_most: Rate = 0.05
@@ -111,7 +111,7 @@ class Quality(Strict):
     """Write a bundle though the data cannot prove the goal, and say so in it."""
 
 
-class Export(Strict):
+class Export(Section):
     int8: Literal["auto", "never"] = "auto"
     """auto: shipped if faster on this machine and as safe as FP32."""
     calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
@@ -119,7 +119,7 @@ class Export(Strict):
     """Pictures of the golden set that travel in the bundle for its self-test."""
 
 
-class Plan(Strict):
+class Plan(Section):
     name: Name
     good: Annotated[tuple[str, ...], Field(min_length=1)]
     """The acceptable classes; every other one is a defect."""

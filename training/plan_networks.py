@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from inspector.contract.strict import Strict
 
@@ -11,7 +11,13 @@ Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Mix(Strict):
+class Section(Strict):
+    """A section of the plan; what is said of a key here is what `inspector-train keys` prints."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Mix(Section):
     """Views that are of two pictures; the teacher sees the same mixture."""
 
     kind: Literal["mixup", "cutmix"] = "mixup"
@@ -22,7 +28,7 @@ class Mix(Strict):
     """The mixture's weight is drawn from Beta(alpha, alpha)."""
 
 
-class Fit(Strict):
+class Fit(Section):
     """What a network and its training are made of."""
 
     model: str
@@ -64,14 +70,14 @@ class Teacher(Fit):
     general teacher for several products. It must know every class; `epochs` is not used then."""
 
 
-class Peer(Strict):
+class Peer(Section):
     """Another student that learns along and is thrown away (deep mutual learning, Zhang 2018)."""
 
     model: str
     weights: str = "hub"
 
 
-class Hint(Strict):
+class Hint(Section):
     """Two layers by name that are to say the same (FitNets, Romero 2015)."""
 
     student: str
@@ -79,7 +85,7 @@ class Hint(Strict):
     teacher: str
 
 
-class Unlabelled(Strict):
+class Unlabelled(Section):
     """Pictures without labels, taught by the teacher alone."""
 
     folder: str
@@ -90,7 +96,7 @@ class Unlabelled(Strict):
     """Only pictures of whose class the teacher is this sure."""
 
 
-class Old(Strict):
+class Old(Section):
     """The student that runs now: the start, and a second teacher of what it knew."""
 
     networks: str
