@@ -47,13 +47,20 @@ def test_the_quickest_way_is_taken(
     assert Choice.model_validate_json(choice.model_dump_json()) == choice
 
 
-@pytest.mark.parametrize(("other_ms", "first"), [(96.0, True), (94.0, False), (140.0, True)])
-def test_another_way_must_be_clearly_quicker_than_the_first(
-    other_ms: float,
-    first: bool,  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("ms", "taken"),
+    [
+        ((100.0, 120.0, 96.0, 130.0), 0),
+        ((100.0, 120.0, 94.0, 130.0), 2),
+        ((100.0, 120.0, 79.0, 78.0), 2),
+        ((100.0, 120.0, 79.0, 70.0), 3),
+    ],
+)
+def test_a_later_way_must_be_clearly_quicker_than_every_earlier_one(
+    ms: tuple[float, ...], taken: int
 ) -> None:
-    timings = [Timing(way=WAYS[0], ms=100.0), Timing(way=WAYS[2], ms=other_ms)]
-    assert choose(timings) == (WAYS[0] if first else WAYS[2])
+    timings = [Timing(way=way, ms=each) for way, each in zip(WAYS, ms, strict=True)]
+    assert choose(timings) == WAYS[taken]
 
 
 def test_what_was_measured_is_told_quickest_first() -> None:
