@@ -142,9 +142,15 @@ class Plan(Section):
     export: Export = Export()
 
     @model_validator(mode="after")
-    def _good_once(self) -> Self:
+    def _agrees(self) -> Self:
         if len(set(self.good)) != len(self.good):
             raise ValueError(f"good {list(self.good)}: a class appears twice")
+        for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
+            if self.student.rebalance and how.imbalance == "logit_adjustment":
+                raise ValueError(
+                    f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
+                    f'imbalance "logit_adjustment" are without the prior already; leave one out'
+                )
         return self
 
 

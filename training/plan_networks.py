@@ -1,8 +1,8 @@
 """The plan's networks: what each is made of, how it learns, and from whom."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from inspector.contract.strict import Strict
 
@@ -63,6 +63,15 @@ class Fit(Section):
     """Which epoch's weights are kept: the best by this on the validation parts."""
     mix: Mix = Mix()
 
+    @model_validator(mode="after")
+    def _corrected_once(self) -> Self:
+        if self.sampling == "balanced" and self.imbalance != "none":
+            raise ValueError(
+                f'sampling "balanced" with imbalance {self.imbalance!r} corrects for rare classes '
+                f'twice; write imbalance = "none", or sampling = "natural"'
+            )
+        return self
+
 
 class Teacher(Fit):
     handed: str | None = None
@@ -114,8 +123,8 @@ class Student(Fit):
     temperature_end: Positive | None = None
     """Where the temperature glides to over the epochs; absent: it stays."""
     rebalance: Annotated[float, Field(ge=0.0)] = 0.0
-    """tau of the log prior taken off the teacher's answers (Zhang 2021), for a teacher that was
-    trained without care for imbalance."""
+    """tau of the log prior taken off the teacher's answers, for a teacher that was trained without
+    care for imbalance; tau = temperature is the published form (Zhang 2021)."""
     combine: Literal["mean_logits", "mean_probabilities"] = "mean_logits"
     """How several teachers' answers become one."""
     feature_weight: Annotated[float, Field(ge=0.0)] = 0.0

@@ -109,7 +109,9 @@ def test_hints_balance_precision_and_fresh_statistics_have_their_key(
         "views = 2\nbn_batches = 1\nhint_weight = 0.5\n"
         'hints = [{ student = "blocks.2", teacher = "layer2" }]',
     )
-    plan = plan.replace("[teacher]", '[teacher]\nsampling = "balanced"\nprecision = "auto"')
+    plan = plan.replace(
+        "[teacher]", '[teacher]\nsampling = "balanced"\nimbalance = "none"\nprecision = "auto"'
+    )
     release = run(tmp_path, plan, first.data, "keys")
     measured = json.loads(next(release.out.glob("work/teacher-*/speed.json")).read_text("utf-8"))
     assert measured["way"]["precision"] in ("fp32", "bf16")
@@ -196,6 +198,8 @@ def test_the_next_release_starts_from_the_running_student_with_a_class_more(
         ('[student]\nold = { networks = "nowhere" }', "student.old.networks"),
         ('[student]\nunlabelled = { folder = "nowhere" }', "student.unlabelled.folder"),
         ('[student]\nhints = [{ student = "blocks.2", teacher = "layer9" }]', "no layer 'layer9'"),
+        ('[student]\nsampling = "balanced"', "corrects for rare classes twice"),
+        ("[student]\nrebalance = 2.0", "are without the prior already"),
         ("[student]\nseverity_weight = 0.5", "no image of the data has a severity"),
     ],
 )
