@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 def _release(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset, subset
     from training.job import Job
+    from training.origin import dated
     from training.plan import read_plan, smoke, with_weights_from
     from training.release import release
     from training.run import Run
@@ -136,11 +137,13 @@ def _release(arguments: argparse.Namespace) -> int:
     dataset = read_dataset(arguments.data)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
+    listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
+    date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
     screen = Screen(quiet=arguments.quiet)
     machine = machine_of(plan, arguments.plan)
     run = Run(arguments.out / "work", screen.say)
     try:
-        bundle = release(Job(plan, run, machine, screen), dataset, arguments.out)
+        bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
     finally:
         run.close()
     print(bundle.folder)

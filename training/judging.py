@@ -15,21 +15,19 @@ from training.calibrate import calibration_of, read_temperature
 from training.checkpoint import HISTORY, EpochRow
 from training.dataset import SPLITS, SplitName
 from training.evaluate import Held, figures, held, require_scores, verdicts_of
-from training.export import DEFECT_MAP, INPUT, open_session
+from training.export import DEFECT_MAP, INPUT, Timing, open_session
 from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
+from training.origin import without_path
 from training.plan import Plan
 from training.report import ModelRow, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
 from training.severity import expected_cost, severity_of
+from training.ship import choose_model, int8_ratio
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU."""
-INT8_FASTER = 0.95
-"""INT8 must take at most this share of the FP32 time to be worth a second rounding."""
-INT8_LOSS_AT_MOST = 0.005
-"""Macro recall and AUROC that INT8 may lose on the validation parts."""
 MISTAKES_MAX = 12
 
 
@@ -58,6 +56,8 @@ def candidate_of(
     Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
     """
     numbers = part_numbers(data.images)
+    kept = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
+    times = {role: Timing(**each) for role, each in kept.items()}
     rows, broken = [], ""
     for role, stage in models.items():
         try:
@@ -68,8 +68,10 @@ def candidate_of(
             broken = str(error)
             continue
         network = trained[role.removesuffix("-int8")]
-        rows.append(_model_row(plan, role, stage.folder, judged.folder, network, answers))
-    shipped, because = choose_model(tuple(rows), broken)
+        milliseconds = times[role].median_ms
+        rows.append(_model_row(plan, role, stage.folder, network, answers, milliseconds))
+    ratio = int8_ratio(times)
+    shipped, because = choose_model(tuple(rows), broken, ratio, plan.export.int8)
     counts = {
         name: {
             label: int((data.targets[data.rows[name]] == i).sum())
@@ -83,11 +85,12 @@ def candidate_of(
         good=plan.good,
         machine=machine_text(),
         code=code_text(),
-        data_lines=tuple(data.images.report.lines()),
+        data_lines=_data_lines(data),
         images=counts,
         models=tuple(rows),
         shipped=shipped,
         shipped_because=because,
+        int8_ratio=ratio,
         teacher_history=_history(trained["teacher"].fitted),
         student_history=_history(trained["student"].fitted),
         severities=severity_of(plan.quality),
@@ -122,12 +125,11 @@ def _model_row(
     plan: Plan,
     role: str,
     exported: Path,
-    judged: Path,
     network: Trained,
     answers: dict[SplitName, _Answers],
+    milliseconds: float,
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
-    times = json.loads((judged / "latency.json").read_text(encoding="utf-8"))
     precision: Literal["fp32", "int8"] = "int8" if role.endswith("int8") else "fp32"
     quality = plan.quality
     chosen_on: SplitName = "calibration" if "calibration" in answers else "validation"
@@ -145,7 +147,7 @@ def _model_row(
         parameters=facts["parameters"],
         macs=facts["macs"],
         file_bytes=(exported / "model.onnx").stat().st_size,
-        latency_ms=times[role],
+        latency_ms=milliseconds,
         calibration=calibration_of(
             read_temperature(network.calibrated), golden.probabilities, golden.held.targets
         ),
@@ -154,32 +156,6 @@ def _model_row(
         golden=both["golden"],
         cost=expected_cost(quality, both["golden"]),
     )
-
-
-def choose_model(rows: tuple[ModelRow, ...], broken: str) -> tuple[str, str]:
-    """INT8 only where it is faster here and as safe, decided on the validation parts.
-
-    broken: why there is no INT8 row though it was made.
-    """
-    by_role = {row.role: row for row in rows}
-    plain, small = by_role["student"], by_role.get("student-int8")
-    if broken:
-        return "student", f"INT8 is unfit: {broken}"
-    if small is None:
-        return "student", "the plan wants FP32"
-    ratio = small.latency_ms / plain.latency_ms
-    if ratio > INT8_FASTER:
-        return "student", f"INT8 takes {ratio:.2f} of its time here"
-    if plain.choice.basis == "certified" and small.choice.basis != "certified":
-        return "student", "INT8 misses the escape goal"
-    lost = {
-        "macro recall": plain.validation.macro_recall - small.validation.macro_recall,
-        "AUROC": plain.validation.auroc - small.validation.auroc,
-    }
-    for name, loss in lost.items():
-        if loss > INT8_LOSS_AT_MOST:
-            return "student", f"INT8 loses {100 * loss:.2f} points of {name} on validation parts"
-    return "student-int8", f"INT8 takes {ratio:.2f} of the FP32 time here and is as safe"
 
 
 def require_quality(plan: Plan, report: Report) -> None:
@@ -235,15 +211,27 @@ def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     golden = candidate.golden
     verdicts = verdicts_of(golden.scores, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "report.json", candidate.report.model_dump_json(indent=1).encode())
     with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "label", "score", "evaluation"])
         for i, score, verdict in zip(data.rows["golden"], golden.scores, verdicts, strict=True):
             sample = data.images.samples[i]
             rows.writerow([sample.name, sample.label, f"{score:.6f}", verdict.evaluation.name])
+    draw_report(data, candidate, folder, times=True)
+
+
+def draw_report(data: Data, candidate: Candidate, folder: Path, *, times: bool) -> None:
+    """report.json and report.html; a bundle's are without times, which no two runs share."""
+    report, golden = candidate.report, candidate.golden
+    write_whole(folder / "report.json", report.as_json(times=times).encode())
+    verdicts = verdicts_of(golden.scores, report.shipped_row.choice.limits)
     mistakes = worst_mistakes(data, candidate, verdicts)
-    write_html(candidate.report, golden, mistakes, folder / "report.html")
+    write_html(report, golden, mistakes, folder / "report.html", times=times)
+
+
+def _data_lines(data: Data) -> tuple[str, ...]:
+    layout, *others = data.images.report.lines()
+    return (without_path(layout), *others)
 
 
 def _history(stage: Stage) -> tuple[EpochRow, ...]:

@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +28,14 @@ from training.export import (
     INPUT,
     PROBABILITIES,
     export_onnx,
-    latency_ms,
+    measure,
     require_parity,
     run_model,
 )
 from training.job import Data, Job, judged_sets, load_network
-from training.judging import TOLERANCE, Candidate
+from training.judging import TOLERANCE, Candidate, draw_report
 from training.models import Exported, macs
+from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
 from training.run import Stage, write_whole
@@ -97,27 +99,37 @@ def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -
                 answers = run_model(path, data.images.pixels, data.rows[name])
                 np.save(folder / f"{role}-{name}.npy", answers)
         sample = data.images.pixels[data.rows["validation"][:32]]
-        times = dict(zip(paths, latency_ms(list(paths.values()), sample), strict=True))
+        # The teacher apart: the students in turn with it would be timed with cold caches.
+        students = [path for role, path in paths.items() if role != "teacher"]
+        timed = measure([paths["teacher"]], sample) + measure(students, sample)
+        times = {role: each._asdict() for role, each in zip(models, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 2, split, *models, *models.values())
+    return job.run.stage("judge", make, 3, split, *models, *models.values())
 
 
-def seal(
-    plan: Plan, data: Data, candidate: Candidate, data_fingerprint: str, report: Path, into: Path
-) -> Bundle:
-    """Write the bundle, read it back as the station will, and self-test it."""
+class Origin(NamedTuple):
+    """What a bundle says about its inputs beside plan and code."""
+
+    date: datetime
+    data_fingerprint: str
+
+
+def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Path) -> Bundle:
+    """Write the bundle, read it back as the station will, and self-test it.
+
+    The same inputs give the same bytes: what was measured in time stays in the report beside it.
+    """
     row = candidate.report.shipped_row
     draft = into / f".draft-{plan.name}"
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "golden").mkdir(parents=True)
     shutil.copy(candidate.model, draft / "model.onnx")
-    for name in ("report.json", "report.html"):
-        shutil.copy(report / name, draft / name)
+    draw_report(data, candidate, draft, times=False)
     samples = [data.images.samples[i] for i in data.rows["golden"]]
     manifest = Manifest(
         name=plan.name,
-        created_at=datetime.now(UTC).replace(microsecond=0),
+        created_at=origin.date,
         labels=data.labels,
         good=plan.good,
         image=plan.image,
@@ -135,14 +147,14 @@ def seal(
         golden=_golden(plan, data, candidate.model, draft),
         tolerance=TOLERANCE[row.precision],
         data=DataInfo(
-            fingerprint=data_fingerprint,
+            fingerprint=origin.data_fingerprint,
             golden_sha256=fingerprint(sorted((s.name, s.label) for s in samples)),
             parts=dict(data.images.report.parts),
             licence=plan.licence,
             notice=plan.notice,
         ),
         code=candidate.report.code,
-        plan_sha256=fingerprint(plan),
+        plan_sha256=plan_sha256(plan),
     )
     bundle = write_bundle(draft, manifest, into)
     open_runtime(bundle)

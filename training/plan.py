@@ -112,8 +112,9 @@ class Quality(Section):
 
 
 class Export(Section):
-    int8: Literal["auto", "never"] = "auto"
-    """auto: shipped if faster on this machine and as safe as FP32."""
+    int8: Literal["auto", "if_safe", "never"] = "auto"
+    """auto: shipped if clearly faster on this machine and as safe as FP32; if_safe: if as safe,
+    which is the same on every machine."""
     calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
     golden_images: Annotated[int, Field(ge=2, le=200)] = 12
     """Pictures of the golden set that travel in the bundle for its self-test."""

@@ -5,6 +5,7 @@ Each line of `release` is a stage whose result is kept; see run.py.
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
@@ -22,15 +23,18 @@ from training.job import Data, Job, data_of
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
+from training.ship import choice_warning
 from training.split import split_by_part
 from training.teaching import fit_ensemble, fit_student, fit_teacher
 from training.workable import require_teachable, require_workable
 
 
-def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
+def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
     """Labelled images in, a bundle that holds the plan's goals out.
 
-    Raises DataError, ConfigError, TrainingError, or QualityGateError after the report is written.
+    date: what the bundle is dated (origin.dated); no clock is in it, so that a job killed anywhere
+    and resumed ends with the same bundle. Raises DataError, ConfigError, TrainingError, or
+    QualityGateError after the report is written.
     """
     plan = job.plan
     require_workable(plan)
@@ -51,17 +55,20 @@ def release(job: Job, dataset: Dataset, out: Path) -> Bundle:
         "teacher": package.export(job, data, plan.teacher, *trained["teacher"], "teacher"),
         "student": package.export(job, data, plan.student, *trained["student"], "student"),
     }
-    if plan.export.int8 == "auto":
+    if plan.export.int8 != "never":
         models["student-int8"] = package.quantise(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
     candidate = judging.candidate_of(plan, data, trained, models, judged)
     for line in candidate.report.lines():
         job.screen.say(line)
+    warning = choice_warning(plan, candidate.report.int8_ratio)
+    if warning:
+        job.screen.say(warning)
     report = out / "report"
     judging.write_report(data, candidate, report)
     job.screen.say(f"report: {report / 'report.html'}")
     judging.require_quality(plan, candidate.report)
-    bundle = _sealed(job, data, candidate, data_fingerprint, out)
+    bundle = _sealed(job, data, candidate, package.Origin(date, data_fingerprint), out)
     networks = {"teacher": teacher, "student": student}
     _hand_on(job, data, networks, out / "networks" / bundle.id)
     return bundle
@@ -81,21 +88,22 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
 
 
 def _sealed(
-    job: Job, data: Data, candidate: judging.Candidate, data_fingerprint: str, out: Path
+    job: Job, data: Data, candidate: judging.Candidate, origin: package.Origin, out: Path
 ) -> Bundle:
     """The bundle of just these inputs: sealed now, or the one an earlier run sealed."""
     bundles = out / "bundles"
 
     def make(folder: Path) -> None:
-        bundle = package.seal(job.plan, data, candidate, data_fingerprint, out / "report", bundles)
+        bundle = package.seal(job.plan, data, candidate, origin, bundles)
         write_whole(folder / "bundle.txt", bundle.id.encode())
 
-    inputs = (candidate.report, job.plan, file_sha256(candidate.model), str(bundles.resolve()))
-    stage = job.run.stage("bundle", make, 1, *inputs)
+    model, place, made = file_sha256(candidate.model), str(bundles.resolve()), str(origin.date)
+    inputs = (candidate.report, job.plan, model, place, made)
+    stage = job.run.stage("bundle", make, 2, *inputs)
     folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     if not folder.is_dir():  # somebody moved it away
         job.run.forget(stage)
-        stage = job.run.stage("bundle", make, 1, *inputs)
+        stage = job.run.stage("bundle", make, 2, *inputs)
         folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     return read_bundle(folder)
 

@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from training.evaluate import Figures
 from training.limits import Choice
 from training.severity import Cost
 
+TIMES: Any = {
+    "int8_ratio": True,
+    "models": {"__all__": {"latency_ms"}},
+    "teacher_history": {"__all__": {"seconds"}},
+    "student_history": {"__all__": {"seconds"}},
+}
+"""What was measured in time, in pydantic's words for leaving fields out."""
+
 
 class ModelRow(Strict):
     """One model of the release: what it costs and what it holds."""
@@ -27,7 +35,7 @@ class ModelRow(Strict):
     macs: int
     file_bytes: int
     latency_ms: float
-    """Median of one picture in onnxruntime, one thread, on the machine below."""
+    """Median of one picture in onnxruntime, one thread, on the report's machine."""
     calibration: Calibration
     """Its temperature, and the reliability on the golden set without and with it."""
     choice: Choice
@@ -51,6 +59,8 @@ class Report(Strict):
     shipped: str
     """Role of the model in the bundle."""
     shipped_because: str
+    int8_ratio: float | None
+    """The INT8 student's time in that of FP32, by their quickest rounds."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
     severities: dict[str, str]
@@ -63,6 +73,10 @@ class Report(Strict):
     @property
     def shipped_row(self) -> ModelRow:
         return self.row(self.shipped)
+
+    def as_json(self, *, times: bool) -> str:
+        """All of it; without times it is the same whenever the same inputs are released."""
+        return self.model_dump_json(indent=1, exclude=None if times else TIMES)
 
     def lines(self) -> list[str]:
         """The report for a terminal."""

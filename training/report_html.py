@@ -37,8 +37,11 @@ class Mistake(NamedTuple):
     defect_map: NDArray[np.float32]
 
 
-def write_html(report: Report, golden: Held, mistakes: list[Mistake], path: Path) -> None:
-    """golden: the golden set, scored by the shipped model."""
+def write_html(
+    report: Report, golden: Held, mistakes: list[Mistake], path: Path, *, times: bool
+) -> None:
+    """golden: the golden set, scored by the shipped model; times: whether to show any."""
+    where = "Time: one picture, one thread" if times else "Computed"
     shipped = report.shipped_row
     body = [
         f"<h1>{_e(report.name)}: release report</h1>",
@@ -46,12 +49,12 @@ def write_html(report: Report, golden: Held, mistakes: list[Mistake], path: Path
         f"<p>{_e(shipped.choice.sentence)}.</p>",
         f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
         "<h2>Teacher beside student, on the golden set</h2>",
-        _models_table(report),
+        _models_table(report, times=times),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
         "defect; escape and overkill use the limits chosen on the calibration parts, with exact "
         f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
         "part, and twins, counted once. "
-        f"Time: one picture, one thread, {_e(report.machine)}.</p>",
+        f"{where} on {_e(report.machine)}.</p>",
         '<div class="plots">',
         _picture(report_plots.histogram(shipped, golden), "Defect scores and limits"),
         _picture(report_plots.confusion(report), "Confusion matrix"),
@@ -83,15 +86,18 @@ def write_html(report: Report, golden: Held, mistakes: list[Mistake], path: Path
     path.write_text(text, encoding="utf-8")
 
 
-def _models_table(report: Report) -> str:
-    heads = ["model", "architecture", "parameters", "MACs", "file", "ms", "accuracy", "balanced"]
-    heads += ["macro recall", "AUROC", "escape", "overkill", "review"]
-    rows = [_model_row(row, shipped=row.role == report.shipped) for row in report.models]
+def _models_table(report: Report, *, times: bool) -> str:
+    heads = ["model", "architecture", "parameters", "MACs", "file"]
+    heads += ["ms"] if times else []
+    heads += ["accuracy", "balanced", "macro recall", "AUROC", "escape", "overkill", "review"]
+    rows = [
+        _model_row(row, shipped=row.role == report.shipped, times=times) for row in report.models
+    ]
     cells = "".join(f"<th>{head}</th>" for head in heads)
     return f'<div class="wide"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
 
-def _model_row(row: ModelRow, *, shipped: bool) -> str:
+def _model_row(row: ModelRow, *, shipped: bool, times: bool) -> str:
     g = row.golden
     cells = [
         row.role,
@@ -99,7 +105,7 @@ def _model_row(row: ModelRow, *, shipped: bool) -> str:
         f"{row.parameters / 1e6:.2f} M",
         f"{row.macs / 1e9:.2f} G",
         f"{row.file_bytes / 1e6:.1f} MB",
-        f"{row.latency_ms:.2f}",
+        *([f"{row.latency_ms:.2f}"] if times else []),
         *(f"{100 * v:.2f} %" for v in (g.accuracy, g.balanced_accuracy, g.macro_recall, g.auroc)),
         _rate(g.escape),
         _rate(g.overkill),

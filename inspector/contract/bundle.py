@@ -81,6 +81,8 @@ class Manifest(Strict):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     name: Name
     created_at: datetime
+    """The day of the newest image, list or plan it was made from, or SOURCE_DATE_EPOCH: the same
+    inputs make the same bundle, on whatever day the job runs."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     good: Annotated[tuple[str, ...], Field(min_length=1)]
     """The labels a part may have and pass; every other one is a defect."""

@@ -11,10 +11,11 @@ from inspector.contract.errors import QualityGateError, TrainingError
 from tests.training.plates import PLAN
 from training.calibrate import calibration_of, fit_temperature
 from training.evaluate import figures, held, require_scores
-from training.judging import choose_model, require_quality
+from training.judging import require_quality
 from training.limits import choose_limits
 from training.plan import Plan, read_plan
 from training.report import ModelRow, Report
+from training.ship import choose_model
 
 LABELS, GOOD = ("good", "scratch", "spot"), ("good",)
 
@@ -75,6 +76,7 @@ def report_of(row: ModelRow) -> Report:
         models=(row,),
         shipped=row.role,
         shipped_because="",
+        int8_ratio=None,
         teacher_history=(),
         student_history=(),
         severities={},
@@ -115,7 +117,8 @@ def test_a_golden_set_that_contradicts_a_severitys_goal_stops_the_bundle(tmp_pat
 
 def test_int8_that_gives_no_scores_is_not_shipped_and_the_report_says_why(tmp_path: Path) -> None:
     row = row_of(plan_of(tmp_path, ""), "student", 6.0, 600, 6.0)
-    shipped, because = choose_model((row,), "student-int8, golden set: 3 of 9 parts have no score")
+    broken = "student-int8, golden set: 3 of 9 parts have no score"
+    shipped, because = choose_model((row,), broken, 0.5, "auto")
     assert shipped == "student"
     assert because == "INT8 is unfit: student-int8, golden set: 3 of 9 parts have no score"
 

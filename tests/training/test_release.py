@@ -1,11 +1,9 @@
 """The whole chain as a user runs it: a process of its own, killed and started again."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,48 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.bundle import read_bundle
 from inspector.contract.image import fit
 from inspector.runtime.loader import open_runtime
-from tests.training.plates import PLAN, write_class_folders
+from tests.training.plates import PLAN
+from tests.training.releases import PATIENCE_S, Released, command, run
 from training.cli import main
 from training.dataset import SPLITS
-
-PATIENCE_S = 240
-
-
-def command(plan: Path, data: Path, out: Path, *more: str) -> list[str]:
-    words = ["release", plan, "--data", data, "--out", out, *more]
-    return [sys.executable, "-m", "training.cli", *map(str, words)]
-
-
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "training.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
-class Released:
-    """One undisturbed release that several tests look at."""
-
-    def __init__(self, folder: Path) -> None:
-        self.plan = folder / "plan.toml"
-        self.plan.write_text(PLAN, encoding="utf-8")
-        self.data = write_class_folders(folder / "data")
-        self.out = folder / "out"
-        done = run("release", self.plan, "--data", self.data, "--out", self.out)
-        assert done.returncode == 0, done.stderr
-        self.bundle: Bundle = read_bundle(Path(done.stdout.strip()))
-        self.said = done.stderr
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
-    return Released(tmp_path_factory.mktemp("release"))
 
 
 def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released) -> None:
@@ -115,37 +78,6 @@ def test_a_bundle_that_was_moved_away_is_sealed_again(released: Released, tmp_pa
     shutil.rmtree(sealed.folder)
     away.rename(released.bundle.folder)
     (next(released.out.glob("work/bundle-*")) / "bundle.txt").write_text(released.bundle.id)
-
-
-@pytest.mark.parametrize("stage", ["teacher", "student"])
-def test_a_job_killed_in_mid_training_ends_as_if_undisturbed(
-    released: Released, tmp_path: Path, stage: str
-) -> None:
-    out = tmp_path / "out"
-    job = subprocess.Popen(
-        command(released.plan, released.data, out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + PATIENCE_S
-    while not list(out.glob(f"work/{stage}-*/last.pt")) and time.monotonic() < until:
-        assert job.poll() is None
-        time.sleep(0.01)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-    assert not list(out.glob(f"work/{stage}-*/done.json"))
-    resumed = run("release", released.plan, "--data", released.data, "--out", out)
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"{stage}: goes on where it was" in resumed.stderr
-    bundle = read_bundle(Path(resumed.stdout.strip()))
-    # Which precision ships is measured, so the graphs themselves are compared.
-    for name in ("export-teacher", "export-student", "quantise"):
-        ours, theirs = (
-            next(root.glob(f"work/{name}-*/model.onnx")).read_bytes()
-            for root in (out, released.out)
-        )
-        assert ours == theirs, name
-    assert bundle.manifest.data == released.bundle.manifest.data
 
 
 def test_two_jobs_never_share_a_work_folder(released: Released, tmp_path: Path) -> None:

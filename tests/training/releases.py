@@ -1,0 +1,39 @@
+"""Releases of the plates of plates.py, run as a user runs them: in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from inspector.contract.bundle import Bundle, read_bundle
+from tests.training.plates import PLAN, write_class_folders
+
+PATIENCE_S = 600
+
+
+def command(plan: Path, data: Path, out: Path, *more: str) -> list[str]:
+    words = ["release", plan, "--data", data, "--out", out, *more]
+    return [sys.executable, "-m", "training.cli", *map(str, words)]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+class Released:
+    """One undisturbed release that several tests look at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plan = folder / "plan.toml"
+        self.plan.write_text(PLAN, encoding="utf-8")
+        self.data = write_class_folders(folder / "data")
+        self.out = folder / "out"
+        done = run("release", self.plan, "--data", self.data, "--out", self.out)
+        assert done.returncode == 0, done.stderr
+        self.bundle: Bundle = read_bundle(Path(done.stdout.strip()))
+        self.said = done.stderr

@@ -1,0 +1,138 @@
+"""A job killed anywhere and started again ends with the bundle of a job that nothing disturbed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from inspector.contract.bundle import read_bundle
+from inspector.contract.errors import ConfigError
+from tests.training.plates import PLAN
+from tests.training.releases import PATIENCE_S, Released, command, run
+from training.origin import dated, plan_sha256, without_path
+from training.plan import read_plan
+from training.report import Report
+from training.ship import choice_warning, choose_model
+
+
+def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
+    """Start the job and kill it at the sight of a file in an unfinished stage."""
+    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + PATIENCE_S
+    while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
+        assert job.poll() is None
+        time.sleep(0.005)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert list(out.glob(f"work/{stage}-*/{sign}"))
+    assert not list(out.glob(f"work/{stage}-*/done.json"))
+
+
+def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bundle(
+    released: Released, tmp_path: Path
+) -> None:
+    data, plan, out = tmp_path / "elsewhere", tmp_path / "the-plan.toml", tmp_path / "out"
+    shutil.copytree(released.data, data)
+    shutil.copy2(released.plan, plan)
+    words = command(plan, data, out)
+    for stage, sign in (
+        ("teacher", "last.pt"),
+        ("student", "last.pt"),
+        ("export-student", "."),
+        ("quantise", "."),
+    ):
+        kill_in(stage, sign, words, out)
+    resumed = run("release", plan, "--data", data, "--out", out)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "quantise: goes on where it was" in resumed.stderr
+    bundle = read_bundle(Path(resumed.stdout.strip()))
+    for ours in sorted(path for path in bundle.folder.rglob("*") if path.is_file()):
+        name = ours.relative_to(bundle.folder)
+        assert ours.read_bytes() == (released.bundle.folder / name).read_bytes(), name
+    assert bundle.id == released.bundle.id
+
+
+def test_what_was_measured_in_time_is_in_the_report_beside_the_bundle(released: Released) -> None:
+    beside = json.loads((released.out / "report" / "report.json").read_text(encoding="utf-8"))
+    sealed = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
+    for row in beside["models"]:
+        assert row.pop("latency_ms") > 0
+    for history in ("teacher_history", "student_history"):
+        assert all(row.pop("seconds") > 0 for row in beside[history])
+    assert beside.pop("int8_ratio") > 0
+    assert sealed == beside
+    page = "report.html"
+    assert "<th>ms</th>" in (released.out / "report" / page).read_text(encoding="utf-8")
+    assert "<th>ms</th>" not in (released.bundle.folder / page).read_text(encoding="utf-8")
+
+
+def test_no_path_of_this_machine_is_in_a_bundle(released: Released) -> None:
+    for path in released.bundle.folder.rglob("*.*"):
+        assert str(released.data.parent).encode() not in path.read_bytes(), path
+
+
+def test_a_bundle_is_dated_by_the_day_of_its_newest_input(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old.png", tmp_path / "new.png"
+    for path, day in ((old, 2), (new, 3)):
+        path.touch()
+        seconds = datetime(2026, 5, day, 14, 30, tzinfo=UTC).timestamp()
+        os.utime(path, (seconds, seconds))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert dated([old, new, tmp_path / "missing.csv"]) == datetime(2026, 5, 3, tzinfo=UTC)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert dated([old]) == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ConfigError, match="SOURCE_DATE_EPOCH 'yesterday': must be whole seconds"):
+        dated([old])
+    made = released.bundle.manifest.created_at
+    assert made.date() == datetime.fromtimestamp(released.plan.stat().st_mtime, UTC).date()
+
+
+def test_a_plan_is_named_by_what_its_weights_hold_wherever_they_lie(tmp_path: Path) -> None:
+    hashes = []
+    for folder, content in (("a", b"same"), ("b", b"same"), ("c", b"other")):
+        plan = tmp_path / folder / "plan.toml"
+        plan.parent.mkdir()
+        plan.write_text(PLAN.replace('"none"', '"w.pth"'), encoding="utf-8")
+        (plan.parent / "w.pth").write_bytes(content)
+        hashes.append(plan_sha256(read_plan(plan)))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_layout_is_told_without_the_folder() -> None:
+    assert without_path("/mnt: old/data: a folder per class") == "a folder per class"
+
+
+def test_int8_ships_where_it_is_clearly_quicker_or_where_the_plan_does_not_ask(
+    released: Released,
+) -> None:
+    text = (released.out / "report" / "report.json").read_text(encoding="utf-8")
+    report = Report.model_validate_json(text)
+    plain = report.row("student")
+    same = plain.model_copy(update={"role": "student-int8"})
+    worse = plain.validation.model_copy(
+        update={"macro_recall": plain.validation.macro_recall - 0.1}
+    )
+    poor = same.model_copy(update={"validation": worse})
+    assert choose_model((plain, same), "", 0.89, "auto")[0] == "student-int8"
+    assert choose_model((plain, same), "", 0.91, "auto")[0] == "student"
+    assert choose_model((plain, same), "", 1.5, "if_safe")[0] == "student-int8"
+    assert choose_model((plain, poor), "", 0.5, "if_safe")[0] == "student"
+    assert choose_model((plain,), "", None, "never")[0] == "student"
+    assert choose_model((plain,), "no scores", 0.5, "auto")[1] == "INT8 is unfit: no scores"
+
+
+def test_a_choice_that_hangs_on_the_machines_mood_is_said_aloud(released: Released) -> None:
+    plan = read_plan(released.plan)
+    assert "near the line of 0.9" in str(choice_warning(plan, 0.93))
+    assert choice_warning(plan, 0.7) is None
+    settled = plan.model_copy(update={"export": plan.export.model_copy(update={"int8": "if_safe"})})
+    assert choice_warning(settled, 0.93) is None
