@@ -89,6 +89,10 @@ class NoPublisher:
 
     def offer_state(self, payload: bytes) -> None: ...
 
+    def offer_alarm(self, payload: bytes) -> None: ...
+
+    def beat(self, payload: bytes) -> None: ...
+
 
 def bench_station(path: Path, parts: int) -> Bench:
     """With the station's own recipe, bundle, camera pictures, and the disk of its journal."""

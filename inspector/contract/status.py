@@ -1,4 +1,8 @@
-"""The state message, schema version 1: retained, so that who comes late knows at once."""
+"""What a station says of itself: state and alarm, retained, so that who comes late knows at once,
+and the heartbeat.
+
+A change to these classes is a new version: tests/data holds the schemas as they are.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -41,10 +45,17 @@ class TallyCounts(Strict):
     """Parts that came while another was in work: no verdict, so nothing that could pass."""
     late: Count = 0
     """UNDEFINED because the deadline had passed."""
-    late_released: Count = 0
-    """Recorded in time as it was judged, durable only after the deadline: never shown as a pass."""
+    late_commits: Count = 0
+    """Those of `late` that were judged in time and durable too late: withdrawn before anybody saw
+    them."""
     unrecorded: Count = 0
     """Judged but not storable: rejected, and the station went into ERROR."""
+    unjudged_in_a_row: Count = 0
+    """UNDEFINED since the last part that could be judged."""
+    line_stops: Count = 0
+    """How often so many were UNDEFINED in a row that the line was asked to stop."""
+    clock_jumps: Count = 0
+    """How often the wall's clock was set; nothing is decided by it."""
     frames_missed: Count = 0
     """Frames the camera took between two parts' frames; a free-running camera has many."""
     images_dropped: Count = 0
@@ -80,13 +91,15 @@ class ShadowStatus(Strict):
 
 
 class StateMessage(Strict):
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     station: str
     boot: str
     state: StateName
     cause: str
     """Why it is in this state: after a fault, the first cause."""
     since: AwareDatetime | None
+    withheld: str | None = "the station is not there"
+    """Why no part would pass now, however good; null where a good one would."""
     recipe: str | None = None
     bundle: str | None = None
     seq: Count = 0
@@ -99,6 +112,47 @@ class StateMessage(Strict):
     @field_serializer("since")
     def _milliseconds(self, value: datetime | None) -> str | None:
         return None if value is None else utc_text(value)
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class Alarm(Strict):
+    kind: Literal["fault", "not_judgeable"]
+    """fault: the station is in ERROR. not_judgeable: too many UNDEFINED parts in a row."""
+    cause: str
+    since: AwareDatetime
+
+    @field_serializer("since")
+    def _milliseconds(self, value: datetime) -> str:
+        return utc_text(value)
+
+
+class AlarmMessage(Strict):
+    """What needs a person now. Of a station whose state is OFFLINE it is the last known."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    station: str
+    boot: str
+    line_stop: bool
+    """The line is asked to stop: it would only make rejects."""
+    alarms: tuple[Alarm, ...]
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class Heartbeat(Strict):
+    """Sent by the thread that inspects, as it moves on; a station that hangs sends none."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    station: str
+    boot: str
+    beat: Annotated[int, Field(ge=1)]
+    """Counts from 1 at each boot: who sees a gap has missed one."""
+    state: StateName
+    seq: Count
+    """The last row in the journal."""
 
     def to_json(self) -> bytes:
         return self.model_dump_json(by_alias=True).encode()

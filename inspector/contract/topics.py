@@ -3,6 +3,7 @@
 The root follows ISA-95 where the plant does: `enterprise/site/area/line`.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import StringConstraints
@@ -23,3 +24,32 @@ def result(root: Root, station: Name) -> str:
 def state(root: Root, station: Name) -> str:
     """What the station is doing, QoS 1, retained; the last will says OFFLINE."""
     return f"{root}/{station}/state"
+
+
+def alarm(root: Root, station: Name) -> str:
+    """What needs a person, and whether the line should stop for it: QoS 1, retained."""
+    return f"{root}/{station}/alarm"
+
+
+def heartbeat(root: Root, station: Name) -> str:
+    """At most half a second apart while the pipeline moves: QoS 0, not retained."""
+    return f"{root}/{station}/heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Every topic of one station."""
+
+    result: str
+    state: str
+    alarm: str
+    heartbeat: str
+
+    @classmethod
+    def of(cls, root: Root, station: Name) -> "Place":
+        return cls(
+            result=result(root, station),
+            state=state(root, station),
+            alarm=alarm(root, station),
+            heartbeat=heartbeat(root, station),
+        )

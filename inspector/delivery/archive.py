@@ -89,6 +89,9 @@ class ImageArchive:
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
+    def alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """Write what waits, for a few seconds at most; the rest is dropped and counted."""
         self._stopping.set()

@@ -163,6 +163,11 @@ class Connection:
         self._note(info.rc)
         return info.mid
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Hand one QoS 0 message to the socket: what is late is worth nothing."""
+        info = self._client.publish(topic, payload, 0, properties=self._publish_properties)
+        self._note(info.rc)
+
     def turn(self, wake: socket.socket, timeout_s: float) -> bool:
         """Wait for the network or for a byte at `wake`, and serve the network.
 

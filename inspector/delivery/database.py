@@ -4,6 +4,8 @@ Nothing else may open these files in the same process: closing any handle on a f
 POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +98,26 @@ def file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def lock(kind: Kind, path: Path) -> int:
+    """Be the only writer; the system lets go when the process ends, however it ends."""
+    beside = path.with_name(path.name + ".lock")  # never the database itself, see above
+    with in_words(kind, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise RecordError(
+                f"{kind.word} {path}: process {holder} is already writing it: one station a "
+                f"{kind.word}"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
 
 
 def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:

@@ -5,29 +5,25 @@ One writer per file. Numbers are without gaps and never used twice: they live in
 nor the deletion of old rows can make one come again.
 """
 
-import fcntl
 import logging
 import os
 import sqlite3
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
-from inspector.contract.strict import Name, Strict
-from inspector.delivery.cursors import COURIER, Cursors, cursors_path, read_cursor
-from inspector.delivery.database import (
-    Kind,
-    file_at,
-    in_words,
-    open_reader,
-    open_writer,
-    transaction,
-)
+from inspector.contract.strict import Strict
+from inspector.delivery.cursors import Cursors, cursors_path
+from inspector.delivery.database import file_at, in_words, lock, open_writer, transaction
+from inspector.delivery.reader import KIND, JournalReader, last_seq, rows_after
+from inspector.delivery.release import Released, withdrawn
+
+__all__ = ["Journal", "JournalReader", "JournalSettings"]
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +36,6 @@ SHORT_SHARE = 0.90
 FORGET_ROWS = 8  # a put adds one row, so this catches up, and its cost stays constant
 CURSOR_AGE_S = 1.0
 DAY_S = 86_400
-
-_KIND = Kind(
-    word="journal",
-    application_id=0x494E5350,
-    version=1,
-    # AUTOINCREMENT: a late acknowledgement must never meet a reused seq
-    schema="CREATE TABLE result (seq INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " stored_at INTEGER NOT NULL, payload BLOB NOT NULL)",
-)
 
 
 class JournalSettings(Strict):
@@ -63,42 +50,6 @@ class JournalSettings(Strict):
     """With less than this free on its disk nothing passes."""
 
 
-class JournalReader:
-    """Reads beside the writer, in this process or another. One thread uses it."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises RecordError where it is absent or damaged, ConfigError where it is not ours."""
-        self._path = path
-        self._db = open_reader(path, _KIND)
-
-    def last_seq(self) -> int:
-        """The number of the last row ever written; 0 before the first."""
-        with in_words(_KIND, self._path):
-            return _last_seq(self._db)
-
-    def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
-        return _after(self._db, self._path, seq, limit)
-
-    def count(self) -> int:
-        """Rows the journal holds now."""
-        with in_words(_KIND, self._path):
-            return int(self._db.execute("SELECT count(*) FROM result").fetchone()[0])
-
-    def acknowledged(self, receiver: Name = COURIER) -> int:
-        """Up to which row the receiver had everything when it last saved that."""
-        return read_cursor(self._path, receiver)
-
-    def close(self) -> None:
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-
 class Journal:
     """The writer, ports.Journal. One thread at a time uses it."""
 
@@ -109,19 +60,28 @@ class Journal:
         self._settings = settings
         self._path = settings.path.resolve()
         with ExitStack() as opened:
-            opened.callback(os.close, _lock(self._path))
-            self._db = open_writer(self._path, _KIND, synchronous="FULL")  # NORMAL may forget
+            opened.callback(os.close, lock(KIND, self._path))
+            self._db = open_writer(self._path, KIND, synchronous="FULL")  # NORMAL may forget
             opened.callback(self._db.close)
             self._file = file_at(self._path)
             self._pages_max = self._limit_size()
             self._cursors = Cursors(self._path)
             opened.callback(self._cursors.close)
             self._check_whole()
+            self.released = Released(self._path)
+            """How far results are final: the courier sends none behind it."""
+            opened.callback(self.released.close)
+            self._settle()
             self._opened = opened.pop_all()
         self._delivered = self._cursors.lowest()
         self._delivered_at = time.monotonic()
+        self._complained = False
         self.rows_yielded = 0
         """Delivered rows deleted before keep_days had passed, since this start."""
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     def next_seq(self) -> int:
         """The number the next row will have. Raises RecordError where the journal is gone."""
@@ -129,24 +89,26 @@ class Journal:
 
     def last_seq(self) -> int:
         """The number of the last row ever written, also when it was deleted; 0 before the first."""
-        with in_words(_KIND, self._path):
-            return _last_seq(self._db)
+        with in_words(KIND, self._path):
+            return last_seq(self._db)
 
     def put(self, result: InspectionResult) -> None:
         """Store durably: when this returns, a power cut forgets nothing.
 
-        Raises RecordError where it cannot, or where result.seq is not the next; then nothing
-        was written, or, if the disk failed in the very commit, perhaps this row: ask next_seq.
+        Nobody is told of it before `release`. Raises RecordError where it cannot, or where
+        result.seq is not the next; then nothing was written, or, if the disk failed in the very
+        commit, perhaps this row: it is never told as an OK, the next put withdraws it.
         """
         payload = result.to_json()
         try:
-            with in_words(_KIND, self._path), transaction(self._db):
-                seq = _last_seq(self._db) + 1
+            with in_words(KIND, self._path), transaction(self._db):
+                seq = last_seq(self._db) + 1
                 if result.seq != seq:
                     raise RecordError(
                         f"journal {self._path}: result says seq {result.seq}, the next is {seq}"
                     )
                 self._require_place()
+                self._withdraw_last("the station could not record whether it was in time")
                 yielded = self._forget(FORGET_ROWS)
                 self._db.execute(
                     "INSERT INTO result VALUES (?, ?, ?)", (seq, int(time.time()), payload)
@@ -157,14 +119,38 @@ class Journal:
                 self._make_room()
             raise
 
+    def amend(self, result: InspectionResult) -> None:
+        """Replace the row just put, which nobody has seen, durably. Raises RecordError."""
+        with in_words(KIND, self._path), transaction(self._db):
+            if not self.released.final < result.seq == last_seq(self._db):
+                raise RecordError(f"journal {self._path}: row {result.seq} is final")
+            self._require_place()
+            self._write(result.seq, result.to_json())
+
+    def release(self, seq: int) -> None:
+        """The row is final: whoever wants it may have it. Waits for no disk."""
+        self.released.release(seq)
+
+    def rest(self) -> None:
+        """No part is there: time to note durably how far results are final.
+
+        A disk that refuses costs nothing yet: the next start may withdraw the last row's OK.
+        """
+        try:
+            self.released.save()
+        except RecordError as error:
+            if not self._complained:
+                log.warning("%s", error)
+            self._complained = True
+
     def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
-        return _after(self._db, self._path, seq, limit)
+        return rows_after(self._db, self._path, seq, limit)
 
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""
         try:
-            with in_words(_KIND, self._path):
+            with in_words(KIND, self._path):
                 share = self._pages_used() / self._pages_max
                 disk = os.statvfs(self._path.parent)
                 if share >= SHORT_SHARE:
@@ -185,11 +171,12 @@ class Journal:
 
     def close(self) -> None:
         """May be called twice."""
+        self.rest()
         self._opened.close()
 
     def _limit_size(self) -> int:
         """Set the limit, which SQLite keeps per connection; returns it in pages."""
-        with in_words(_KIND, self._path):
+        with in_words(KIND, self._path):
             pages_max = self._settings.size_max_mb * MB // PAGE_BYTES
             self._db.execute(f"PRAGMA max_page_count = {pages_max}")
             self._db.execute(f"PRAGMA journal_size_limit = {64 * MB}")
@@ -197,8 +184,8 @@ class Journal:
 
     def _check_whole(self) -> None:
         """Refuse a journal that has lost its end: its numbers would be used a second time."""
-        with in_words(_KIND, self._path):
-            last = _last_seq(self._db)
+        with in_words(KIND, self._path):
+            last = last_seq(self._db)
             (highest,) = self._db.execute("SELECT max(seq) FROM result").fetchone()
         if (highest or 0) > last:
             raise RecordError(f"journal {self._path}: is damaged: its counter is behind its rows")
@@ -209,6 +196,35 @@ class Journal:
                 f"from it: bring the right journal back, or, to begin again at 1, move "
                 f"{cursors_path(self._path).name} away too"
             )
+
+    def _settle(self) -> None:
+        """The station ended without saying whether its last row was in time: it is no OK."""
+        seen = max(self.released.final, self._cursors.highest())
+        last = self.last_seq()
+        self.released.release(min(seen, last))
+        try:
+            with in_words(KIND, self._path), transaction(self._db):
+                gone = self._withdraw_last("the station ended before it was known to be in time")
+        except RecordError as error:  # a full disk: the next put tries again, nobody is told
+            log.warning("the OK of row %d cannot be withdrawn yet: %s", last, error)
+            return
+        if gone:
+            log.warning("journal %s: the OK of row %d was withdrawn", self._path, last)
+        self.released.release(last)
+
+    def _withdraw_last(self, why: str) -> bool:
+        """Within a transaction: take the OK from the last row where it was never released."""
+        seq = last_seq(self._db)
+        if seq <= self.released.final:
+            return False
+        found = self._db.execute("SELECT payload FROM result WHERE seq = ?", (seq,)).fetchone()
+        payload = withdrawn(found[0], why) if found else None
+        if payload is not None:
+            self._write(seq, payload)
+        return payload is not None
+
+    def _write(self, seq: int, payload: bytes) -> None:
+        self._db.execute("UPDATE result SET payload = ? WHERE seq = ?", (payload, seq))
 
     def _require_place(self) -> None:
         """A file deleted or moved away takes rows still, and nobody will ever find them."""
@@ -250,7 +266,7 @@ class Journal:
         """A put that failed for room took its deletions back with it: do them alone."""
         self._delivered_at = -CURSOR_AGE_S
         try:
-            with in_words(_KIND, self._path), transaction(self._db):
+            with in_words(KIND, self._path), transaction(self._db):
                 yielded = self._forget(64 * FORGET_ROWS)
             self._count_yielded(yielded)
         except RecordError as error:
@@ -262,38 +278,6 @@ class Journal:
         return int(pages) - int(free)
 
 
-def _last_seq(db: sqlite3.Connection) -> int:
-    # not max(seq): old rows are deleted, and with them all the table may be empty
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'result'").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:
-    with in_words(_KIND, path):
-        return db.execute(
-            "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-        ).fetchall()
-
-
 def _is_full(error: RecordError) -> bool:
     cause = error.__cause__
     return isinstance(cause, sqlite3.Error) and cause.sqlite_errorname == "SQLITE_FULL"
-
-
-def _lock(path: Path) -> int:
-    """Be the only writer; the system lets go when the process ends, however it ends."""
-    lock = path.with_name(path.name + ".lock")  # never the database itself, see database.py
-    with in_words(_KIND, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
-            raise RecordError(
-                f"journal {path}: process {holder} is already writing it: one station a journal"
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle

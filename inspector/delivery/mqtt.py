@@ -10,11 +10,15 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
+from inspector.contract.topics import Place
+from inspector.delivery.board import Board
 from inspector.delivery.connection import Connection, MqttSettings
 from inspector.delivery.cursors import Cursors
-from inspector.delivery.journal import JournalReader, JournalSettings
 from inspector.delivery.outbox import Outbox
+from inspector.delivery.reader import JournalReader
+from inspector.delivery.release import Released
 from inspector.delivery.versions import Versions
 
 __all__ = ["Courier", "MqttSettings"]
@@ -30,25 +34,26 @@ SAY_AGAIN_S = 60.0
 class Courier:
     """Delivers every row of the journal at least once, in order, and the newest state.
 
-    start, stop, offer_state and wake never wait for the broker, but stop as long as it is told.
+    Nothing here waits for the broker, but `stop`, for as long as it is told.
     """
 
     def __init__(
         self,
         settings: MqttSettings,
         *,
-        journal: JournalSettings,
-        result_topic: str,
-        state_topic: str,
+        journal: Path,
+        released: Released,
+        place: Place,
         will: bytes,
     ) -> None:
         self._settings = settings
-        self._journal_path = journal.path.resolve()
-        self._result_topic = result_topic
-        self._state_topic = state_topic
+        self._journal_path = journal.resolve()
+        self._released = released
+        self._topics = place
         self._will = will
-        place = result_topic.rpartition("/")[0].replace("/", "-")
-        self._client_id = settings.client_id or f"inspector-{place}"
+        self._board = Board(place.heartbeat)
+        place_name = place.result.rpartition("/")[0].replace("/", "-")
+        self._client_id = settings.client_id or f"inspector-{place_name}"
         self._thread: threading.Thread | None = None
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -56,13 +61,7 @@ class Courier:
         self._stopping = threading.Event()
         self._stop_at = 0.0
         self._all_delivered = False
-        self._state_lock = threading.Lock()
-        self._state: bytes | None = None
-        self._state_offered = 0
         # from here on the courier's thread writes; others may read the figures
-        self._state_sent = 0
-        self._state_message: int | None = None
-        self._state_sent_at = 0.0
         self._versions = Versions(settings.protocol)
         self._said = ("", 0.0)
         self.connected = False
@@ -70,6 +69,8 @@ class Courier:
         """Connections after the first."""
         self.acknowledged = 0
         """Results the broker has taken, since this start."""
+        self.acknowledged_seq = 0
+        """Up to which row the broker has everything."""
         self.sent = 0
         """Results sent, those sent again included."""
 
@@ -79,7 +80,8 @@ class Courier:
             opened.callback(self._close_wake)
             rows = opened.enter_context(JournalReader(self._journal_path))
             cursors = opened.enter_context(Cursors(self._journal_path))
-            outbox = Outbox(rows, cursors, self._result_topic)
+            outbox = Outbox(rows, cursors, self._released, self._topics.result)
+            self.acknowledged_seq = outbox.cursor
             opened.pop_all()
         self._thread = threading.Thread(
             target=self._run, args=(outbox,), name="courier", daemon=True
@@ -97,9 +99,17 @@ class Courier:
 
     def offer_state(self, payload: bytes) -> None:
         """Publish this retained, now and after every reconnect; a newer one replaces it."""
-        with self._state_lock:
-            self._state = payload
-            self._state_offered += 1
+        self._board.offer(self._topics.state, payload)
+        self.wake()
+
+    def offer_alarm(self, payload: bytes) -> None:
+        """As `offer_state`, on the alarm's topic."""
+        self._board.offer(self._topics.alarm, payload)
+        self.wake()
+
+    def beat(self, payload: bytes) -> None:
+        """Send this heartbeat once, if the broker is there just now."""
+        self._board.beat(payload)
         self.wake()
 
     def stop(self, drain_s: float) -> bool:
@@ -142,7 +152,7 @@ class Courier:
             self._settings,
             protocol,
             client_id=self._client_id,
-            will_topic=self._state_topic,
+            will_topic=self._topics.state,
             will=self._will,
             answer_timeout_s=answer_timeout_s,
         )
@@ -160,15 +170,15 @@ class Courier:
             if self._over(outbox):
                 if farewell_by is None:
                     farewell_by = now + FAREWELL_S
-                if not connection.ready or now > farewell_by or self._state_is_out():
+                if not connection.ready or now > farewell_by or self._board.is_out():
                     return
-                self._send_state(connection, outbox, now)
+                self._send_board(connection, outbox, now)
             elif connection.ready:
                 if not self._stopping.is_set():  # then the state comes last
-                    self._send_state(connection, outbox, now)
-                room = connection.in_flight_max - (self._state_message is not None)
-                outbox.send(connection, room, now)
+                    self._send_board(connection, outbox, now)
+                outbox.send(connection, connection.in_flight_max - self._board.in_flight, now)
                 self.sent = outbox.sent
+            self.acknowledged_seq = outbox.cursor
             outbox.save(now)
             self._lose_patience(connection, outbox, now)
             if connection.turn(self._wake_out, self._wait_s(outbox, now)):
@@ -182,16 +192,15 @@ class Courier:
             hint = f"; another client may be called {self._client_id}" if connection.ready else ""
             self._say(connection.lost + hint)
             connection.drop()
-        elif connection.ready and self._state_is_out():
+        elif connection.ready and self._board.is_out():
             connection.leave()
         else:
             connection.drop()
         # acknowledgements that came in its last moment
         self._settle(connection, outbox, time.monotonic())
         outbox.restart()
+        self._board.restart()
         self.connected = False
-        self._state_message = None
-        self._state_sent = 0
 
     def _greet(self, connection: Connection) -> None:
         self._versions.accepted(connection)
@@ -203,29 +212,14 @@ class Courier:
     def _settle(self, connection: Connection, outbox: Outbox, now: float) -> None:
         while connection.acknowledged:
             answer = connection.acknowledged.popleft()
-            if answer.message == self._state_message:
-                self._state_message = None
+            if self._board.settle(answer):
                 if answer.refusal is not None:
-                    # not sent again before a newer one: results must not wait for it
                     self._say(f"the state was refused: {answer.refusal}")
             elif outbox.settle(answer, now):
                 self.acknowledged += 1
 
-    def _send_state(self, connection: Connection, outbox: Outbox, now: float) -> None:
-        if self._state_message is not None:
-            return  # one at a time: of several offered meanwhile only the last goes
-        if outbox.in_flight >= connection.in_flight_max:
-            return
-        with self._state_lock:
-            payload, offered = self._state, self._state_offered
-        if payload is not None and offered != self._state_sent:
-            self._state_message = connection.publish(self._state_topic, payload, retain=True)
-            self._state_sent, self._state_sent_at = offered, now
-
-    def _state_is_out(self) -> bool:
-        with self._state_lock:
-            offered = self._state_offered
-        return self._state_sent == offered and self._state_message is None
+    def _send_board(self, connection: Connection, outbox: Outbox, now: float) -> None:
+        self._board.send(connection, connection.in_flight_max - outbox.in_flight, now)
 
     def _over(self, outbox: Outbox) -> bool:
         """Whether stop was asked for and nothing is left to wait for."""
@@ -235,9 +229,7 @@ class Courier:
 
     def _lose_patience(self, connection: Connection, outbox: Outbox, now: float) -> None:
         """A broker that is there but does not answer is as good as gone."""
-        times = [outbox.oldest_sent_at()]
-        if self._state_message is not None:
-            times.append(self._state_sent_at)
+        times = [outbox.oldest_sent_at(), self._board.oldest_sent_at()]
         oldest = min((at for at in times if at is not None), default=now)
         if now - oldest > self._settings.acknowledge_timeout_s:
             connection.lost = f"no acknowledgement within {now - oldest:.0f} s"

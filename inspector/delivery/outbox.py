@@ -10,7 +10,8 @@ from collections import deque
 from inspector.contract.errors import RecordError
 from inspector.delivery.connection import Acknowledgement, Connection
 from inspector.delivery.cursors import COURIER, Cursors
-from inspector.delivery.journal import JournalReader
+from inspector.delivery.reader import JournalReader
+from inspector.delivery.release import Released
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,11 @@ REFUSED_PAUSE_MAX_S = 30.0
 
 
 class Outbox:
-    def __init__(self, rows: JournalReader, cursors: Cursors, topic: str) -> None:
+    def __init__(
+        self, rows: JournalReader, cursors: Cursors, released: Released, topic: str
+    ) -> None:
         self._rows = rows
+        self._released = released
         self._cursors = cursors
         self._topic = topic
         self.cursor = cursors.register(COURIER)
@@ -64,6 +68,9 @@ class Outbox:
             if row is None:
                 return
             seq, payload = row
+            if not self._note_final(now):
+                self._rewind()
+                return
             if seq in self._received or seq in flying:
                 continue  # this is a rewind after a refusal
             message = connection.publish(self._topic, payload, retain=False)
@@ -87,7 +94,7 @@ class Outbox:
         return True
 
     def delivered_all(self) -> bool:
-        return self.cursor >= self._rows.last_seq()
+        return self.cursor >= self._released.final
 
     def oldest_sent_at(self) -> float | None:
         """When the row was sent that has waited longest for its acknowledgement."""
@@ -125,7 +132,10 @@ class Outbox:
 
     def _next(self, limit: int) -> tuple[int, bytes] | None:
         if not self._ready and not self._exhausted:
-            self._ready.extend(self._rows.after(self._read, limit))
+            # a row behind `final` may still lose its OK
+            final = self._released.final
+            rows = self._rows.after(self._read, limit) if self._read < final else []
+            self._ready.extend(row for row in rows if row[0] <= final)
             self._exhausted = not self._ready
         if not self._ready:
             return None
@@ -145,6 +155,18 @@ class Outbox:
         self.missing += seq - self._read - 1
         log.error("results %d to %d are no longer in the journal", self._read + 1, seq - 1)
         self.cursor = seq - 1
+        return True
+
+    def _note_final(self, now: float) -> bool:
+        """Before a row may be seen: the next start must know that it was final."""
+        try:
+            self._released.save()
+        except RecordError as error:
+            if not self._save_failed:
+                log.warning("%s; results wait until it can be written", error)
+            self._save_failed = True
+            self._paused_until = now + REFUSED_PAUSE_S
+            return False
         return True
 
     def _refuse(self, seq: int, words: str, now: float) -> None:

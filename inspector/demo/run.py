@@ -99,10 +99,9 @@ class _Demo:
         )  # fmt: skip
         self._introduce(count)
         host, port = self._broker.host, self._broker.port
-        result_topic = topics.result(self._root, STATION)
-        state_topic = topics.state(self._root, STATION)
+        place = topics.Place.of(self._root, STATION)
         with (
-            Watcher(host, port, result_topic, state_topic) as watcher,
+            Watcher(host, port, place) as watcher,
             StationProcess(settings) as station,
         ):
             try:
@@ -112,7 +111,7 @@ class _Demo:
                 self._screen.say("stopping")
                 code = station.stop()
             self._take_last(watcher, self._journalled())
-            watcher.clear_state()
+            watcher.clear()
         if code != 0:
             self._screen.log_tail(station.log, station.last_words())
         counts = self._count()

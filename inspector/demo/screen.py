@@ -118,7 +118,7 @@ def _troubles(tally: TallyCounts) -> list[tuple[str, str]]:
     """What should be zero, shown where it is not."""
     counts = {
         "triggers missed": tally.triggers_missed,
-        "late": tally.late + tally.late_released,
+        "late": tally.late,
         "judged but not recorded": tally.unrecorded,
         "images dropped": tally.images_dropped,
     }

@@ -7,10 +7,11 @@ with the reason in the result. Record, then release: a verdict leaves only after
 **The deadline** runs from the trigger until the row is durable. How long the commit takes is not
 known before it, so the last look before it keeps a reserve: the slowest of the last hundred
 commits, at most a quarter of the deadline (one stalled disk write must not reject a whole belt).
-If the commit overruns even that, the row says what was judged, the part is late all the same:
-`Inspected.released` is UNDEFINED, which is what the line is shown, and it is counted.
+If the commit overruns even that, the row is turned into a late UNDEFINED before anybody is told
+of it: only then it is released. The usual part costs one commit, a part too late two.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,10 +38,11 @@ from inspector.station.ports import (
 )
 from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
 from inspector.station.stopwatch import Stopwatch, ms
+from inspector.station.withhold import REASON_MAX, require_fresh, too_late, withheld
 
 COMMIT_SHARE_MAX = 0.25
+GRAB_TURN_S = 0.2
 PART_ID_MAX = 256
-REASON_MAX = 1_000  # it may quote what came from outside, and brokers limit a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,11 @@ class Inspected:
     """What became of one part."""
 
     result: InspectionResult
-    """What is in the journal."""
-    released: Verdict
-    """What the line may be shown: `result`'s verdict, or UNDEFINED where that came too late."""
+    """What is in the journal, final: what everybody is told, the line too."""
     frame: Frame | None
     late: bool
+    late_commit: bool
+    """Judged in time, durable too late."""
     total_ms: float
     """From the trigger until the row was durable."""
     commit_ms: float
@@ -105,12 +107,22 @@ class Inspected:
     """Why no further part can be inspected; this one is recorded."""
 
 
+def nothing() -> None:
+    """Of no interest to anybody."""
+
+
 def inspect_part(
-    part: Part, job: Job, gear: Gear, last: Frame | None, commit_reserve_ms: float
+    part: Part,
+    job: Job,
+    gear: Gear,
+    last: Frame | None,
+    commit_reserve_ms: float,
+    moved: Callable[[], None] = nothing,
 ) -> Inspected:
     """Inspect one part: grab, judge, record, tell. `last` is the frame of the part before.
 
     commit_reserve_ms: what the commit may take, as far as is known.
+    moved: called at every step, so that a station that hangs is told from one that works.
     Raises RecordError where the result cannot be stored (the part must not pass), EndOfStream
     where there was no part any more. Everything else that goes wrong is in the result.
     """
@@ -118,9 +130,10 @@ def inspect_part(
     frame: Frame | None = None
     fault: DeviceError | None = None
     try:
-        frame = _grab(part, job.recipe, gear.camera)
+        frame = _grab(part, job.recipe, gear, moved)
         watch.lap("wait")
-        _require_fresh(frame, part, last)
+        require_fresh(frame, part, last, gear.clock.monotonic())
+        moved()
         judged = judge_image(frame.image, job, watch)
     except (DeviceTimeout, FrameError, ModelError, ValueError) as error:
         judged = Judged(Verdict(Evaluation.UNDEFINED, str(error)))
@@ -134,23 +147,30 @@ def inspect_part(
     shortage = gear.journal.shortage()
     reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * job.recipe.deadline_ms)
     late = watch.total_ms() + reserve_ms > job.recipe.deadline_ms
-    verdict = _withheld(judged.verdict, late, job.recipe.deadline_ms, shortage)
+    verdict = withheld(judged.verdict, late, job.recipe.deadline_ms, shortage)
     result = _result(part, frame, job, gear, judged, verdict, late, watch)
+    moved()
     commit_at = gear.clock.monotonic()
     gear.journal.put(result)
 
     total_ms = watch.total_ms()
-    released = _released(verdict, total_ms, job.recipe.deadline_ms)
+    commit_ms = ms(gear.clock.monotonic() - commit_at)
+    late_commit = not late and total_ms > job.recipe.deadline_ms
+    if late_commit:
+        result = too_late(result, total_ms, job.recipe.deadline_ms)
+        gear.journal.amend(result)
+    gear.journal.release(result.seq)
     gear.publisher.wake()
+    moved()
     if frame is not None and result.image is not None:
         gear.archive.offer(result.image, frame.image)
     return Inspected(
         result=result,
-        released=released,
         frame=frame,
-        late=late,
+        late=late or late_commit,
+        late_commit=late_commit,
         total_ms=total_ms,
-        commit_ms=ms(gear.clock.monotonic() - commit_at),
+        commit_ms=commit_ms,
         fault=fault,
     )
 
@@ -176,23 +196,19 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
     return Judged(verdict, result.label, result.score, result.novelty, results)
 
 
-def _grab(part: Part, recipe: Recipe, camera: Camera) -> Frame:
+def _grab(part: Part, recipe: Recipe, gear: Gear, moved: Callable[[], None]) -> Frame:
+    """The part's frame. Waiting for it is work: it is done in short turns."""
     # a frame that comes after the deadline could pass nothing
     timeout_ms = min(recipe.frame_timeout_ms, recipe.deadline_ms)
-    return camera.grab(not_before=part.seen_at, timeout_s=timeout_ms / 1000)
-
-
-def _require_fresh(frame: Frame, part: Part, last: Frame | None) -> None:
-    """A driver that hands out an old picture must not pass a new part by it."""
-    if frame.exposed_at < part.seen_at:
-        raise FrameError("stale frame: it was exposed before the trigger", frame.name)
-    if last is not None and frame.sequence <= last.sequence:
-        raise FrameError(
-            f"stale frame: number {frame.sequence} after {last.sequence}, the camera repeats one",
-            frame.name,
-        )
-    if last is not None and frame.exposed_at <= last.exposed_at:
-        raise FrameError("stale frame: not newer than the one before", frame.name)
+    end = gear.clock.monotonic() + timeout_ms / 1000
+    while True:
+        rest_s = end - gear.clock.monotonic()
+        try:
+            return gear.camera.grab(not_before=part.seen_at, timeout_s=min(rest_s, GRAB_TURN_S))
+        except DeviceTimeout as error:
+            if rest_s <= GRAB_TURN_S:
+                raise DeviceTimeout(f"no frame for {timeout_ms} ms: {error}") from None
+            moved()
 
 
 def _named_by(error: Exception, part: Part) -> Part:
@@ -200,22 +216,6 @@ def _named_by(error: Exception, part: Part) -> Part:
     if part.part_id is None and isinstance(error, FrameError) and error.name:
         return Part(part.sequence, _stem(error.name), part.seen_at)
     return part
-
-
-def _withheld(verdict: Verdict, late: bool, deadline_ms: int, shortage: str | None) -> Verdict:  # noqa: FBT001
-    """The verdict, or why it must not be given although the part was judged."""
-    said = f"; judged {verdict.evaluation.name}: {verdict.reason}"
-    if shortage is not None:
-        return Verdict(Evaluation.UNDEFINED, f"journal: {shortage}{said}")
-    if late:
-        return Verdict(Evaluation.UNDEFINED, f"deadline of {deadline_ms} ms missed{said}")
-    return verdict
-
-
-def _released(verdict: Verdict, total_ms: float, deadline_ms: int) -> Verdict:
-    if verdict.passes and total_ms > deadline_ms:
-        return Verdict(Evaluation.UNDEFINED, f"recorded {total_ms:.0f} ms after the trigger")
-    return verdict
 
 
 def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> RegionResult:

@@ -2,33 +2,30 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from queue import Empty, Full, Queue
 
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
 from inspector.contract.status import StateMessage
+from inspector.station.alarm import Rules
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.exchange import JobExchange
+from inspector.station.inbox import ORDERS_MAX, Inbox, Order
 from inspector.station.ports import Frame, Shadow, Trigger
-from inspector.station.state import EXECUTING, MOVES, Event, State, move
-from inspector.station.tally import Tally
+from inspector.station.state import EXECUTING, MOVES, Event, State, allowed, move
+from inspector.station.tally import Buckets, Tally
+from inspector.station.voice import Pulse, Voice
 
-ORDERS_MAX = 8
+__all__ = ["ORDERS_MAX", "Order", "Station", "keep_nothing"]
+
 STATE_EVERY_S = 2.0
-SAY_EVERY_S = 10.0
 WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An event asked for from outside; PREPARE_RECIPE brings the job to prepare."""
-
-    event: Event
-    cause: str
-    job: Job | None = None
+def keep_nothing(cause: str | None) -> None:
+    """A station without a disk of its own forgets its fault when it ends."""
 
 
 class Station:
@@ -40,14 +37,25 @@ class Station:
         trigger: Trigger,
         exchange: JobExchange | None = None,
         shadow: Shadow | None = None,
+        rules: Rules | None = None,
+        first_fault: str | None = None,
+        keep_fault: Callable[[str | None], None] = keep_nothing,
     ) -> None:
+        """first_fault: begin in ERROR with this cause, until RESET or HALT.
+
+        keep_fault: called with the cause of ERROR when it is entered, with None when it is left.
+        """
         self._gear = gear
         self._trigger = trigger
         self._exchange = exchange
         self._shadow = shadow
-        self._orders: Queue[Order] = Queue(maxsize=ORDERS_MAX)
+        self._rules = rules or Rules()
+        self._first_fault = first_fault
+        self._keep_fault = keep_fault
+        self._inbox = Inbox()
         self._ending = threading.Event()
         self._tally = Tally()
+        self._voice = Voice(gear)
         self._state = State.PREOPERATIONAL
         self._cause = "started"
         self._since: datetime = gear.clock.utc()
@@ -56,16 +64,19 @@ class Station:
         self._camera_is_open = False
         self._last: Frame | None = None
         self._seq = gear.journal.next_seq() - 1
-        self._said_at = float("-inf")
-        self._unsaid = 0
+        self.pulse = Pulse(float("-inf"), 0, self._state, self._cause, "not started")
+        """Replaced as a whole at every step: any thread may read it."""
+        self.snapshot = self.message()
+        """The newest state that was told: any thread may read it."""
 
     def offer(self, order: Order) -> bool:
         """Leave an order for the next gap between two parts. False where too many wait already."""
-        try:
-            self._orders.put_nowait(order)
-        except Full:
-            return False
-        return True
+        return self._inbox.put(order)
+
+    @property
+    def latencies(self) -> Mapping[str, Buckets]:
+        """How long parts took, by stage: any thread may read it."""
+        return self._tally.latencies
 
     def stop(self) -> None:
         """Let `run` return after the part in work."""
@@ -78,13 +89,20 @@ class Station:
         the error tree is our own fault and is raised.
         """
         try:
+            if self._first_fault is not None:
+                self._enter(move(self._state, Event.FAULT), self._first_fault)
             while not self._ending.is_set():
+                self._moved()
                 self._take_order()
                 self._swap_job()
                 if self._state in EXECUTING:
                     self._next_part()
+                else:
+                    self._gear.journal.rest()
+                self._voice.tell_alarms()
                 self._tell_in_time()
         finally:
+            self._inbox.close()
             self._close_camera()
 
     def message(self) -> StateMessage:
@@ -95,6 +113,7 @@ class Station:
             state=self._state.value,
             cause=self._cause,
             since=self._since,
+            withheld=self.pulse.withheld,
             recipe=self._job.recipe.name if self._job else None,
             bundle=self._job.runtime.bundle_id if self._job else None,
             seq=self._seq,
@@ -110,22 +129,22 @@ class Station:
 
     def _take_order(self) -> None:
         """Follow one order; while there is nothing to inspect, wait a moment for one."""
-        try:
-            if self._state in EXECUTING:
-                order = self._orders.get_nowait()
-            else:
-                order = self._orders.get(timeout=WAIT_S)
-        except Empty:
+        order = self._inbox.take(0.0 if self._state in EXECUTING else WAIT_S)
+        if order is None:
             return
         try:
             after = move(self._state, order.event)
             self._prepare(order)
         except StateError as error:
-            log.warning("refused: %s", error)
+            log.warning("refused: %s (%s)", error, order.cause)
+            order.answer("refused", f"{error}; allowed now: {', '.join(allowed(self._state))}")
         except (DeviceError, RecordError) as error:
             self._fault(error)
+            order.answer("failed", str(error))
         else:
+            before = self._state
             self._enter(after, order.cause)
+            order.answer("done", f"{order.event}: from {before} to {after}")
 
     def _prepare(self, order: Order) -> None:
         """What has to be true before the state is. Raises DeviceError, RecordError."""
@@ -157,9 +176,20 @@ class Station:
             self._tell()
 
     def _enter(self, state: State, cause: str) -> None:
+        if state is State.ERROR:
+            self._voice.alarms.set("fault", cause)
+            self._keep_fault(cause)
+        elif self._state is State.ERROR:
+            self._voice.alarms.clear("fault")
+            self._keep_fault(None)
+        if state in (State.PREOPERATIONAL, State.HALTED):  # RESET or HALT: a person has seen it
+            self._voice.alarms.clear("not_judgeable")
+            self._tally.unjudged_in_a_row = 0
         self._state, self._cause = state, cause
         self._since = self._gear.clock.utc()
         log.info("%s: %s", state, cause)
+        self._voice.tell_alarms()
+        self._moved()
         self._tell()
 
     def _fault(self, error: Exception) -> None:
@@ -178,11 +208,17 @@ class Station:
             self._fault(error)
             return
         if part is None or self._job is None:
+            self._gear.journal.rest()
             return
         self._tally.trigger()
         try:
             inspected = inspect_part(
-                part, self._job, self._gear, self._last, self._tally.slowest_commit_ms
+                part,
+                self._job,
+                self._gear,
+                self._last,
+                self._tally.slowest_commit_ms,
+                self._moved,
             )
         except EndOfStream as error:
             self._tally.withdraw()
@@ -201,32 +237,35 @@ class Station:
 
     def _count(self, inspected: Inspected) -> None:
         result, tally = inspected.result, self._tally
-        tally.verdict(result.evaluation, total_ms=inspected.total_ms, commit_ms=inspected.commit_ms)
+        tally.verdict(
+            result.evaluation,
+            total_ms=inspected.total_ms,
+            commit_ms=inspected.commit_ms,
+            times_ms=result.times_ms,
+        )
         tally.late += inspected.late
-        if inspected.released.passes is not result.passed:
-            tally.late_released += 1
-            log.warning("seq %d was OK, but not shown: %s", result.seq, inspected.released.reason)
+        tally.late_commits += inspected.late_commit
         self._seq = result.seq
         frame, last = inspected.frame, self._last
         if frame is not None and (last is None or frame.sequence > last.sequence):
             tally.frames_missed += frame.sequence - last.sequence - 1 if last else 0
             self._last = frame
         if result.evaluation == "UNDEFINED":
-            self._say(f"seq {result.seq} is UNDEFINED: {result.reason}")
+            text = f"seq {result.seq} is UNDEFINED: {result.reason}"
+            self._voice.say(text, seq=result.seq, part=result.part.id, bundle=result.bundle)
+        tally.line_stops += self._voice.watch_unjudged(
+            tally.unjudged_in_a_row, self._rules.unjudged_max, result.reason
+        )
 
     def _show_shadow(self, inspected: Inspected, job: Job) -> None:
         """After the verdict, so that it costs the part nothing."""
         if self._shadow is not None and inspected.frame is not None:
             self._shadow.offer(inspected.result, inspected.frame.image, job.recipe)
 
-    def _say(self, text: str) -> None:
-        """Not once a part: a camera that is away would fill the disk with its log."""
-        now = self._gear.clock.monotonic()
-        if now - self._said_at < SAY_EVERY_S:
-            self._unsaid += 1
-            return
-        log.warning("%s%s", text, f" (and {self._unsaid} before it)" if self._unsaid else "")
-        self._said_at, self._unsaid = now, 0
+    def _moved(self) -> None:
+        self.pulse = self._voice.moved(
+            self._state, self._cause, self._seq, executing=self._state in EXECUTING
+        )
 
     # --- the world ---
 
@@ -242,9 +281,11 @@ class Station:
             self._gear.camera.close()
 
     def _tell_in_time(self) -> None:
+        self._tally.clock_jumps += self._voice.clock_jumped()
         if self._gear.clock.monotonic() - self._told_at >= STATE_EVERY_S:
             self._tell()
 
     def _tell(self) -> None:
         self._told_at = self._gear.clock.monotonic()
-        self._gear.publisher.offer_state(self.message().to_json())
+        self.snapshot = self.message()
+        self._gear.publisher.offer_state(self.snapshot.to_json())

@@ -108,10 +108,20 @@ class Journal(Protocol):
         """The number the next row will have. Raises RecordError where the journal is gone."""
 
     def put(self, result: InspectionResult) -> None:
-        """Store durably: when this returns, a power cut forgets nothing.
+        """Store durably: when this returns, a power cut forgets nothing. Nobody is told of it
+        before `release`; an OK that was never released is withdrawn.
 
         Raises RecordError where it cannot, or where result.seq is not the next.
         """
+
+    def amend(self, result: InspectionResult) -> None:
+        """Replace the row just put, durably; nobody has seen it. Raises RecordError."""
+
+    def release(self, seq: int) -> None:
+        """The row is final: whoever wants it may have it. Waits for nothing."""
+
+    def rest(self) -> None:
+        """No part is there: time for what must not be done on a part's way. Never raises."""
 
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""
@@ -141,6 +151,12 @@ class Publisher(Protocol):
 
     def offer_state(self, payload: bytes) -> None:
         """The station's newest state; one not yet sent is replaced."""
+
+    def offer_alarm(self, payload: bytes) -> None:
+        """The newest alarms; ones not yet sent are replaced."""
+
+    def beat(self, payload: bytes) -> None:
+        """A heartbeat: sent now or never."""
 
 
 class Shadow(Protocol):

@@ -65,3 +65,9 @@ def move(state: State, event: Event) -> State:
         return MOVES[state, event]
     except KeyError:
         raise StateError(f"{event} is not allowed while {state}") from None
+
+
+def allowed(state: State) -> list[Event]:
+    """What may be asked of a station in this state; the rest it finds out by itself."""
+    own = (Event.FAULT, Event.JOB_DONE)
+    return [event for of, event in MOVES if of is state and event not in own]

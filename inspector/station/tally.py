@@ -1,13 +1,36 @@
 """What has become of the parts since this boot: counts, and how long the last ones took."""
 
+import bisect
+import itertools
+import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from inspector.contract.result import EvaluationName
 from inspector.contract.status import Spread, TallyCounts
 
 PARTS_TIMED = 1_000
 COMMITS_TIMED = 100
+
+
+LIMITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, math.inf)
+
+
+class Buckets:
+    """How many times were at most so long. One thread adds, any may read."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(LIMITS_S)
+        self.sum_s = 0.0
+
+    def add(self, value_ms: float) -> None:
+        seconds = value_ms / 1000
+        self._counts[bisect.bisect_left(LIMITS_S, seconds)] += 1
+        self.sum_s += seconds
+
+    def cumulated(self) -> list[tuple[float, int]]:
+        """(limit in seconds, how many were at most that), the last one infinite."""
+        return list(zip(LIMITS_S, itertools.accumulate(self._counts), strict=True))
 
 
 class Tally:
@@ -18,9 +41,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.late = 0
-        self.late_released = 0
+        self.late_commits = 0
+        self.clock_jumps = 0
+        self.line_stops = 0
+        self.unjudged_in_a_row = 0
         self.unrecorded = 0
         self.frames_missed = 0
+        self.latencies: dict[str, Buckets] = {}
+        """Per stage of a part; `total` and `commit` among them."""
         self._triggers = 0
         self._verdicts: Counter[EvaluationName] = Counter()
         self._total_ms: deque[float] = deque(maxlen=PARTS_TIMED)
@@ -33,9 +61,23 @@ class Tally:
         """The trigger was no part: a finite source had already shown its last."""
         self._triggers -= 1
 
-    def verdict(self, evaluation: EvaluationName, *, total_ms: float, commit_ms: float) -> None:
-        """total_ms: from the trigger until the row was durable; commit_ms: the last bit of it."""
+    def verdict(
+        self,
+        evaluation: EvaluationName,
+        *,
+        total_ms: float,
+        commit_ms: float,
+        times_ms: Mapping[str, float],
+    ) -> None:
+        """total_ms: from the trigger until the row was durable; commit_ms: the last bit of it;
+        times_ms: those of its other stages.
+        """
+        for stage, time_ms in {**times_ms, "total": total_ms, "commit": commit_ms}.items():
+            if stage not in self.latencies:  # replaced whole, since others read it
+                self.latencies = {**self.latencies, stage: Buckets()}
+            self.latencies[stage].add(time_ms)
         self._verdicts[evaluation] += 1
+        self.unjudged_in_a_row = self.unjudged_in_a_row + 1 if evaluation == "UNDEFINED" else 0
         self._total_ms.append(total_ms)
         self._commit_ms.append(commit_ms)
 
@@ -50,8 +92,11 @@ class Tally:
             triggers_missed=triggers_missed,
             verdicts=dict(self._verdicts),
             late=self.late,
-            late_released=self.late_released,
+            late_commits=self.late_commits,
             unrecorded=self.unrecorded,
+            unjudged_in_a_row=self.unjudged_in_a_row,
+            line_stops=self.line_stops,
+            clock_jumps=self.clock_jumps,
             frames_missed=self.frames_missed,
             images_dropped=images_dropped,
             trigger_to_verdict_ms=spread(self._total_ms),

@@ -7,20 +7,27 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from inspector.contract.command import Command, Reply
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
-from inspector.contract.status import StateMessage
-from inspector.contract.topics import result, state
+from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
+from inspector.contract.strict import Strict
+from inspector.contract.topics import Place
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.mark.parametrize(
     ("model", "snapshot"),
-    [(InspectionResult, "result-v2.json"), (StateMessage, "state-v1.json")],
+    [
+        (InspectionResult, "result-v2.json"),
+        (StateMessage, "state-v2.json"),
+        (AlarmMessage, "alarm-v1.json"),
+        (Heartbeat, "heartbeat-v1.json"),
+        (Command, "command-v1.json"),
+        (Reply, "reply-v1.json"),
+    ],
 )
-def test_the_schema_is_the_one_we_promised(
-    model: type[InspectionResult | StateMessage], snapshot: str
-) -> None:
+def test_the_schema_is_the_one_we_promised(model: type[Strict], snapshot: str) -> None:
     promised = json.loads((DATA / snapshot).read_text(encoding="utf-8"))
     assert model.model_json_schema(mode="serialization") == promised
 
@@ -96,5 +103,8 @@ def test_a_time_that_is_not_utc_is_refused() -> None:
 
 
 def test_topics_are_the_plants_path() -> None:
-    assert result("acme/berlin/hall1/line2", "s1") == "acme/berlin/hall1/line2/s1/result"
-    assert state("acme/berlin/hall1/line2", "s1") == "acme/berlin/hall1/line2/s1/state"
+    place = Place.of("acme/berlin/hall1/line2", "s1")
+    assert place.result == "acme/berlin/hall1/line2/s1/result"
+    assert place.state == "acme/berlin/hall1/line2/s1/state"
+    assert place.alarm == "acme/berlin/hall1/line2/s1/alarm"
+    assert place.heartbeat == "acme/berlin/hall1/line2/s1/heartbeat"

@@ -56,6 +56,8 @@ from tests.delivery.results import result
 journal = Journal(JournalSettings(path=Path(sys.argv[1]), disk_free_min_mb=0))
 for _ in range(int(sys.argv[2])):
     journal.put(result(journal.next_seq()))
+    journal.release(journal.last_seq())
+    journal.rest()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

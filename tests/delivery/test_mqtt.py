@@ -12,14 +12,17 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.errors import RecordError
+from inspector.contract.topics import Place
 from inspector.delivery.cursors import COURIER, Cursors, cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
+from inspector.delivery.release import Released
 from tests.brokers import Listener, Mosquitto
 from tests.delivery.results import result
 from tests.support import free_port, until
 
-RESULT, STATE = "plant/line/station/result", "plant/line/station/state"
+PLACE = Place.of("plant/line", "station")
+RESULT, STATE = PLACE.result, PLACE.state
 WILL = b'{"state":"OFFLINE"}'
 
 
@@ -37,13 +40,13 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @contextmanager
-def courier(tmp_path: Path, port: int, **settings: Any) -> Iterator[Courier]:
+def courier(journal: Journal, port: int, **settings: Any) -> Iterator[Courier]:
     quick = {"backoff_min_s": 0.05, "backoff_max_s": 0.2, **settings}
     made = Courier(
         MqttSettings(host="127.0.0.1", port=port, **quick),
-        journal=JournalSettings(path=tmp_path / "journal.db"),
-        result_topic=RESULT,
-        state_topic=STATE,
+        journal=journal._path,
+        released=journal.released,
+        place=PLACE,
         will=WILL,
     )
     made.start()
@@ -57,6 +60,7 @@ def courier(tmp_path: Path, port: int, **settings: Any) -> Iterator[Courier]:
 def put(journal: Journal, count: int) -> None:
     for _ in range(count):
         journal.put(result(journal.next_seq()))
+        journal.release(journal.last_seq())
 
 
 def seqs(listener: Listener) -> list[int]:
@@ -71,7 +75,7 @@ def test_every_result_arrives_in_order_and_unchanged(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
     put(journal, 50)
-    with Listener(broker.start().port) as listener, courier(tmp_path, broker.port) as sender:
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
         assert until(lambda: len(seqs(listener)) == 50)
         for _ in range(50):
             put(journal, 1)
@@ -85,7 +89,7 @@ def test_every_result_arrives_in_order_and_unchanged(
 
 
 def test_a_new_result_leaves_at_once(tmp_path: Path, journal: Journal, broker: Mosquitto) -> None:
-    with Listener(broker.start().port) as listener, courier(tmp_path, broker.port) as sender:
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
         assert until(lambda: sender.connected)
         waits_s = []
         for count in range(1, 21):
@@ -105,7 +109,7 @@ def test_a_broker_that_comes_later_gets_everything(
         broker.save()
         broker.kill()
         put(journal, 30)
-        with courier(tmp_path, broker.port) as sender:
+        with courier(journal, broker.port) as sender:
             put(journal, 30)
             sender.wake()
             time.sleep(0.5)
@@ -118,7 +122,7 @@ def test_a_broker_that_comes_later_gets_everything(
 def test_a_broker_killed_again_and_again_loses_nothing(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
-    with Listener(broker.start().port) as listener, courier(tmp_path, broker.port) as sender:
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
         broker.save()
         for _ in range(3):
             put(journal, 100)
@@ -142,7 +146,7 @@ def test_a_restarted_station_sends_on_from_its_cursor(
     with Listener(broker.start().port) as listener:
         for _ in range(3):
             put(journal, 40)
-            with courier(tmp_path, broker.port) as sender:
+            with courier(journal, broker.port) as sender:
                 assert sender.stop(5.0)
         assert until(lambda: len(seqs(listener)) == 120)
     assert seqs(listener) == list(range(1, 121)), "after a clean stop nothing is sent twice"
@@ -154,7 +158,7 @@ def test_without_its_cursors_everything_kept_is_sent_again(
     with Listener(broker.start().port) as listener:
         put(journal, 20)
         for _ in range(2):
-            with courier(tmp_path, broker.port) as sender:
+            with courier(journal, broker.port) as sender:
                 assert sender.stop(5.0)
             for path in tmp_path.glob(cursors_path(Path("journal.db")).name + "*"):
                 path.unlink()
@@ -182,7 +186,7 @@ def test_rows_gone_from_the_journal_are_told_and_passed_over(
     put(journal, 10)
     journal.close()
     cursors_path(path).unlink()
-    with Listener(broker.start().port) as listener, courier(tmp_path, broker.port) as sender:
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
         assert sender.stop(5.0)
         assert until(lambda: len(seqs(listener)) == 10)
     assert seqs(listener) == list(range(31, 41))
@@ -195,7 +199,7 @@ def test_the_window_never_holds_more_than_it_may(
     put(journal, 200)
     with (
         Listener(broker.start().port) as listener,
-        courier(tmp_path, broker.port, in_flight_max=5) as sender,
+        courier(journal, broker.port, in_flight_max=5) as sender,
     ):
         for i in range(50):
             sender.offer_state(b"%d" % i)
@@ -215,7 +219,7 @@ def test_the_window_never_holds_more_than_it_may(
 def test_unanswered_messages_stay_within_the_window(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
-    with courier(tmp_path, broker.start().port, in_flight_max=7) as sender:
+    with courier(journal, broker.start().port, in_flight_max=7) as sender:
         assert until(lambda: sender.connected)
         broker.pause()
         put(journal, 100)
@@ -234,7 +238,7 @@ def test_a_broker_that_stands_still_is_left_and_found_again(
     broker.start()
     with (
         Listener(broker.port) as listener,
-        courier(tmp_path, broker.port, acknowledge_timeout_s=0.5, connect_timeout_s=0.5) as sender,
+        courier(journal, broker.port, acknowledge_timeout_s=0.5, connect_timeout_s=0.5) as sender,
     ):
         assert until(lambda: sender.connected)
         broker.pause()
@@ -248,7 +252,7 @@ def test_a_broker_that_stands_still_is_left_and_found_again(
 def test_the_state_is_retained_and_published_again_after_a_reconnect(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
-    with courier(tmp_path, broker.start().port) as sender:
+    with courier(journal, broker.start().port) as sender:
         sender.offer_state(b"READY")
         with Listener(broker.port, STATE) as listener:
             assert until(lambda: listener.payloads(STATE) == [b"READY"])
@@ -264,7 +268,7 @@ def test_the_last_state_comes_after_the_last_result_and_leaves_no_will(
 ) -> None:
     put(journal, 300)
     with Listener(broker.start().port) as listener:
-        with courier(tmp_path, broker.port) as sender:
+        with courier(journal, broker.port) as sender:
             sender.offer_state(b"bye")
             assert sender.stop(10.0)
         time.sleep(0.2)
@@ -278,7 +282,7 @@ def test_the_last_state_comes_after_the_last_result_and_leaves_no_will(
 
 def test_a_stop_without_a_broker_ends_in_time_and_says_so(tmp_path: Path, journal: Journal) -> None:
     put(journal, 1)
-    with courier(tmp_path, free_port()) as sender:
+    with courier(journal, free_port()) as sender:
         start = time.monotonic()
         assert not sender.stop(0.5)
         assert time.monotonic() - start < 2.0
@@ -288,7 +292,7 @@ def test_a_stop_waits_for_a_broker_that_comes_back(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
     put(journal, 20)
-    with courier(tmp_path, broker.port, backoff_min_s=30.0, backoff_max_s=60.0) as sender:
+    with courier(journal, broker.port, backoff_min_s=30.0, backoff_max_s=60.0) as sender:
         time.sleep(0.3)
         with Listener(broker.start().port) as listener:
             assert sender.stop(10.0)
@@ -303,7 +307,7 @@ def test_a_refused_result_is_kept_and_sent_again(
     acl.chmod(0o600)
     broker.configure(f"acl_file {acl}")
     put(journal, 5)
-    with courier(tmp_path, broker.start().port) as sender:
+    with courier(journal, broker.start().port) as sender:
         assert until(lambda: "refuses result 1 (Not authorized)" in caplog.text)
         # mosquitto 2.0.11 answers and then sometimes hangs up: reconnects are its own affair
         assert (sender.acknowledged, sender.alive()) == (0, True)
@@ -312,7 +316,7 @@ def test_a_refused_result_is_kept_and_sent_again(
         assert cursors.lowest() == 0
     broker.kill()
     broker.configure()
-    with Listener(broker.start().port) as listener, courier(tmp_path, broker.port) as sender:
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
         assert sender.stop(5.0)
         assert until(lambda: seqs(listener) == [1, 2, 3, 4, 5])
 
@@ -331,7 +335,7 @@ def test_a_wrong_password_is_told_and_a_right_one_let_in(
     password.write_text("wrong\n", encoding="utf-8")
     put(journal, 3)
     settings = {"user": "station", "password_file": password}
-    with courier(tmp_path, broker.start().port, **settings) as sender:
+    with courier(journal, broker.start().port, **settings) as sender:
         assert until(lambda: "refused us: Not authorized" in caplog.text)
         password.write_text("right\n", encoding="utf-8")
         assert until(lambda: sender.acknowledged == 3)
@@ -348,7 +352,7 @@ def _pbkdf2(password: str, salt: bytes) -> str:
 def test_a_second_station_of_the_same_name_is_told(
     tmp_path: Path, journal: Journal, broker: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with courier(tmp_path, broker.start().port) as first:
+    with courier(journal, broker.start().port) as first:
         assert until(lambda: first.connected)
         with Listener(broker.port, name="inspector-plant-line-station"):
             assert until(
@@ -359,9 +363,9 @@ def test_a_second_station_of_the_same_name_is_told(
 def test_a_courier_without_a_journal_says_so_at_the_start(tmp_path: Path) -> None:
     made = Courier(
         MqttSettings(host="localhost"),
-        journal=JournalSettings(path=tmp_path / "none.db"),
-        result_topic=RESULT,
-        state_topic=STATE,
+        journal=tmp_path / "none.db",
+        released=Released(tmp_path / "none.db"),
+        place=PLACE,
         will=WILL,
     )
     with pytest.raises(RecordError, match=r"none\.db"):
@@ -380,7 +384,7 @@ def test_a_courier_that_cannot_read_its_journal_dies_visibly(
     with path.open("r+b") as file:
         file.seek(4_096)
         file.write(b"\xff" * (size - 4_096))
-    with courier(tmp_path, broker.start().port) as sender:
+    with courier(journal, broker.start().port) as sender:
         assert until(lambda: not sender.alive())
         assert not sender.stop(0.5)
 
@@ -401,7 +405,7 @@ def test_it_connects_quietly_again_after_a_restart_of_the_broker(
     tmp_path: Path, journal: Journal, broker: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with courier(tmp_path, broker.start().port) as sender:
+    with courier(journal, broker.start().port) as sender:
         for count in range(3):
             assert until(lambda count=count: sender.connected and sender.reconnects == count)  # type: ignore[misc]
             broker.kill()

@@ -12,17 +12,19 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from inspector.contract.topics import Place
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
 from inspector.demo.broker import EmbeddedBroker
 from tests.delivery.results import result
 from tests.support import until
 
-RESULT, STATE = "plant/line/station/result", "plant/line/station/state"
+PLACE = Place.of("plant/line", "station")
+RESULT = PLACE.result
 
 
 @contextmanager
-def courier(tmp_path: Path, port: int, protocol: str = "auto") -> Iterator[Courier]:
+def courier(journal: Journal, port: int, protocol: str = "auto") -> Iterator[Courier]:
     settings = {"port": port, "protocol": protocol, "backoff_min_s": 0.1, "backoff_max_s": 0.2}
     made = Courier(
         MqttSettings.model_validate(
@@ -33,9 +35,9 @@ def courier(tmp_path: Path, port: int, protocol: str = "auto") -> Iterator[Couri
                 **settings,
             }
         ),
-        journal=JournalSettings(path=tmp_path / "journal.db"),
-        result_topic=RESULT,
-        state_topic=STATE,
+        journal=journal._path,
+        released=journal.released,
+        place=PLACE,
         will=b"OFFLINE",
     )
     made.start()
@@ -50,6 +52,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
     for seq in range(1, 101):
         opened.put(result(seq))
+        opened.release(seq)
     yield opened
     opened.close()
 
@@ -69,7 +72,7 @@ def test_a_broker_that_never_answers_mqtt_5_is_spoken_to_in_3_1_1(
         client.loop_start()
         client.subscribe(RESULT, qos=1)
         assert subscribed.wait(5.0)
-        with courier(tmp_path, broker.port, protocol) as sender:
+        with courier(journal, broker.port, protocol) as sender:
             assert until(lambda: sender.acknowledged == 100)
             assert sender.stop(5.0)
         assert until(lambda: len(received) == 100)
@@ -135,7 +138,7 @@ def test_a_broker_that_refuses_mqtt_5_is_asked_in_3_1_1_at_once(
 ) -> None:
     with old_broker(answer) as (port, offered):
         start = time.monotonic()
-        with courier(tmp_path, port) as sender:
+        with courier(journal, port) as sender:
             assert until(lambda: sender.connected)
             assert time.monotonic() - start < 0.4, "no pause between the two"
         assert offered[:2] == [5, 4]
@@ -144,7 +147,7 @@ def test_a_broker_that_refuses_mqtt_5_is_asked_in_3_1_1_at_once(
 def test_what_worked_is_tried_first_after_a_restart_of_the_broker(
     tmp_path: Path, journal: Journal
 ) -> None:
-    with old_broker(lambda _: None) as (port, offered), courier(tmp_path, port) as sender:
+    with old_broker(lambda _: None) as (port, offered), courier(journal, port) as sender:
         for count in range(3):
             assert until(lambda count=count: sender.connected and sender.reconnects == count)  # type: ignore[misc]
             # its acknowledgements never come: the courier leaves and comes again

@@ -1,8 +1,13 @@
 """The station's loop: orders between parts, the first cause kept, every trigger accounted for."""
 
+import itertools
 import json
+import statistics
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +15,8 @@ import pytest
 from inspector.bench import MemoryCamera, NoArchive
 from inspector.build import SystemClock
 from inspector.contract.bundle import Bundle
-from inspector.contract.errors import DeviceError
-from inspector.contract.status import StateMessage
+from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
@@ -30,11 +35,19 @@ class Slate:
 
     def __init__(self) -> None:
         self.states: list[StateMessage] = []
+        self.alarms: list[AlarmMessage] = []
+        self.beats: list[tuple[float, Heartbeat]] = []
 
     def wake(self) -> None: ...
 
     def offer_state(self, payload: bytes) -> None:
         self.states.append(StateMessage.model_validate_json(payload))
+
+    def offer_alarm(self, payload: bytes) -> None:
+        self.alarms.append(AlarmMessage.model_validate_json(payload))
+
+    def beat(self, payload: bytes) -> None:
+        self.beats.append((time.monotonic(), Heartbeat.model_validate_json(payload)))
 
     @property
     def last(self) -> StateMessage:
@@ -51,8 +64,8 @@ class Rig:
         self.job = Job(recipe, open_runtime(bundle))
         self._threads: list[tuple[Station, threading.Thread]] = []
 
-    def station(self, camera: Camera, trigger: Trigger | None = None) -> Station:
-        gear = Gear(
+    def gear(self, camera: Camera) -> Gear:
+        return Gear(
             station="test",
             boot="boot",
             camera=camera,
@@ -61,10 +74,14 @@ class Rig:
             publisher=self.slate,
             clock=SystemClock(),
         )
-        return Station(gear, trigger or ContinuousTrigger(ContinuousSettings()))
+
+    def station(self, camera: Camera, trigger: Trigger | None = None) -> Station:
+        return Station(self.gear(camera), trigger or ContinuousTrigger(ContinuousSettings()))
 
     def start(self, camera: Camera) -> Station:
-        station = self.station(camera)
+        return self.run(self.station(camera))
+
+    def run(self, station: Station) -> Station:
         thread = threading.Thread(target=station.run)
         thread.start()
         self._threads.append((station, thread))
@@ -193,6 +210,187 @@ def test_a_bug_of_ours_is_raised_and_passes_no_part(rig: Rig) -> None:
     with pytest.raises(KeyError):
         station.run()
     assert rig.journal.last_seq() == 0
+
+
+def test_every_order_gets_one_answer_with_a_reason(rig: Rig) -> None:
+    station = rig.start(MemoryCamera([picture(GREY)]))
+    wrong = Order(Event.START_CONTINUOUS, "test")
+    assert station.offer(wrong)
+    answer = wrong.wait(5.0, 5.0)
+    assert answer.outcome == "refused"
+    assert "START_CONTINUOUS is not allowed while PREOPERATIONAL" in answer.reason
+    assert "allowed now: SELECT_AUTOMATIC, HALT" in answer.reason
+    right = Order(Event.SELECT_AUTOMATIC, "test")
+    assert station.offer(right)
+    assert right.wait(5.0, 5.0).outcome == "done"
+    bare = Order(Event.PREPARE_RECIPE, "test")
+    assert station.offer(bare)
+    assert "needs a recipe" in bare.wait(5.0, 5.0).reason
+
+
+def test_an_order_that_was_given_up_is_not_followed(rig: Rig) -> None:
+    station = rig.station(MemoryCamera([picture(GREY)]))
+    order = Order(Event.HALT, "test")
+    assert station.offer(order)
+    assert "given up" in order.wait(0.05, 5.0).reason
+    thread = threading.Thread(target=station.run)
+    thread.start()
+    rig.order(station, Event.SELECT_AUTOMATIC)
+    assert rig.reaches("INITIALIZED")
+    station.stop()
+    thread.join()
+    late = Order(Event.HALT, "test")
+    assert not station.offer(late)
+    assert late.wait(0.0, 0.0).reason == "the station has ended"
+
+
+class Blind:
+    """A camera that shows what it is told to, or nothing in time."""
+
+    simulated = False
+    restarts = 0
+
+    def __init__(self) -> None:
+        self.shows = True
+        self._real = MemoryCamera([picture(GREY)])
+
+    def open(self) -> None: ...
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        if not self.shows:
+            time.sleep(timeout_s)
+            raise DeviceTimeout("dark")
+        return self._real.grab(not_before=not_before, timeout_s=timeout_s)
+
+    def close(self) -> None: ...
+
+
+def test_parts_in_a_row_that_cannot_be_judged_ask_the_line_to_stop_until_one_can(rig: Rig) -> None:
+    camera = Blind()
+    station = rig.start(camera)
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.slate.alarms != [])
+    assert (rig.slate.alarms[0].line_stop, rig.slate.alarms[0].alarms) == (False, ())
+    camera.shows = False
+    assert until(lambda: rig.slate.alarms[-1].line_stop)
+    (alarm,) = rig.slate.alarms[-1].alarms
+    assert alarm.kind == "not_judgeable"
+    assert alarm.cause.startswith("5 parts in a row could not be judged; the last: no frame")
+    camera.shows = True
+    assert until(lambda: not rig.slate.alarms[-1].line_stop)
+    rig.order(station, Event.STOP)
+    assert rig.reaches("READY")
+    assert rig.slate.last.tally.line_stops == 1
+    assert rig.slate.last.tally.unjudged_in_a_row == 0
+
+
+def test_a_fault_is_an_alarm_until_a_person_has_seen_it(rig: Rig) -> None:
+    station = rig.start(GivesUp(frames=3))
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert rig.reaches("ERROR")
+    assert until(lambda: rig.slate.alarms[-1].line_stop)
+    (alarm,) = rig.slate.alarms[-1].alarms
+    assert (alarm.kind, alarm.cause) == ("fault", "cause 1")
+    rig.order(station, Event.RESET)
+    assert rig.reaches("PREOPERATIONAL")
+    assert until(lambda: rig.slate.alarms[-1].alarms == ())
+
+
+def test_a_station_may_begin_in_error_and_its_fault_is_kept_until_reset(rig: Rig) -> None:
+    kept: list[str | None] = []
+    gear = rig.gear(MemoryCamera([picture(GREY)]))
+    trigger = ContinuousTrigger(ContinuousSettings())
+    station = Station(gear, trigger, first_fault="crash loop", keep_fault=kept.append)
+    rig.run(station)
+    assert rig.slate.last.cause == "crash loop"
+    assert rig.slate.last.withheld == "ERROR: crash loop"
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    rig.order(station, Event.RESET)
+    assert rig.reaches("PREOPERATIONAL")
+    assert kept == ["crash loop", None]
+    assert rig.journal.last_seq() == 0
+
+
+def gaps_s(rig: Rig) -> list[float]:
+    times = [at for at, _ in rig.slate.beats]
+    return [after - before for before, after in itertools.pairwise(times)]
+
+
+def test_heartbeats_come_at_rest_at_work_and_while_a_frame_is_waited_for(
+    rig: Rig,
+) -> None:
+    camera = Blind()
+    rig.job = replace(rig.job, recipe=rig.job.recipe.model_copy(update={"frame_timeout_ms": 1_500}))
+    station = rig.start(camera)
+    time.sleep(0.5)
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.journal.last_seq() > 5)
+    camera.shows = False
+    time.sleep(1.0)
+    camera.shows = True
+    rig.order(station, Event.STOP)
+    assert rig.reaches("READY")
+    gaps = gaps_s(rig)
+    assert len(gaps) >= 6
+    assert statistics.median(gaps) < 0.5
+    assert [beat.beat for _, beat in rig.slate.beats] == list(range(1, len(gaps) + 2))
+
+
+class Stuck(ContinuousTrigger):
+    """Hangs like a driver that never returns."""
+
+    def __init__(self) -> None:
+        super().__init__(ContinuousSettings())
+        self.stuck = threading.Event()
+        self.free = threading.Event()
+
+    def wait(self, timeout_s: float) -> Part | None:
+        self.stuck.set()
+        self.free.wait()
+        return super().wait(timeout_s)
+
+
+def test_a_pipeline_that_hangs_has_no_heartbeat(rig: Rig) -> None:
+    trigger = Stuck()
+    station = Station(rig.gear(MemoryCamera([picture(GREY)])), trigger)
+    rig.run(station)
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert trigger.stuck.wait(5.0)
+    count, turns = len(rig.slate.beats), station.pulse.turns
+    assert count > 0
+    time.sleep(1.0)
+    assert (len(rig.slate.beats), station.pulse.turns) == (count, turns)
+    trigger.free.set()
+    assert until(lambda: len(rig.slate.beats) > count)
+
+
+class WrongWall(SystemClock):
+    """A machine whose wall clock somebody sets."""
+
+    offset = timedelta()
+
+    def utc(self) -> datetime:
+        return super().utc() + self.offset
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_wall_clock_that_jumps_a_day_changes_no_verdict_and_is_counted(
+    rig: Rig, days: int
+) -> None:
+    clock = WrongWall()
+    trigger = ContinuousTrigger(ContinuousSettings())
+    station = Station(replace(rig.gear(MemoryCamera([picture(GREY)])), clock=clock), trigger)
+    rig.run(station)
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.journal.last_seq() >= 10)
+    clock.offset = timedelta(days=days)
+    before = rig.journal.last_seq()
+    assert until(lambda: rig.journal.last_seq() >= before + 20)
+    rig.order(station, Event.STOP)
+    assert rig.reaches("READY")
+    tally = rig.slate.last.tally
+    assert set(tally.verdicts) == {"OK"}
+    assert (tally.clock_jumps, tally.late) == (1, 0)
 
 
 def test_orders_have_a_limit(rig: Rig) -> None:

@@ -1,0 +1,81 @@
+"""The journal's file as others read it, beside its writer."""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Self
+
+from inspector.contract.strict import Name
+from inspector.delivery.cursors import COURIER, read_cursor
+from inspector.delivery.database import Kind, in_words, open_reader
+
+KIND = Kind(
+    word="journal",
+    application_id=0x494E5350,
+    version=1,
+    # AUTOINCREMENT: a late acknowledgement must never meet a reused seq
+    schema="CREATE TABLE result (seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " stored_at INTEGER NOT NULL, payload BLOB NOT NULL)",
+)
+
+
+class JournalReader:
+    """Reads beside the writer, in this process or another. One thread uses it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordError where it is absent or damaged, ConfigError where it is not ours."""
+        self._path = path
+        self._db = open_reader(path, KIND)
+
+    def last_seq(self) -> int:
+        """The number of the last row ever written; 0 before the first."""
+        with in_words(KIND, self._path):
+            return last_seq(self._db)
+
+    def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
+        return rows_after(self._db, self._path, seq, limit)
+
+    def count(self) -> int:
+        """Rows the journal holds now."""
+        with in_words(KIND, self._path):
+            return int(self._db.execute("SELECT count(*) FROM result").fetchone()[0])
+
+    def rows(self) -> int:
+        """As `count`, without walking through them: numbers have no gap."""
+        with in_words(KIND, self._path):
+            (first,) = self._db.execute("SELECT min(seq) FROM result").fetchone()
+            return 0 if first is None else last_seq(self._db) - int(first) + 1
+
+    def waits_s(self, acknowledged: int) -> float:
+        """How long the first row behind `acknowledged` has waited; 0 where there is none."""
+        query = "SELECT stored_at FROM result WHERE seq > ? ORDER BY seq LIMIT 1"
+        with in_words(KIND, self._path):
+            found = self._db.execute(query, (acknowledged,)).fetchone()
+        return max(0.0, time.time() - found[0]) if found else 0.0
+
+    def acknowledged(self, receiver: Name = COURIER) -> int:
+        """Up to which row the receiver had everything when it last saved that."""
+        return read_cursor(self._path, receiver)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def last_seq(db: sqlite3.Connection) -> int:
+    # not max(seq): old rows are deleted, and with them all the table may be empty
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'result'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def rows_after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:
+    with in_words(KIND, path):
+        return db.execute(
+            "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        ).fetchall()

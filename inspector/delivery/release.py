@@ -1,0 +1,97 @@
+"""Up to which row results are final: in memory for the courier, in a file for the next start.
+
+A row is durable a moment before anybody knows whether that was in time. Until the station says
+so, nobody may see it. A row with another behind it was settled: the station settles each before
+it puts the next. So after a crash only the journal's last row can be in doubt, and it is not if
+its number was written here, which is done before the courier sends it, never on the way of a
+part: an OK that a subscriber may have seen stays, an OK that nobody can have seen is withdrawn.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+from inspector.contract.errors import RecordError
+
+_DIGITS = 20  # one sector, written in place: a power cut leaves the old number or the new one
+_TEXT_MAX = 1_000
+
+
+class Released:
+    """One object a journal, shared by the station's thread and the courier's."""
+
+    def __init__(self, journal: Path) -> None:
+        """Raises RecordError where the file cannot be made or written."""
+        self._path = released_path(journal)
+        self._lock = threading.Lock()
+        try:
+            self.is_new = not self._path.exists()
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._saved = _number(os.pread(self._file, _DIGITS, 0))
+        except OSError as error:
+            raise RecordError(f"{self._path}: {error.strerror or error}") from error
+        self._final = self._saved
+        self._closed = False
+
+    @property
+    def final(self) -> int:
+        """The last row that may be told; those behind it are not settled yet."""
+        return self._final
+
+    def release(self, seq: int) -> None:
+        """Everything up to `seq` is final. In memory: no disk is waited for."""
+        self._final = seq
+
+    def save(self) -> None:
+        """Make it outlast a power cut. Raises RecordError where the disk refuses."""
+        with self._lock:
+            final = self._final
+            if final == self._saved or self._closed:
+                return
+            try:
+                os.pwrite(self._file, b"%0*d" % (_DIGITS, final), 0)
+                os.fdatasync(self._file)
+                if self.is_new:
+                    _sync_folder(self._path.parent)
+                    self.is_new = False
+            except OSError as error:
+                raise RecordError(f"{self._path}: {error.strerror or error}") from error
+            self._saved = final
+
+    def close(self) -> None:
+        """May be called twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._file)
+
+
+def released_path(journal: Path) -> Path:
+    return journal.with_name(journal.name + ".released")
+
+
+def withdrawn(payload: bytes, why: str) -> bytes | None:
+    """The result as it is told when its OK must not stand; None where it says no OK.
+
+    Of any schema version: a row may be older than this program.
+    """
+    result = json.loads(payload)
+    if not result["pass"]:
+        return None
+    said = f"{why}; judged {result['evaluation']}: {result['reason']}"
+    result.update({"pass": False, "evaluation": "UNDEFINED", "reason": said[:_TEXT_MAX]})
+    return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _number(text: bytes) -> int:
+    """0 for a file that holds none: then the last row is withdrawn, which is the safe side."""
+    return int(text) if len(text) == _DIGITS and text.isdigit() else 0
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

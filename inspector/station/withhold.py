@@ -1,0 +1,46 @@
+"""Why a part must not pass, whatever the model says of its picture."""
+
+from inspector.contract.errors import FrameError
+from inspector.contract.result import InspectionResult
+from inspector.contract.verdict import Evaluation, Verdict
+from inspector.station.ports import Frame, Part
+
+REASON_MAX = 1_000  # it may quote what came from outside, and brokers limit a message
+
+
+def require_fresh(frame: Frame, part: Part, last: Frame | None, now: float) -> None:
+    """A driver that hands out an old picture must not pass a new part by it."""
+    if not frame.exposed_at >= part.seen_at:  # also true for NaN
+        raise FrameError("stale frame: it was exposed before the trigger", frame.name)
+    if frame.exposed_at > now:
+        raise FrameError("odd frame: its exposure is in the future", frame.name)
+    if last is not None and frame.sequence <= last.sequence:
+        raise FrameError(
+            f"stale frame: number {frame.sequence} after {last.sequence}, the camera repeats one",
+            frame.name,
+        )
+    if last is not None and frame.exposed_at <= last.exposed_at:
+        raise FrameError("stale frame: not newer than the one before", frame.name)
+
+
+def withheld(verdict: Verdict, late: bool, deadline_ms: int, shortage: str | None) -> Verdict:  # noqa: FBT001
+    """The verdict, or why it must not be given although the part was judged."""
+    said = f"; judged {verdict.evaluation.name}: {verdict.reason}"
+    if shortage is not None:
+        return Verdict(Evaluation.UNDEFINED, f"journal: {shortage}{said}")
+    if late:
+        return Verdict(Evaluation.UNDEFINED, f"deadline of {deadline_ms} ms missed{said}")
+    return verdict
+
+
+def too_late(result: InspectionResult, total_ms: float, deadline_ms: int) -> InspectionResult:
+    """The same part, recorded after its deadline: whatever was judged, it is rejected."""
+    said = f"; judged {result.evaluation}: {result.reason}"
+    reason = f"deadline of {deadline_ms} ms missed: recorded {total_ms:.0f} ms after the trigger"
+    changes = {
+        "passed": False,
+        "late": True,
+        "evaluation": "UNDEFINED",
+        "reason": (reason + said)[:REASON_MAX],
+    }
+    return result.model_copy(update=changes)
