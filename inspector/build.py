@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,7 +23,7 @@ from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
-from inspector.station.loop import Station
+from inspector.station.loop import Station, keep_nothing
 from inspector.station.ports import Camera, Trigger
 
 
@@ -46,28 +47,38 @@ class Built:
     courier: Courier
     archive: ImageArchive
     reloader: Reloader
+    prepare: Callable[[], Job]
+    """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
+    job: Job | None
+    """None where the station begins in ERROR: what crashes it may be the bundle."""
 
-    @property
-    def job(self) -> Job:
-        """The recipe with the bundle that serves it now: what PREPARE_RECIPE brings."""
-        return self.reloader.job
 
+def build(
+    settings: Settings,
+    first_fault: str | None = None,
+    keep_fault: Callable[[str | None], None] = keep_nothing,
+) -> Built:
+    """Everything one station needs. Raises ConfigError, BundleError, RecordError.
 
-def build(settings: Settings) -> Built:
-    """Everything one station needs. Raises ConfigError, BundleError, RecordError."""
+    first_fault: begin in ERROR with this cause. keep_fault: as Station's.
+    """
     boot = new_boot()
     exchange = JobExchange()
     reloader = build_reloader(settings, exchange)
-    reloader.prepare(read_recipe(settings))
+
+    def prepare() -> Job:
+        return reloader.prepare(read_recipe(settings))
+
+    job = prepare() if first_fault is None else None
     archive = ImageArchive(settings.archive)
+    journal = Journal(settings.journal)
     courier = Courier(
         settings.mqtt,
-        journal=settings.journal,
-        result_topic=topics.result(settings.topic_root, settings.station),
-        state_topic=topics.state(settings.topic_root, settings.station),
+        journal=settings.journal.path,
+        released=journal.released,
+        place=topics.Place.of(settings.topic_root, settings.station),
         will=_will(settings.station, boot),
     )
-    journal = Journal(settings.journal)
     gear = Gear(
         station=settings.station,
         boot=boot,
@@ -77,8 +88,15 @@ def build(settings: Settings) -> Built:
         publisher=courier,
         clock=SystemClock(),
     )
-    station = Station(gear, build_trigger(settings.trigger), exchange)
-    return Built(station, journal, courier, archive, reloader)
+    station = Station(
+        gear,
+        build_trigger(settings.trigger),
+        exchange,
+        rules=settings.rules,
+        first_fault=first_fault,
+        keep_fault=keep_fault,
+    )
+    return Built(station, journal, courier, archive, reloader, prepare, job)
 
 
 def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:

@@ -15,12 +15,14 @@ from inspector import __version__
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
+SENT = ("result", "state", "alarm", "heartbeat", "command", "reply")
 
 EXAMPLES = """\
 examples:
   inspector demo                                   200 real parts, with a broker of its own
   inspector check station.toml                     every fault, before the station starts
   inspector run station.toml                       inspect until SIGTERM
+  inspector command station.toml reset             end an ERROR, once you have seen its cause
   inspector replay --bundle bundles/NAME pictures  judge a folder, print a table
   inspector bench --bundle bundles/NAME            what the station adds to the bare model
   inspector bundle verify bundles/NAME             every byte, and the self-test
@@ -79,6 +81,12 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     if arguments[:1] == ["demo"]:
         _demo_module().add_arguments(demo)
 
+    ask = add("command", _command, "ask a running station of this machine, print its one reply")
+    ask.add_argument("settings", type=Path, metavar="STATION.TOML")
+    actions = "status select start single stop reset halt reload rollback"
+    ask.add_argument("action", choices=actions.split())
+    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
 
@@ -106,7 +114,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     bundle.add_argument("--key", type=Path, help="private to sign, public to verify")
 
     schema = add("schema", _schema, "print a JSON schema")
-    schema.add_argument("what", choices=("result", "state", "settings", "recipe"))
+    schema.add_argument("what", choices=(*SENT, "settings", "recipe"))
 
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
@@ -116,6 +124,22 @@ def _run(args: argparse.Namespace) -> int:
     from inspector.daemon import run
 
     return run(args.settings)
+
+
+def _command(args: argparse.Namespace) -> int:
+    from uuid import uuid4
+
+    from inspector.contract.command import Command
+    from inspector.contract.strict import parse
+    from inspector.settings import read_settings, state_folder
+    from inspector.supervise.door import ask
+
+    folder = state_folder(read_settings(args.settings))
+    words = {"schema": 1, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
+    reply = ask(folder, parse(Command, words, "command"))
+    print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
+    print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
+    return 0 if reply.outcome == "done" else FAILED
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -228,13 +252,15 @@ def _bundle(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
+    from inspector.contract.command import Command, Reply
     from inspector.contract.result import InspectionResult
-    from inspector.contract.status import StateMessage
+    from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
     from inspector.contract.strict import Strict
     from inspector.settings import Settings
     from inspector.station.recipe import Recipe
 
-    sent: dict[str, type[Strict]] = {"result": InspectionResult, "state": StateMessage}
+    messages = (InspectionResult, StateMessage, AlarmMessage, Heartbeat, Command, Reply)
+    sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
     written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
     if args.what in sent:
         schema = sent[args.what].model_json_schema(mode="serialization")

@@ -1,20 +1,27 @@
 """`inspector run`: starts the threads and joins them; if one dies, the process ends."""
 
-import faulthandler
 import logging
 import os
 import signal
 import threading
-import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from inspector import __version__
 from inspector.build import Built, build
+from inspector.contract.errors import InspectorError
 from inspector.devices.quiet import quiet_cv2
-from inspector.settings import read_settings
+from inspector.logs import set_up_logs
+from inspector.look import Look
+from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.loop import Order, Station
 from inspector.station.state import Event
+from inspector.supervise.commands import Commands
+from inspector.supervise.door import Door
+from inspector.supervise.starts import StartLog
+from inspector.supervise.systemd import Systemd
 
 LOOK_S = 0.2
 LAST_PART_S = 10.0
@@ -28,35 +35,68 @@ def run(path: Path) -> int:
     Raises ConfigError, BundleError and RecordError where it cannot start (without a journal
     there is nothing to tell anybody with), and whatever killed a thread.
     """
-    set_up_process()
+    set_up_logs()
+    quiet_cv2()
     settings = read_settings(path)
-    built = build(settings)
+    set_up_logs(settings.log)
+    starts = StartLog(state_folder(settings), settings.rules)
+    first_fault = starts.begin()
+    try:
+        code = _run(settings, starts, first_fault)
+    except InspectorError:
+        starts.end()  # said in words: no crash
+        raise
+    if code == 0:
+        starts.end()
+    return code
+
+
+def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
+    built = build(settings, first_fault, starts.keep_fault)
     log.info("inspector %s, station %s, process %d", __version__, settings.station, os.getpid())
-    if built.job.runtime.notice:
+    if built.job is not None and built.job.runtime.notice:
         log.warning("bundle %s: %s", built.job.runtime.bundle_id, built.job.runtime.notice)
-    if settings.autostart:
+    if settings.autostart and first_fault is None:
         _autostart(built)
     stop = _signals()
     station = _StationThread(built.station)
+    systemd = Systemd()
+    with ExitStack() as watchers:
+        threads = _start(settings, built, station, watchers)
+        systemd.ready()
+        cause = _watch(built.station, threads, stop, systemd)
+        systemd.stopping()
+    return _end(built, station, cause, settings.drain_s)
+
+
+def _start(
+    settings: Settings, built: Built, station: "_StationThread", watchers: ExitStack
+) -> dict[str, Callable[[], bool]]:
+    """Start everything; what must stay alive, by name. Raises ConfigError."""
+    commands = Commands(built.station, built.prepare, built.reloader)
+    door = Door(state_folder(settings), commands)
+    threads = {
+        "station": station.is_alive,
+        "courier": built.courier.alive,
+        "archive": built.archive.alive,
+        "loader": built.reloader.alive,
+        "door": door.alive,
+    }
+    watchers.callback(door.stop)
+    door.start()
+    if settings.metrics is not None:
+        # only here: a station without it need not load the library
+        from inspector.supervise.health import HealthPage
+
+        page = HealthPage(settings.metrics, Look(built, commands, lambda: _dead(threads)))
+        page.start()
+        watchers.callback(page.stop)
+        threads["health"] = page.alive
     built.archive.start()
     built.courier.start()
     built.reloader.start()
     station.start()
-    cause = _watch(built, station, stop)
-    return _end(built, station, cause, settings.drain_s)
-
-
-def set_up_process() -> None:
-    """Logging to stderr, one line an event; and what C libraries may do by themselves."""
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    formatter.converter = time.gmtime
-    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
-    formatter.default_msec_format = "%s.%03dZ"
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    faulthandler.enable()
-    quiet_cv2()
+    return threads
 
 
 class _StationThread(threading.Thread):
@@ -96,21 +136,31 @@ def _signals() -> threading.Event:
     return stop
 
 
-def _watch(built: Built, station: _StationThread, stop: threading.Event) -> str:
-    """Wait for the reason to end."""
-    while station.is_alive():
+def _watch(
+    station: Station,
+    threads: dict[str, Callable[[], bool]],
+    stop: threading.Event,
+    systemd: Systemd,
+) -> str:
+    """Wait for the reason to end; meanwhile systemd hears of every move of the pipeline."""
+    while threads["station"]():
+        systemd.moved(station.pulse.turns)
+        systemd.status(f"{station.pulse.state}: {station.pulse.cause}")
         if stop.wait(LOOK_S):
             return "stopped"
-        if not built.courier.alive():
-            return "the courier died"
-        if not built.reloader.alive():
-            return "the loader died"
-    return built.station.message().cause
+        dead = [name for name in _dead(threads) if name != "station"]
+        if dead:
+            return f"dead: {', '.join(dead)}"
+    return station.message().cause
+
+
+def _dead(threads: dict[str, Callable[[], bool]]) -> tuple[str, ...]:
+    return tuple(name for name, alive in threads.items() if not alive())
 
 
 def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> int:
     """Finish the part, say OFFLINE, send what is left."""
-    courier_lives = built.courier.alive()
+    lives = built.courier.alive() and built.archive.alive()
     built.station.stop()
     station.join(timeout=LAST_PART_S)
     if station.is_alive():
@@ -118,7 +168,13 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
         return 1
     if station.error is not None:
         cause = f"the program failed: {type(station.error).__name__}"
-    changes = {"state": "OFFLINE", "cause": cause, "since": datetime.now(UTC)}
+    withheld = f"OFFLINE: {cause}"
+    changes = {
+        "state": "OFFLINE",
+        "cause": cause,
+        "since": datetime.now(UTC),
+        "withheld": withheld,
+    }
     built.courier.offer_state(built.station.message().model_copy(update=changes).to_json())
     built.reloader.stop()
     built.archive.stop()
@@ -128,4 +184,4 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
     if station.error is not None:
         raise station.error
     log.info("ended: %s", cause)
-    return 0 if courier_lives else 1
+    return 0 if lives else 1

@@ -14,9 +14,12 @@ from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
+from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
 from inspector.runtime.onnx import Threads
+from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
+from inspector.supervise.settings import MetricsSettings
 
 
 class Settings(Strict):
@@ -33,11 +36,21 @@ class Settings(Strict):
     journal: JournalSettings
     mqtt: MqttSettings
     archive: ArchiveSettings
+    rules: Rules = Rules()
+    state_folder: Path | None = None
+    """For the command socket and the start log; left out: the journal's folder."""
+    metrics: MetricsSettings | None = None
+    """Left out, there is no health page."""
+    log: LogSettings = LogSettings()
     model_threads: Threads = 1
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0
     """How long the end waits for the broker; what it has not got by then is sent next time."""
+
+
+def state_folder(settings: Settings) -> Path:
+    return settings.state_folder or settings.journal.path.parent
 
 
 def read_settings(path: Path) -> Settings:

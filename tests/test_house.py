@@ -21,10 +21,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/devices": STATION | {"inspector.devices"},
     "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
     "inspector/delivery": STATION | {"inspector.delivery", "paho"},
+    # watches the station and is asked about it: knows its state, never its devices or its disk
+    "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
-    | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"},
+    | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
+    | {"inspector.supervise"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"},
@@ -39,6 +42,7 @@ DOORS: dict[str, set[str]] = {
         "training/export.py",
         "training/compress/quantize.py",
     },
+    "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
     "safetensors": {"training/handover.py"},
     "matplotlib": {"training/report_plots.py"},

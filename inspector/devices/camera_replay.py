@@ -136,6 +136,8 @@ class _Reader:
         try:
             return self._ahead.get(timeout=max(0.0, timeout_s))
         except Empty:
+            if not self._thread.is_alive():
+                raise DeviceError("the thread that reads the pictures has died") from None
             raise DeviceTimeout(f"no picture could be decoded within {timeout_s:g} s") from None
 
     def stop(self) -> None:

@@ -187,8 +187,9 @@ class Reloader:
         return _Request(wish.bundle, "the file current", mark=wish.mark)
 
     def _serve(self, request: _Request) -> None:
-        served, job = self._served, self.job
-        if served is None:
+        served, job = self._served, self._job
+        if served is None or job is None:  # a station that began in ERROR
+            self._answer(request, "no recipe is prepared", taken=False)
             return
         if request.mark is not None:
             served = served.model_copy(update={"handled": request.mark})

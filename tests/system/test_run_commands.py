@@ -12,6 +12,7 @@ from zlib import compress, crc32
 import pytest
 
 from inspector import __version__
+from inspector.cli import SENT
 from inspector.contract.bundle import Bundle
 from tests.support import (
     DARK,
@@ -152,11 +153,11 @@ def test_bundle_shows_and_verifies(sealed: Bundle, tmp_path: Path) -> None:
     assert "report.json is damaged" in done.stderr
 
 
-@pytest.mark.parametrize("what", ["result", "state", "settings", "recipe"])
+@pytest.mark.parametrize("what", [*SENT, "settings", "recipe"])
 def test_schemas_are_json(what: str) -> None:
     schema = json.loads(run_inspector("schema", what).stdout)
     assert schema["type"] == "object"
-    if what in ("result", "state"):
+    if what in SENT:
         (snapshot,) = (Path(__file__).parent.parent / "data").glob(f"{what}-v*.json")
         assert schema == json.loads(snapshot.read_text(encoding="utf-8"))
 

@@ -1,0 +1,60 @@
+"""One look at a running station, out of all its threads, for the health page."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from inspector import __version__
+from inspector.build import Built
+from inspector.contract.errors import InspectorError
+from inspector.delivery.reader import JournalReader
+from inspector.supervise.commands import Commands
+from inspector.supervise.vitals import Delivery, Vitals
+
+
+class Look:
+    """Any thread may look."""
+
+    def __init__(
+        self, built: Built, commands: Commands, dead: Callable[[], tuple[str, ...]]
+    ) -> None:
+        self._built = built
+        self._commands = commands
+        self._dead = dead
+        self._lock = threading.Lock()  # a reader belongs to one thread at a time
+        self._reader: JournalReader | None = None
+
+    def __call__(self) -> Vitals:
+        station = self._built.station
+        return Vitals(
+            now=time.monotonic(),
+            version=__version__,
+            state=station.snapshot,
+            pulse=station.pulse,
+            latencies=station.latencies,
+            dead=self._dead(),
+            commands=self._commands.figures(),
+            delivery=self._delivery(),
+        )
+
+    def _delivery(self) -> Delivery | None:
+        courier, path = self._built.courier, self._built.journal.path
+        try:
+            with self._lock:
+                self._reader = self._reader or JournalReader(path)
+                rows = self._reader.rows()
+                waits_s = self._reader.waits_s(courier.acknowledged_seq)
+            disk = os.statvfs(path.parent)
+            size = path.stat().st_size
+        except (InspectorError, OSError):
+            return None  # the state says what is wrong with the journal
+        return Delivery(
+            connected=courier.connected,
+            reconnects=courier.reconnects,
+            acknowledged_seq=courier.acknowledged_seq,
+            rows=rows,
+            bytes=size,
+            oldest_waiting_s=waits_s,
+            disk_free_bytes=disk.f_bavail * disk.f_frsize,
+        )

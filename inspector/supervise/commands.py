@@ -1,0 +1,128 @@
+"""From a command to its one reply: what to ask of the station, and what became of that."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from queue import Empty, Queue
+from typing import Protocol
+
+from inspector.contract.command import REASON_MAX, Action, Command, Reply, parse_command
+from inspector.contract.errors import CommandError, InspectorError
+from inspector.station.cycle import Job
+from inspector.station.inbox import Answer, Order
+from inspector.station.loop import Station
+from inspector.station.state import Event, State
+
+log = logging.getLogger(__name__)
+audit = logging.getLogger("inspector.audit")
+
+TAKE_S = 10.0  # longer than any part may take
+FINISH_S = 20.0  # a camera that is opened waits for its first try
+LOAD_S = 90.0  # a bundle is verified and tested, and waits for the gap between two parts
+
+EVENTS: dict[Action, Event] = {
+    "start": Event.START_CONTINUOUS,
+    "single": Event.START_SINGLE,
+    "stop": Event.STOP,
+    "reset": Event.RESET,
+    "halt": Event.HALT,
+}
+
+
+class Loader(Protocol):
+    """Loads another bundle on a thread of its own and has the station take it."""
+
+    def offer(self, bundle_id: str, by: str, done: Callable[[bool, str], None]) -> bool:
+        """False where too many requests wait; else `done` is told what became of it, once."""
+
+    def rollback(self, by: str, done: Callable[[bool, str], None]) -> bool:
+        """As `offer`, for the bundle that served before."""
+
+
+class Commands:
+    """Every door hands its commands here; any thread may."""
+
+    def __init__(self, station: Station, prepare: Callable[[], Job], loader: Loader) -> None:
+        """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError."""
+        self._station = station
+        self._prepare = prepare
+        self._loader = loader
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def answer(self, message: bytes, sender: str) -> Reply:
+        """Read one message, follow it, reply. `sender` is who it came from, for the audit."""
+        try:
+            command = parse_command(message)
+        except CommandError as error:
+            return self._reply(None, "unread", sender, Answer("refused", str(error)))
+        return self._reply(command.id, command.action, sender, self._follow(command, sender))
+
+    def figures(self) -> dict[tuple[str, str], int]:
+        """Commands answered, by action and outcome; any thread may ask."""
+        with self._lock:
+            return dict(self._counts)
+
+    def _follow(self, command: Command, sender: str) -> Answer:
+        cause = f"{command.action} by {sender}"
+        if command.action == "status":
+            return Answer("done", "this is what it does")
+        if command.action == "select":
+            return self._select(cause)
+        if command.action in ("reload", "rollback"):
+            return self._load(command.bundle, sender)
+        return self._ask(Order(EVENTS[command.action], cause))
+
+    def _load(self, bundle: str | None, sender: str) -> Answer:
+        """The named bundle, or the one before; None stands for that."""
+        told: Queue[Answer] = Queue()
+
+        def done(taken: bool, words: str) -> None:  # noqa: FBT001 - as the loader calls it
+            told.put(Answer("done" if taken else "refused", words))
+
+        if bundle is None:
+            waits = self._loader.rollback(sender, done)
+        else:
+            waits = self._loader.offer(bundle, sender, done)
+        if not waits:
+            return Answer("refused", "too many bundles wait to be loaded already")
+        try:
+            return told.get(timeout=LOAD_S)
+        except Empty:
+            return Answer("failed", f"not loaded within {LOAD_S:g} s: it still may be")
+
+    def _select(self, cause: str) -> Answer:
+        """Automatic mode, and the recipe that stands in its file now."""
+        try:
+            job = self._prepare()
+        except InspectorError as error:
+            return Answer("refused", str(error))
+        if self._station.pulse.state is State.PREOPERATIONAL:
+            answer = self._ask(Order(Event.SELECT_AUTOMATIC, cause))
+            if answer.outcome != "done":
+                return answer
+        return self._ask(Order(Event.PREPARE_RECIPE, cause, job))
+
+    def _ask(self, order: Order) -> Answer:
+        self._station.offer(order)
+        return order.wait(TAKE_S, FINISH_S)
+
+    def _reply(self, id_: str | None, action: str, sender: str, answer: Answer) -> Reply:
+        with self._lock:
+            self._counts[action, answer.outcome] += 1
+        state = self._station.snapshot
+        pulse = self._station.pulse
+        audit.info(
+            "command %s (%s) by %s: %s: %s", action, id_, sender, answer.outcome, answer.reason
+        )
+        return Reply(
+            id=id_,
+            station=state.station,
+            boot=state.boot,
+            outcome=answer.outcome,
+            reason=answer.reason[:REASON_MAX],
+            state=pulse.state.value,
+            cause=pulse.cause,
+            withheld=pulse.withheld,
+        )

@@ -1,0 +1,156 @@
+"""The local command door: a socket in the state folder that only its owner can open.
+
+One JSON message in, one line of JSON out. Who may write to it is a matter of the folder's and the
+socket's permissions (0600); who did is asked of the kernel and stands in the audit line.
+"""
+
+import contextlib
+import logging
+import os
+import pwd
+import socket
+import stat
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from inspector.contract.command import COMMAND_BYTES_MAX, Command, Reply
+from inspector.contract.errors import ConfigError, DeviceError
+from inspector.supervise.commands import FINISH_S, LOAD_S, TAKE_S, Commands
+
+log = logging.getLogger(__name__)
+
+NAME = "command.sock"
+READ_S = 5.0
+LOOK_S = 0.5
+WAITING_MAX = 8
+
+
+class Door:
+    """A thread that listens, and one a command: HALT does not wait for a bundle to load."""
+
+    def __init__(self, folder: Path, commands: Commands) -> None:
+        self._folder = folder
+        self._commands = commands
+        self._room = threading.BoundedSemaphore(WAITING_MAX)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="door", daemon=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def start(self) -> None:
+        """Raises ConfigError where the folder cannot hold a socket. Before other threads start:
+        it sets the process's umask for a moment, so that the socket is never open to others.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with _address(self._folder) as address:
+                _remove_left_over(self._folder / NAME)
+                before = os.umask(0o177)
+                try:
+                    self._socket.bind(address)
+                finally:
+                    os.umask(before)
+        except OSError as error:
+            raise ConfigError(f"{self._folder / NAME}: {error.strerror or error}") from None
+        self._socket.listen(WAITING_MAX)
+        self._socket.settimeout(LOOK_S)
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self.alive():
+            self._thread.join(2 * LOOK_S)
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            (self._folder / NAME).unlink()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except TimeoutError:
+                continue
+            if self._room.acquire(blocking=False):
+                threading.Thread(
+                    target=self._answer, args=(connection,), name="command", daemon=True
+                ).start()
+            else:  # hung up on: who asks so often is not the person on shift
+                connection.close()
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                connection.settimeout(READ_S)
+                reply = self._commands.answer(_read(connection), _sender(connection))
+                connection.sendall(reply.to_json() + b"\n")
+        except OSError as error:  # who asked has gone, or says nothing
+            log.warning("command door: %s", error)
+        finally:
+            self._room.release()
+
+
+def ask(folder: Path, command: Command) -> Reply:
+    """Send one command to the station whose state folder this is, and wait for its reply.
+
+    Raises DeviceError where nobody answers.
+    """
+    path = folder / NAME
+    try:
+        with _address(folder) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(READ_S + LOAD_S + TAKE_S + FINISH_S)
+            connection.connect(address)
+            connection.sendall(command.to_json() + b"\n")
+            reply = _read(connection)
+    except OSError as error:
+        why = error.strerror or error
+        raise DeviceError(f"{path}: no station answers there ({why}): does it run?") from None
+    if not reply:
+        raise DeviceError(f"{path}: the station ended before it answered")
+    return Reply.model_validate_json(reply)
+
+
+def _read(connection: socket.socket) -> bytes:
+    """One line, or what there is before the end; one byte more than allowed where it is longer."""
+    data = b""
+    while b"\n" not in data and len(data) <= COMMAND_BYTES_MAX:
+        more = connection.recv(COMMAND_BYTES_MAX + 1 - len(data))
+        if not more:
+            break
+        data += more
+    return data.partition(b"\n")[0]
+
+
+def _sender(connection: socket.socket) -> str:
+    """Who is at the other end, as the kernel knows it."""
+    form = "3i"
+    size = struct.calcsize(form)
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    process, user, _ = struct.unpack(form, found)
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = str(user)
+    return f"{name} (process {process})"
+
+
+@contextlib.contextmanager
+def _address(folder: Path) -> Iterator[str]:
+    """The socket's address: by way of the open folder, since a path may have 107 bytes only."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{handle}/{NAME}"
+    finally:
+        os.close(handle)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Of a station that was killed; the journal's lock says that it is not there any more."""
+    try:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+    except FileNotFoundError:
+        return

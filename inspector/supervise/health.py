@@ -1,0 +1,115 @@
+"""/livez, /readyz and /metrics over HTTP, for this machine unless the settings say otherwise."""
+
+import logging
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from inspector.contract.errors import ConfigError
+from inspector.supervise.metrics import CONTENT_TYPE, exposition
+from inspector.supervise.settings import MetricsSettings
+from inspector.supervise.vitals import Vitals
+
+log = logging.getLogger(__name__)
+
+REQUEST_S = 5.0
+REQUESTS_MAX = 8
+
+
+class HealthPage:
+    """A thread that listens, and one a request, at most a few at once."""
+
+    def __init__(self, settings: MetricsSettings, look: Callable[[], Vitals]) -> None:
+        self._settings = settings
+        self._look = look
+        self._room = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Raises ConfigError where the address cannot be had."""
+        where = self._settings.host, self._settings.port
+        try:
+            self._server = _Server(where, _handler(self._look), self._room)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"metrics {where[0]}:{where[1]}: {why}") from None
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="health", daemon=True
+        )
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(
+        self,
+        where: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        room: threading.BoundedSemaphore,
+    ) -> None:
+        super().__init__(where, handler)
+        self._room = room
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One too many is hung up on: a scan must not cost the station its threads."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        log.warning("a request from %s failed", client_address[0], exc_info=True)
+
+
+def _handler(look: Callable[[], Vitals]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        server_version = "inspector"
+        sys_version = ""
+        timeout = REQUEST_S
+
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/livez":
+                    self._say(look().not_live())
+                case "/readyz":
+                    self._say(look().not_ready())
+                case "/metrics":
+                    self._send(200, CONTENT_TYPE, exposition(look()))
+                case _:
+                    self._send(404, "text/plain", b"/livez /readyz /metrics\n")
+
+        def _say(self, trouble: str | None) -> None:
+            text = "ok" if trouble is None else trouble
+            status = 200 if trouble is None else 503
+            self._send(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+
+        def _send(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's
+            """A probe a second is no news."""
+
+    return Handler

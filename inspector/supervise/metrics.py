@@ -1,0 +1,154 @@
+"""What Prometheus is told, out of one look at the station."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from inspector.station.state import State
+from inspector.station.tally import Buckets
+from inspector.supervise.vitals import Delivery, Vitals
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def exposition(vitals: Vitals) -> bytes:
+    """In Prometheus' text format; every figure of the same moment."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Look(vitals))
+    return generate_latest(registry)
+
+
+class _Look(Collector):
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _about(self._vitals)
+        yield from _ledger(self._vitals)
+        yield from _times(self._vitals)
+        yield from _bundles(self._vitals)
+        if self._vitals.delivery is not None:
+            yield from _delivery(self._vitals.delivery)
+
+
+def _about(vitals: Vitals) -> Iterator[Metric]:
+    state = vitals.state
+    yield _labelled("build_info", "What runs.", version=vitals.version, station=state.station)
+    states = GaugeMetricFamily("inspector_state", "1 for the state it is in.", labels=["state"])
+    for each in State:
+        states.add_metric([each.value], float(each is vitals.pulse.state))
+    yield states
+    yield _gauge("pass_permitted", "1: a good part would pass now.", vitals.not_ready() is None)
+    yield _gauge("heartbeat_age_seconds", "Since the pipeline last moved.", vitals.still_s)
+    yield _gauge("threads_dead", "Threads that should run and do not.", len(vitals.dead))
+    yield _gauge("mqtt_thread_alive", "1: the courier runs.", "courier" not in vitals.dead)
+    commands = CounterMetricFamily(
+        "inspector_commands", "Commands answered.", labels=["action", "outcome"]
+    )
+    for (action, outcome), count in sorted(vitals.commands.items()):
+        commands.add_metric([action, outcome], count)
+    yield commands
+
+
+def _ledger(vitals: Vitals) -> Iterator[Metric]:
+    """triggers = sum of parts + unrecorded, but for a part in work: one trigger, one verdict."""
+    tally = vitals.state.tally
+    parts = CounterMetricFamily(
+        "inspector_parts", "Parts with a verdict, since this boot.", labels=["verdict", "reason"]
+    )
+    for verdict, count in sorted(tally.verdicts.items()):
+        if verdict == "UNDEFINED":
+            parts.add_metric([verdict, "late"], tally.late)
+            parts.add_metric([verdict, "not_judged"], count - tally.late)
+        else:
+            parts.add_metric([verdict, "judged"], count)
+    yield parts
+    for name, text, value in (
+        ("triggers", "Parts that were triggered.", tally.triggers),
+        ("triggers_missed", "Parts that came while another was in work.", tally.triggers_missed),
+        ("parts_unrecorded", "Parts that could not be stored: rejected.", tally.unrecorded),
+        ("deadline_missed", "Parts rejected because their deadline had passed.", tally.late),
+        ("late_results", "Of these, judged in time but stored too late.", tally.late_commits),
+        ("line_stops", "How often the line was asked to stop.", tally.line_stops),
+        ("images_dropped", "Images that were not kept.", tally.images_dropped),
+        ("clock_jumps", "How often the wall clock was set.", tally.clock_jumps),
+    ):
+        yield CounterMetricFamily(f"inspector_{name}", text, value=value)
+    frames = CounterMetricFamily("inspector_frames", "Frames of the camera.", labels=["status"])
+    frames.add_metric(["missed"], tally.frames_missed)
+    yield frames
+
+
+def _times(vitals: Vitals) -> Iterator[Metric]:
+    stages = HistogramMetricFamily(
+        "inspector_part_latency_seconds", "Of a part, by stage.", labels=["stage"]
+    )
+    for stage, buckets in sorted(vitals.latencies.items()):
+        if stage != "commit":
+            stages.add_metric([stage], _cumulated(buckets), buckets.sum_s)
+    yield stages
+    commit = vitals.latencies.get("commit")
+    if commit is not None:
+        yield HistogramMetricFamily(
+            "inspector_journal_commit_seconds",
+            "Until a row was durable.",
+            buckets=_cumulated(commit),
+            sum_value=commit.sum_s,
+        )
+
+
+def _bundles(vitals: Vitals) -> Iterator[Metric]:
+    state = vitals.state
+    if state.bundle is not None:
+        recipe = state.recipe or ""
+        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, recipe=recipe)
+    if state.bundles is not None:
+        loads = CounterMetricFamily(
+            "inspector_bundle_loads", "Bundles that were to serve.", labels=["outcome"]
+        )
+        for outcome, count in sorted(state.bundles.loads.items()):
+            loads.add_metric([outcome], count)
+        yield loads
+
+
+def _delivery(delivery: Delivery) -> Iterator[Metric]:
+    yield _gauge("mqtt_connected", "1: the broker has accepted us.", delivery.connected)
+    yield CounterMetricFamily(
+        "inspector_mqtt_reconnects", "Connections after the first.", value=delivery.reconnects
+    )
+    yield _gauge("journal_rows", "Results in the journal.", delivery.rows)
+    yield _gauge("journal_bytes", "Its file's size.", delivery.bytes)
+    yield _gauge("disk_free_bytes", "Free on the journal's disk.", delivery.disk_free_bytes)
+    yield _gauge(
+        "journal_oldest_unacknowledged_seconds",
+        "How long the oldest result waits for the broker.",
+        delivery.oldest_waiting_s,
+    )
+    acknowledged = GaugeMetricFamily(
+        "inspector_journal_acknowledged_seq", "What a consumer has.", labels=["consumer"]
+    )
+    acknowledged.add_metric(["courier"], delivery.acknowledged_seq)
+    yield acknowledged
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"inspector_{name}", text, value=float(value))
+
+
+def _labelled(name: str, text: str, **labels: str) -> Metric:
+    """A gauge that is always 1: what is said stands in its labels."""
+    family = GaugeMetricFamily(f"inspector_{name}", text, labels=list(labels))
+    family.add_metric(list(labels.values()), 1.0)
+    return family
+
+
+def _cumulated(buckets: Buckets) -> list[tuple[str, float]]:
+    return [("+Inf" if le == float("inf") else str(le), n) for le, n in buckets.cumulated()]
