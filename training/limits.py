@@ -196,7 +196,8 @@ def _sentence(
     )
     rates = f"{parts} on {chosen_on} parts, at an overkill of {overkill}"
     if len(goals) > 1:
-        rates += f", which {min(goals, key=lambda goal: goal.review_at).name} asks for"
+        strictest = min(goals, key=lambda goal: goal.review_at)
+        rates += f", for the sake of {strictest.name}"
     stated = ", ".join(_goal_text(goal) for goal in goals)
     if all(goal.certified for goal in goals):
         met = "the goal is met" if len(goals) == 1 else "all goals are met at once"

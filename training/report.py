@@ -81,7 +81,8 @@ class Report(Strict):
     def lines(self) -> list[str]:
         """The report for a terminal."""
         head = f"{'':14}{'params':>9}{'MACs':>8}{'ms':>7}{'acc':>7}{'bal':>7}{'AUROC':>7}"
-        out = [f"{head}  escape; overkill; review (golden set, limits from calibration)"]
+        on = self.shipped_row.choice.chosen_on
+        out = [f"{head}  escape; overkill; review (golden set, limits from {on})"]
         for row in self.models:
             g = row.golden
             out.append(

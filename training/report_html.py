@@ -51,7 +51,8 @@ def write_html(
         "<h2>Teacher beside student, on the golden set</h2>",
         _models_table(report, times=times),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
-        "defect; escape and overkill use the limits chosen on the calibration parts, with exact "
+        f"defect; escape and overkill use the limits chosen on the {shipped.choice.chosen_on} "
+        "parts, with exact "
         f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
         "part, and twins, counted once. "
         f"{where} on {_e(report.machine)}.</p>",

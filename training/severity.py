@@ -95,8 +95,8 @@ def _sentence(
     mix: Mapping[str, float], good: float, expected: float, at_most: float, *, line: bool
 ) -> str:
     source = "the plan's" if line else "the golden set's"
-    defects = ", ".join(f"{n:.3g} {name}" for name, n in mix.items())
+    defects = ", ".join(f"{n:.1f} {name}" for name, n in mix.items())
     return (
-        f"cost of 1000 parts: {expected:.4g} expected, at most {at_most:.4g} were every rate at "
-        f"its bound; {source} mix: {good:.4g} good, {defects}"
+        f"cost of 1000 parts: {expected:,.1f} expected, at most {at_most:,.1f} were every rate at "
+        f"its bound; {source} mix: {good:.1f} good, {defects}"
     )

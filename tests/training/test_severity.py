@@ -57,7 +57,7 @@ def test_the_cost_of_1000_parts_in_the_golden_sets_mix_is_worked_out_by_hand() -
     # 40 critical, a quarter escapes, at 100; 160 minor, a quarter, at 3; 800 good, a tenth, at 2
     assert cost.expected == pytest.approx(40 / 4 * 100 + 160 / 4 * 3 + 800 / 10 * 2)
     assert cost.at_most > cost.expected
-    assert "the golden set's mix: 800 good, 40 critical, 160 minor" in cost.sentence
+    assert "the golden set's mix: 800.0 good, 40.0 critical, 160.0 minor" in cost.sentence
 
 
 def test_the_plan_may_say_how_many_defects_the_line_sees() -> None:
