@@ -8,6 +8,12 @@ from inspector.contract.bundle import Bundle, read_bundle
 from tests.training.plates import PLAN, write_class_folders
 
 PATIENCE_S = 600
+SEVERITY = """
+[quality.severity.critical]
+classes = ["spot"]
+escape_rate_at_most = 0.02
+cost = 100.0
+"""
 
 
 def command(plan: Path, data: Path, out: Path, *more: str) -> list[str]:
@@ -30,7 +36,7 @@ class Released:
 
     def __init__(self, folder: Path) -> None:
         self.plan = folder / "plan.toml"
-        self.plan.write_text(PLAN, encoding="utf-8")
+        self.plan.write_text(PLAN + SEVERITY, encoding="utf-8")
         self.data = write_class_folders(folder / "data")
         self.out = folder / "out"
         done = run("release", self.plan, "--data", self.data, "--out", self.out)

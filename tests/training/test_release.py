@@ -57,6 +57,12 @@ def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
         assert words in page
     assert page.count("data:image/png;base64,") == 6
     assert "http" not in page  # nothing is fetched
+    for words in (
+        "critical (spot) at most 2 %: 149 missed-free",
+        "cost of 1000 parts",
+        "expected calibration error",
+    ):
+        assert words in page
     report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
     assert [row["role"] for row in report["models"]] == ["teacher", "student", "student-int8"]
 
