@@ -35,7 +35,7 @@ from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_settings
+from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.recipe import (
     Recipe,
     Tiles,
@@ -87,6 +87,7 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_journal(settings.journal)
+    yield from _check_folder("state_folder", state_folder(settings))
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
     yield from _check_password(settings.mqtt.password_file)

@@ -58,6 +58,8 @@ class TallyCounts(Strict):
     """How often the wall's clock was set; nothing is decided by it."""
     frames_missed: Count = 0
     """Frames the camera took between two parts' frames; a free-running camera has many."""
+    capture_restarts: Count = 0
+    """How often the process that reads the camera had to be started again."""
     images_dropped: Count = 0
     trigger_to_verdict_ms: Spread | None = None
     """From trigger until the row is durable, which is when the verdict may leave."""

@@ -120,6 +120,7 @@ class Station:
             tally=self._tally.counts(
                 images_dropped=self._gear.archive.dropped,
                 triggers_missed=self._trigger.missed,
+                capture_restarts=self._gear.camera.restarts,
             ),
             bundles=self._exchange.status if self._exchange else None,
             shadow=self._shadow.status if self._shadow else None,

@@ -86,7 +86,9 @@ class Tally:
         """Of the last hundred; 0 before the first."""
         return max(self._commit_ms, default=0.0)
 
-    def counts(self, *, images_dropped: int, triggers_missed: int) -> TallyCounts:
+    def counts(
+        self, *, images_dropped: int, triggers_missed: int, capture_restarts: int
+    ) -> TallyCounts:
         return TallyCounts(
             triggers=self._triggers,
             triggers_missed=triggers_missed,
@@ -98,6 +100,7 @@ class Tally:
             line_stops=self.line_stops,
             clock_jumps=self.clock_jumps,
             frames_missed=self.frames_missed,
+            capture_restarts=capture_restarts,
             images_dropped=images_dropped,
             trigger_to_verdict_ms=spread(self._total_ms),
         )

@@ -78,6 +78,7 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
         ("deadline_missed", "Parts rejected because their deadline had passed.", tally.late),
         ("late_results", "Of these, judged in time but stored too late.", tally.late_commits),
         ("line_stops", "How often the line was asked to stop.", tally.line_stops),
+        ("capture_restarts", "Of the process that reads the camera.", tally.capture_restarts),
         ("images_dropped", "Images that were not kept.", tally.images_dropped),
         ("clock_jumps", "How often the wall clock was set.", tally.clock_jumps),
     ):

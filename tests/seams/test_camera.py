@@ -262,3 +262,17 @@ def test_a_list_chooses_and_orders_the_pictures(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match=r"absent\.png: cannot be read"):
         grab(camera)
     camera.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_reader_of_pictures_is_a_fault_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "pictures", [GREY])
+    # a bug of ours in the reader's thread: nothing in the error tree
+    monkeypatch.setattr("inspector.devices.camera_replay.read_image", lambda *_: 1 // 0)
+    camera = ReplayCamera(ReplaySettings(folder=tmp_path / "pictures"))
+    camera.open()
+    with pytest.raises(DeviceError, match="the thread that reads the pictures has died"):
+        camera.grab(not_before=time.monotonic(), timeout_s=2.0)
+    camera.close()
