@@ -31,7 +31,11 @@ _COLUMNS = {
     "split": ("split",),
     "severity": ("severity",),
     "mask": ("mask",),
+    "boxes": ("boxes", "bbox"),
 }
+
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class Sample:
     split: SplitName | None = None
     severity: float | None = None
     mask: Path | None = None
+    """A picture of the image's size, white where the defect is."""
+    boxes: tuple[Box, ...] = ()
+    """Around each defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,19 @@ class Dataset:
     def labels(self) -> tuple[str, ...]:
         return tuple(sorted({sample.label for sample in self.samples}))
 
-    def fingerprint(self) -> str:
-        """Changes with every file's bytes, label, part and split; not with where it lies."""
+    def fingerprint(self, *, marks: bool = False) -> str:
+        """Changes with every file's bytes, label, part and split; not with where it lies.
+
+        marks: also with masks and boxes, for a plan that trains on them.
+        """
         rows = [
             (s.name, s.label, s.part, s.split, s.severity, _digest(s.image)) for s in self.samples
         ]
-        return fingerprint(sorted(rows, key=lambda row: row[0]))
+        whole = fingerprint(sorted(rows, key=lambda row: row[0]))
+        if not marks:
+            return whole
+        marked = [(s.name, _digest(s.mask) if s.mask else "", s.boxes) for s in self.samples]
+        return fingerprint(whole, sorted(marked))
 
 
 def read_dataset(data: Path) -> Dataset:
@@ -115,7 +129,7 @@ def _read_mvtec(root: Path) -> Dataset:
 
 
 def _read_manifest(path: Path) -> Dataset:
-    """image, label, then if known part, split, severity, mask; paths are relative to the file."""
+    """image, label, then if known part, split, severity, mask, boxes; paths are relative to it."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -165,7 +179,25 @@ def _sample_of(path: Path, number: int, row: dict[str, str | None]) -> Sample:
         split=_SPLIT_FOLDERS[split] if split else None,
         severity=_severity(where, values.get("severity", "")),
         mask=path.parent / values["mask"] if values.get("mask") else None,
+        boxes=_boxes(where, values.get("boxes", "")),
     )
+
+
+def _boxes(where: str, text: str) -> tuple[Box, ...]:
+    """x,y,width,height of each defect, with semicolons between them."""
+    boxes: list[Box] = []
+    for box in filter(None, (each.strip() for each in text.split(";"))):
+        try:
+            x, y, width, height = (int(number) for number in box.split(","))
+        except ValueError:
+            x = y = width = height = -1
+        if min(x, y) < 0 or min(width, height) < 1:
+            raise DataError(
+                f"{where}: boxes {box!r}: must be x,y,width,height in whole pixels, "
+                f"several with ';' between them"
+            )
+        boxes.append((x, y, width, height))
+    return tuple(boxes)
 
 
 def _severity(where: str, text: str) -> float | None:

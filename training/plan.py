@@ -16,6 +16,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
+from training.plan_tiles import Tiles
 
 
 class SplitRule(Section):
@@ -133,6 +134,8 @@ class Plan(Section):
     """CPU threads for training; 0 takes all. The same number gives the same figures."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     image: ImageSpec
+    tiles: Tiles | None = None
+    """Absent: the whole picture is one region."""
     split: SplitRule = SplitRule()
     augment: tuple[Step, ...] = ()
     teacher: Teacher
@@ -152,6 +155,21 @@ class Plan(Section):
                     f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_go_with_the_rest(self) -> Self:
+        if self.tiles is None:
+            return self
+        if self.image.fit != "pad":
+            raise ValueError(
+                "tiles: image.fit must be 'pad': a picture narrower than a tile would be stretched"
+            )
+        if self.student.unlabelled:
+            raise ValueError(
+                "tiles: student.unlabelled shows whole pictures, at another scale than tiles; "
+                "leave one of the two out"
+            )
         return self
 
 

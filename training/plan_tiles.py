@@ -1,0 +1,41 @@
+"""The plan's section of tiles."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from inspector.contract.image import Pixels, Tiling
+from training.plan_networks import Positive, Section
+
+
+class Tiles(Tiling, Section):
+    """Train and judge on tiles at the picture's own resolution, labelled by masks or boxes.
+
+    A part's score is its worst tile's, as on the station. A tile of a defect part has the part's
+    class where enough of a defect is in it, is good where nothing marked is in it, and is not
+    learned from in between.
+    """
+
+    width: Pixels
+    """Of a tile, in pixels of the original picture."""
+    height: Pixels
+    """Of a tile, in pixels of the original picture."""
+    overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
+    """Share of a tile that neighbours have in common, at least."""
+    defect_overlap_at_least: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    """How much of a defect makes a tile a defect: the pixels of one marked patch (or box) in the
+    tile, as a share of the most that any tile of this size could hold of that patch. So it is a
+    share of the defect where that is smaller than a tile, and of the tile where it fills one."""
+    good_per_defect: Positive = 3.0
+    """Training takes at most this many good tiles for each defect tile, from every picture in
+    turn."""
+    crops_per_defect: Annotated[int, Field(ge=0, le=1_000)] = 4
+    """More tiles of each defect of the training parts, at places drawn from the seed."""
+    without_mask: Literal["refuse", "leave_out"] = "refuse"
+    """Defect parts of train or validation with neither mask nor box, or an empty mask: an error,
+    or not learned from (their tiles could be of either kind)."""
+
+    @property
+    def tiling(self) -> Tiling:
+        """What the station has to know of it."""
+        return Tiling(width=self.width, height=self.height, overlap=self.overlap)
