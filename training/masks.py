@@ -12,7 +12,7 @@ from training.dataset import Sample
 
 WHITE_ABOVE = 127
 """A mask's pixel brighter than this is a defect's: a soft edge belongs to it by half."""
-SPECK = 0.01
+SPECK = 0.05
 """A patch smaller than this share of the picture's largest is a slip of the brush or a trace of
 compression: no defect by itself, though the pixels it covers are not called good either."""
 

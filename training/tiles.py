@@ -245,9 +245,11 @@ def _require(
 
 def _require_classes(task: Task, taken: list[Tile]) -> None:
     """Raises DataError for a class that no training tile shows."""
+    # defects first: where none is shown, no good tile is taken beside them
+    classes = sorted(task.labels, key=lambda label: label in task.good)
     shown = {t.target for t in taken if task.splits[t.picture] == "train"}
-    for number, label in enumerate(task.labels):
-        if number not in shown:
+    for label in classes:
+        if task.labels.index(label) not in shown:
             raise DataError(
                 f"class {label!r}: no training tile shows it; its training parts need masks or "
                 f"boxes, or tiles.defect_overlap_at_least must be lower"
