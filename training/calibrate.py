@@ -154,7 +154,7 @@ def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stag
 
     def make(folder: Path) -> None:
         network = load_network(how, trained.folder, len(data.labels)).to(job.machine.device)
-        rows = data.rows["validation"]
+        rows = data.labelled("validation")
         logits = predict(network, data.images.pixels, rows, job.machine)
         found = fit_temperature(logits, data.targets[rows])
         job.screen.say(f"{role}: {found.sentence}")

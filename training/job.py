@@ -1,6 +1,7 @@
 """What the stages of one release share."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from training.plan_networks import Fit
 from training.run import Run, Stage
 from training.scan import Images
 from training.screen import Screen
+from training.tiles import Layout, load_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +35,65 @@ class Job:
 
 
 class Data(NamedTuple):
-    """Images, the rows of each split, and class numbers."""
+    """Images, the rows of each split, and class numbers.
+
+    A row is a place in the pixel file: a whole picture, or one tile of one. What is judged is the
+    picture; `standing.py` says which of its rows stands for it.
+    """
 
     images: Images
+    """samples, pixels: by row, so that a picture's tiles have the picture's sample."""
     rows: dict[SplitName, NDArray[np.int64]]
     targets: NDArray[np.int64]
+    """Class of what each row shows."""
     labels: tuple[str, ...]
+    layout: Layout | None = None
+    """Where in its picture each row lies; None where rows are whole pictures."""
+    tile_lines: tuple[str, ...] = ()
 
     def material(self, good: tuple[str, ...]) -> Material:
         """What is learned from: train and validation; calibration and golden set stay out."""
-        train, validation = self.rows["train"], self.rows["validation"]
         said = [sample.severity for sample in self.images.samples]
         known = any(value is not None for value in said)
         severity = np.array([np.nan if v is None else v for v in said], np.float32)
+        if self.layout is not None:  # a good tile of a severe part is not severe
+            severity[self.targets != self.part_targets(np.arange(len(said)))] = np.nan
         return Material(
             self.images.pixels,
             self.targets,
-            train,
-            validation,
+            self.labelled("train"),
+            self.labelled("validation"),
             len(self.labels),
             good=tuple(i for i, label in enumerate(self.labels) if label in good),
             severity=severity if known else None,
         )
+
+    def labelled(self, name: SplitName) -> NDArray[np.int64]:
+        """A set's rows that show what they are called: not a tile with too little of a defect."""
+        rows = self.rows[name]
+        return rows if self.layout is None else rows[self.layout.learned[rows]]
+
+    def part_targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Class of the part each row is of, which is not what every tile of it shows."""
+        return np.array([self.labels.index(self.images.samples[i].label) for i in rows], np.int64)
+
+    def pictures(self, name: SplitName) -> dict[str, int]:
+        """Pictures of each class in a set."""
+        of = {self.images.samples[i].name: self.images.samples[i].label for i in self.rows[name]}
+        counts = Counter(of.values())
+        return {label: counts[label] for label in self.labels}
+
+    def shown(self, row: int) -> str:
+        """What a row shows, for a person: the picture's name, and where a tile lies in it."""
+        name = self.images.samples[row].name
+        if self.layout is None:
+            return name
+        region = self.layout.region(row)
+        return f"{name}, tile at {region.x},{region.y}"
+
+    def lines(self) -> tuple[str, ...]:
+        """What was found in the data, for a person."""
+        return (*self.images.report.lines(), *self.tile_lines)
 
 
 def judged_sets(data: Data) -> tuple[SplitName, ...]:
@@ -63,13 +102,16 @@ def judged_sets(data: Data) -> tuple[SplitName, ...]:
 
 
 def part_numbers(images: Images) -> NDArray[np.int64]:
-    """A number for each picture, the same for pictures of one part and for twins.
+    """A number for each row, the same for pictures of one part and for twins.
 
     They are no independent trials: what is proven by counting must count them once.
     """
     first: dict[str, int] = {}
     pairs = [(i, first.setdefault(s.part, i)) for i, s in enumerate(images.samples)]
-    one, other = np.array([*pairs, *images.report.twins]).T
+    row_of = {sample.name: i for i, sample in enumerate(images.samples)}
+    names = [(images.report.kept[i], images.report.kept[j]) for i, j in images.report.twins]
+    twins = [(row_of[i], row_of[j]) for i, j in names if i in row_of and j in row_of]
+    one, other = np.array([*pairs, *twins]).T
     joined = coo_array((np.ones(len(one)), (one, other)), shape=(len(images.samples),) * 2)
     return connected_components(joined, directed=False)[1].astype(np.int64)
 
@@ -88,3 +130,12 @@ def data_of(images: Images, split: Stage) -> Data:
     kept = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
     rows = {name: np.array(kept[name], np.int64) for name in SPLITS}
     return Data(images, rows, targets, labels)
+
+
+def tiled(data: Data, tiles: Stage) -> Data:
+    """The same pictures in the tiles that a stage kept."""
+    layout, pixels, lines = load_tiles(tiles.folder)
+    samples = tuple(data.images.samples[i] for i in layout.picture)
+    images = Images(samples, pixels, data.images.report)
+    rows = {name: np.flatnonzero(np.isin(layout.picture, data.rows[name])) for name in SPLITS}
+    return Data(images, rows, layout.targets, data.labels, layout, lines)

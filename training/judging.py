@@ -25,6 +25,7 @@ from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
 from training.severity import expected_cost, severity_of
 from training.ship import choose_model, int8_ratio
+from training.standing import standing
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU."""
@@ -37,8 +38,10 @@ class Candidate(NamedTuple):
     report: Report
     model: Path
     probabilities: NDArray[np.float32]
-    """On the golden set, parts x classes."""
+    """On the golden set, pictures x classes."""
     golden: Held
+    rows: NDArray[np.int64]
+    """The row that stands for each picture of the golden set."""
 
 
 class Trained(NamedTuple):
@@ -72,13 +75,7 @@ def candidate_of(
         rows.append(_model_row(plan, role, stage.folder, network, answers, milliseconds))
     ratio = int8_ratio(times)
     shipped, because = choose_model(tuple(rows), broken, ratio, plan.export.int8)
-    counts = {
-        name: {
-            label: int((data.targets[data.rows[name]] == i).sum())
-            for i, label in enumerate(data.labels)
-        }
-        for name in SPLITS
-    }
+    counts = {name: data.pictures(name) for name in SPLITS}
     report = Report(
         name=plan.name,
         labels=data.labels,
@@ -105,6 +102,7 @@ class _Answers(NamedTuple):
 
     probabilities: NDArray[np.float32]
     held: Held
+    rows: NDArray[np.int64]
 
 
 def _answers(
@@ -115,9 +113,14 @@ def _answers(
     for name in judged_sets(data):
         rows = data.rows[name]
         probabilities = np.load(judged / f"{role}-{name}.npy")
-        parts = held(probabilities, data.targets[rows], data.labels, plan.good, numbers[rows])
+        if data.layout is not None:
+            pictures = data.layout.picture[rows]
+            places = standing(probabilities, pictures, data.labels, plan.good)
+            rows, probabilities = rows[places], probabilities[places]
+        targets = data.part_targets(rows)
+        parts = held(probabilities, targets, data.labels, plan.good, numbers[rows])
         require_scores(parts, f"{role}, {name} set")
-        answers[name] = _Answers(probabilities, parts)
+        answers[name] = _Answers(probabilities, parts, rows)
     return answers
 
 
@@ -136,7 +139,7 @@ def _model_row(
     choice = choose_limits(answers[chosen_on].held, quality, TOLERANCE[precision], chosen_on)
     severities = {name: each.classes for name, each in quality.severity.stated().items()}
     both = {
-        name: figures(*answers[name], choice.limits, quality.confidence, severities)
+        name: figures(*answers[name][:2], choice.limits, quality.confidence, severities)
         for name in ("validation", "golden")
     }
     golden = answers["golden"]
@@ -184,7 +187,7 @@ def require_quality(plan: Plan, report: Report) -> None:
 
 def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) -> list[Mistake]:
     """Escapes first, the surest first, then good parts that were stopped."""
-    rows, images = data.rows["golden"], data.images
+    rows, images = candidate.rows, data.images
     scores, bad = candidate.golden.scores, candidate.golden.is_defect
     wrong = [i for i, v in enumerate(verdicts) if v.passes == bool(bad[i])]
     wrong.sort(key=lambda i: (not bad[i], scores[i] if bad[i] else -scores[i]))
@@ -194,7 +197,7 @@ def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) ->
         pixels, sample = images.pixels[rows[i]], images.samples[rows[i]]
         mistakes.append(
             Mistake(
-                name=sample.name,
+                name=data.shown(rows[i]),
                 label=sample.label,
                 guessed=data.labels[int(candidate.probabilities[i].argmax())],
                 score=float(scores[i]),
@@ -214,7 +217,7 @@ def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "label", "score", "evaluation"])
-        for i, score, verdict in zip(data.rows["golden"], golden.scores, verdicts, strict=True):
+        for i, score, verdict in zip(candidate.rows, golden.scores, verdicts, strict=True):
             sample = data.images.samples[i]
             rows.writerow([sample.name, sample.label, f"{score:.6f}", verdict.evaluation.name])
     draw_report(data, candidate, folder, times=True)
@@ -230,7 +233,7 @@ def draw_report(data: Data, candidate: Candidate, folder: Path, *, times: bool) 
 
 
 def _data_lines(data: Data) -> tuple[str, ...]:
-    layout, *others = data.images.report.lines()
+    layout, *others = data.lines()
     return (without_path(layout), *others)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from inspector.contract.bundle import (
     file_sha256,
     write_bundle,
 )
+from inspector.contract.image import cut, decode
 from inspector.runtime.loader import open_runtime
 from training.calibrate import read_temperature
 from training.compress.quantize import calibration_rows, quantize
@@ -126,13 +128,14 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
     (draft / "golden").mkdir(parents=True)
     shutil.copy(candidate.model, draft / "model.onnx")
     draw_report(data, candidate, draft, times=False)
-    samples = [data.images.samples[i] for i in data.rows["golden"]]
+    golden = {(s.name, s.label) for s in (data.images.samples[i] for i in data.rows["golden"])}
     manifest = Manifest(
         name=plan.name,
         created_at=origin.date,
         labels=data.labels,
         good=plan.good,
         image=plan.image,
+        tiles=plan.tiles.tiling if plan.tiles else None,
         limits=row.choice.limits,
         certificate=row.choice.sentence,
         model=ModelInfo(
@@ -144,11 +147,11 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
             probabilities=PROBABILITIES,
             defect_map=DEFECT_MAP,
         ),
-        golden=_golden(plan, data, candidate.model, draft),
+        golden=_golden(plan, data, candidate, draft),
         tolerance=TOLERANCE[row.precision],
         data=DataInfo(
             fingerprint=origin.data_fingerprint,
-            golden_sha256=fingerprint(sorted((s.name, s.label) for s in samples)),
+            golden_sha256=fingerprint(sorted(golden)),
             parts=dict(data.images.report.parts),
             licence=plan.licence,
             notice=plan.notice,
@@ -161,19 +164,27 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
     return bundle
 
 
-def _golden(plan: Plan, data: Data, model: Path, draft: Path) -> tuple[Golden, ...]:
-    """Pictures of the golden set, every class in turn, as files with their expected answers."""
-    rows = data.rows["golden"]
-    queues = [[i for i in rows if data.targets[i] == c] for c in range(len(data.labels))]
+def _golden(plan: Plan, data: Data, candidate: Candidate, draft: Path) -> tuple[Golden, ...]:
+    """Pictures of the golden set, every class in turn, as files with their expected answers.
+
+    For a model of tiles, the tile of each that has the part's score.
+    """
+    rows, targets = candidate.rows, candidate.golden.targets
+    queues = [list(rows[targets == c]) for c in range(len(data.labels))]
     depth = max(len(queue) for queue in queues)
     in_turn = [queue[k] for k in range(depth) for queue in queues if k < len(queue)]
     chosen = np.array(in_turn[: plan.export.golden_images], np.int64)
-    probabilities = run_model(model, data.images.pixels, chosen)
+    probabilities = run_model(candidate.model, data.images.pixels, chosen)
     golden = []
     for number, (i, row) in enumerate(zip(chosen, probabilities, strict=True)):
         sample = data.images.samples[i]
-        file = f"golden/{number:03d}{sample.image.suffix.lower()}"
-        shutil.copy(sample.image, draft / file)
+        if data.layout is None:
+            file = f"golden/{number:03d}{sample.image.suffix.lower()}"
+            shutil.copy(sample.image, draft / file)
+        else:
+            file = f"golden/{number:03d}.png"
+            tile = cut(decode(sample.image.read_bytes()), data.layout.region(i))
+            (draft / file).write_bytes(cv2.imencode(".png", tile)[1].tobytes())
         values = tuple(float(min(1.0, max(0.0, p))) for p in row)
         golden.append(Golden(file=file, label=sample.label, probabilities=values))
     return tuple(golden)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
+from inspector.contract.image import ImageSpec
 from training import judging, package
 from training.calibrate import calibrate
 from training.checkpoint import BEST, load
@@ -16,16 +17,19 @@ from training.dataset import (
     SPLITS,
     Dataset,
     Sample,
+    SplitName,
     require_trainable,
 )
 from training.handover import Networks, write_networks
-from training.job import Data, Job, data_of
+from training.job import Data, Job, data_of, tiled
+from training.plan_tiles import Tiles
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
 from training.split import split_by_part
 from training.teaching import fit_ensemble, fit_student, fit_teacher
+from training.tiles import Task, load_tiles, write_tiles
 from training.workable import require_teachable, require_workable
 
 
@@ -38,9 +42,12 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
     """
     plan = job.plan
     require_workable(plan)
-    data_fingerprint = dataset.fingerprint()
+    data_fingerprint = dataset.fingerprint(marks=plan.tiles is not None)
     images, split = prepare(job, dataset, data_fingerprint)
     data = data_of(images, split)
+    if plan.tiles:
+        split = cut_tiles(job, data, plan.tiles, split)
+        data = tiled(data, split)
     require_teachable(plan, data)
     teacher = fit_teacher(job, data, split)
     student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
@@ -116,10 +123,12 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
         def bar(samples: Iterable[Sample], total: int) -> Iterable[Sample]:
             return job.screen.bar(samples, total, "reading images")
 
-        scan(dataset, plan.image, plan.split.near_duplicate_at, folder, bar)
+        scan(dataset, spec, plan.split.near_duplicate_at, folder, bar)
 
+    # a plan of tiles cuts its own pixels, from the files; these are only looked at
+    spec = ImageSpec(width=64, height=64) if plan.tiles else plan.image
     near_at = plan.split.near_duplicate_at
-    scanned = job.run.stage("scan", make_scan, 1, data_fingerprint, plan.image, near_at)
+    scanned = job.run.stage("scan", make_scan, 1, data_fingerprint, spec, near_at)
     images = load_images(dataset, scanned.folder)
     for line in images.report.lines():
         job.screen.say(f"  {line}")
@@ -132,3 +141,20 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
         write_whole(folder / "split.json", json.dumps(rows).encode())
 
     return images, job.run.stage("split", make_split, 3, scanned, plan.split, plan.seed)
+
+
+def cut_tiles(job: Job, data: Data, rule: Tiles, split: Stage) -> Stage:
+    """The pictures in tiles: what is learned from and judged from here on."""
+    plan = job.plan
+    of: dict[int, SplitName] = {int(i): name for name in SPLITS for i in data.rows[name]}
+    samples = data.images.samples
+    splits = tuple(of[i] for i in range(len(samples)))
+    task = Task(samples, splits, data.labels, plan.good, rule, plan.seed)
+
+    def make(folder: Path) -> None:
+        write_tiles(task, plan.image, folder, job.screen.bar)
+
+    tiles = job.run.stage("tiles", make, 1, split, rule, plan.image, plan.good, plan.seed)
+    for line in load_tiles(tiles.folder)[-1]:
+        job.screen.say(f"  {line}")
+    return tiles
