@@ -1,0 +1,157 @@
+"""The whole chain on tiles, and the station's replay of the bundle that comes out of it."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.image import Tiling, decode
+from inspector.contract.verdict import Evaluation, Limits, Prediction, judge, worst
+from inspector.replay import judge_folder
+from inspector.runtime.loader import open_runtime
+from inspector.station.cycle import Job
+from inspector.station.recipe import Recipe
+from tests.training.plates import PLAN, draw
+from training.cli import main
+from training.standing import standing
+
+TILES = """fit = "pad"
+[tiles]
+width = 32
+height = 32
+without_mask = "leave_out"
+crops_per_defect = 2
+"""
+
+
+def write_marked_plates(root: Path) -> Path:
+    """Plates of several sizes, each a 64 x 64 drawing somewhere on more grey; masks and boxes."""
+    rng = np.random.default_rng(3)
+    root.mkdir()
+    with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "label", "mask", "boxes"])
+        for label in ("good", "scratch", "spot"):
+            for i in range(12):
+                height, width = (int(side) for side in rng.integers(64, 100, 2))
+                image = rng.normal(128, 6, (height, width, 1)).clip(0, 255).repeat(3, axis=2)
+                plate = draw(rng, label)
+                image[:64, :64] = plate
+                name = f"{label}{i}"
+                cv2.imwrite(str(root / f"{name}.png"), image.astype(np.uint8))
+                marked = np.abs(image[..., 0] - 128) > 60
+                y, x = np.nonzero(marked)
+                mask = boxes = ""
+                if label == "scratch" and i:  # one is left without
+                    mask = f"{name}_mask.png"
+                    cv2.imwrite(str(root / mask), marked.astype(np.uint8) * 255)
+                if label == "spot":
+                    boxes = f"{x.min()},{y.min()},{np.ptp(x) + 1},{np.ptp(y) + 1}"
+                rows.writerow([f"{name}.png", label, mask, boxes])
+    return root
+
+
+class Released:
+    """One release that several tests look at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plan = folder / "plan.toml"
+        plan = PLAN.replace("width = 64\nheight = 64\n", f"width = 32\nheight = 32\n{TILES}")
+        self.plan.write_text(plan, encoding="utf-8")
+        self.data = write_marked_plates(folder / "data")
+        self.out = folder / "out"
+        self.release()
+        (bundle,) = (self.out / "bundles").iterdir()
+        self.bundle: Bundle = read_bundle(bundle)
+        with (self.out / "report" / "golden.csv").open(encoding="utf-8") as file:
+            self.golden = list(csv.DictReader(file))
+
+    def release(self) -> None:
+        words = ["release", self.plan, "--data", self.data, "--out", self.out]
+        assert main([str(word) for word in words]) == 0
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    return Released(tmp_path_factory.mktemp("release"))
+
+
+def test_a_bundle_of_tiles_says_so_and_tests_itself_on_tiles(released: Released) -> None:
+    manifest = released.bundle.manifest
+    assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25)
+    open_runtime(released.bundle)
+    labels = {row["label"] for row in released.golden}
+    assert {golden.label for golden in manifest.golden} == labels
+    for golden in manifest.golden:
+        tile = decode((released.bundle.folder / golden.file).read_bytes())
+        assert tile.shape == (32, 32, 3)
+
+
+def test_the_stations_replay_finds_the_scores_that_training_wrote(
+    released: Released, tmp_path: Path
+) -> None:
+    for row in released.golden:
+        shutil.copy(released.data / row["image"], tmp_path / row["image"])
+    recipe = Recipe(name="plate", bundle=released.bundle.id)
+    replayed = list(judge_folder(tmp_path, Job(recipe, open_runtime(released.bundle))))
+    expected = {row["image"]: row for row in released.golden}
+    assert len(replayed) == len(expected)
+    for seen in replayed:
+        row = expected[seen.name]
+        assert seen.judged.score == pytest.approx(float(row["score"]), abs=2e-6)
+        assert seen.judged.verdict.evaluation.name == row["evaluation"]
+        assert len(seen.judged.regions) >= 9
+
+
+def test_the_report_counts_pictures_not_tiles(released: Released) -> None:
+    report = json.loads((released.out / "report" / "report.json").read_text(encoding="utf-8"))
+    for row in report["models"]:
+        assert row["golden"]["parts"] == len(released.golden)
+    assert report["images"]["golden"] == {"good": 3, "scratch": 3, "spot": 3}
+    lines = "\n".join(report["data_lines"])
+    assert "tiles of 32x32, overlap 0.25: " in lines
+    assert "36 images, 36 used" in lines
+
+
+def test_a_repeated_release_rests_and_masks_that_were_changed_are_read_again(
+    released: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    released.release()
+    assert "starts" not in capsys.readouterr().err
+    kept = {mask: mask.read_bytes() for mask in released.data.glob("*_mask.png")}
+    for mask in kept:
+        cv2.imwrite(str(mask), np.full((3, 3), 255, np.uint8))
+    words = ["release", released.plan, "--data", released.data, "--out", released.out]
+    assert main([str(word) for word in words]) == 65
+    assert "_mask.png is 3x3, the picture" in capsys.readouterr().err
+    for mask, data in kept.items():
+        mask.write_bytes(data)
+
+
+def test_the_row_that_stands_for_a_picture_is_the_stations_worst_whatever_the_limits() -> None:
+    rng = np.random.default_rng(5)
+    labels, good = ("good", "spot"), ("good",)
+    pictures = np.sort(rng.integers(0, 20, 120))
+    bad = np.round(rng.random(120), 1).astype(np.float32)  # with equals among them
+    places = standing(np.stack([1 - bad, bad], axis=1), pictures, labels, good)
+    assert len(places) == len(set(pictures.tolist()))
+    for place in places:
+        mine = np.flatnonzero(pictures == pictures[place])
+        for review, reject in ((0.0, 1.0), (0.3, 0.6), (0.5, 0.5), (0.9, 0.95), (1.0, 1.0)):
+            limits = Limits(review_at=review, reject_at=reject)
+            scores = [float(bad[i]) for i in mine]
+            verdicts = [judge(Prediction("", "", score), limits) for score in scores]
+            assert mine[worst(verdicts, scores)] == place
+
+
+def test_a_tile_whose_score_is_nonsense_stands_for_its_picture() -> None:
+    probabilities = np.array([[0.9, 0.1], [np.nan, 0.5], [0.2, 0.8]], np.float32)
+    (place,) = standing(probabilities, np.zeros(3, np.int64), ("good", "spot"), ("good",))
+    assert place == 1
+    verdict = judge(Prediction("", "", float("nan")), Limits(review_at=0.3, reject_at=0.9))
+    assert verdict.evaluation is Evaluation.UNDEFINED
