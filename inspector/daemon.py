@@ -56,7 +56,12 @@ def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
     log.info("inspector %s, station %s, process %d", __version__, settings.station, os.getpid())
     if built.job is not None and built.job.runtime.notice:
         log.warning("bundle %s: %s", built.job.runtime.bundle_id, built.job.runtime.notice)
-    if settings.autostart and first_fault is None:
+    if first_fault is not None:
+        log.error(
+            "it begins in ERROR; once the cause has been seen: inspector command STATION.TOML "
+            "reset, then select, then start"
+        )
+    elif settings.autostart:
         _autostart(built)
     stop = _signals()
     station = _StationThread(built.station)

@@ -284,6 +284,18 @@ def test_parts_in_a_row_that_cannot_be_judged_ask_the_line_to_stop_until_one_can
     assert rig.slate.last.tally.unjudged_in_a_row == 0
 
 
+def test_a_reset_takes_the_request_to_stop_back_too(rig: Rig) -> None:
+    camera = Blind()
+    camera.shows = False
+    station = rig.start(camera)
+    rig.order(station, *GET_READY, Event.START_CONTINUOUS)
+    assert until(lambda: rig.slate.alarms[-1:] != [] and rig.slate.alarms[-1].line_stop)
+    rig.order(station, Event.RESET)
+    assert rig.reaches("PREOPERATIONAL")
+    assert until(lambda: rig.slate.alarms[-1].alarms == ())
+    assert rig.slate.last.tally.unjudged_in_a_row == 0
+
+
 def test_a_fault_is_an_alarm_until_a_person_has_seen_it(rig: Rig) -> None:
     station = rig.start(GivesUp(frames=3))
     rig.order(station, *GET_READY, Event.START_CONTINUOUS)
