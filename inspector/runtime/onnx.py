@@ -55,7 +55,11 @@ class OnnxRuntime:
         self._outputs = [model.probabilities, model.defect_map]
         self._outputs += [model.novelty] if model.novelty else []
         self._session = _open(bundle.model_path, threads)
-        _check(self._session, manifest, bundle.id)
+        try:
+            _check(self._session, manifest, bundle.id)
+        except UnicodeDecodeError:  # onnxruntime takes any bytes for a name, and hands them on
+            words = f"bundle {bundle.id}: {model.file}: a name in it is no text"
+            raise BundleError(words) from None
         self._batch = np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)
         self._used = 1
         try:
