@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
+from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
@@ -25,6 +26,7 @@ from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
 from inspector.station.loop import Station, keep_nothing
 from inspector.station.ports import Camera, Trigger
+from inspector.station.shadow import ShadowJudge
 
 
 class SystemClock:
@@ -49,8 +51,16 @@ class Built:
     reloader: Reloader
     prepare: Callable[[], Job]
     """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
-    job: Job | None
-    """None where the station begins in ERROR: what crashes it may be the bundle."""
+    shadow: "BuiltShadow | None"
+    """None where no second bundle is named, or the station begins in ERROR."""
+
+    @property
+    def job(self) -> Job | None:
+        """What serves now. None where the station begins in ERROR: the bundle may crash it.
+
+        Not kept here: after a reload the first model would stay in memory for good.
+        """
+        return self.reloader.serving
 
 
 def build(
@@ -69,7 +79,8 @@ def build(
     def prepare() -> Job:
         return reloader.prepare(read_recipe(settings))
 
-    job = prepare() if first_fault is None else None
+    if first_fault is None:
+        prepare()
     archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal)
     courier = Courier(
@@ -88,15 +99,47 @@ def build(
         publisher=courier,
         clock=SystemClock(),
     )
+    shadow = build_shadow(settings, courier) if first_fault is None else None
     station = Station(
         gear,
         build_trigger(settings.trigger),
         exchange,
+        shadow.judge if shadow else None,
         rules=settings.rules,
         first_fault=first_fault,
         keep_fault=keep_fault,
     )
-    return Built(station, journal, courier, archive, reloader, prepare, job)
+    return Built(station, journal, courier, archive, reloader, prepare, shadow)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltShadow:
+    judge: ShadowJudge
+    disagreements: Disagreements
+
+    def start(self) -> None:
+        self.disagreements.start()
+        self.judge.start()
+
+    def stop(self) -> None:
+        self.judge.stop()
+        self.disagreements.stop()
+
+
+def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
+    """None where no second bundle is named. Raises BundleError where it cannot judge."""
+    if settings.shadow is None:
+        return None
+    trust = trust_in(settings.bundles.public_key)
+    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, trust=trust)
+    disagreements = Disagreements(settings.shadow, courier.offer_shadow)
+    judge = ShadowJudge(
+        runtime,
+        queue_max=settings.shadow.queue_max,
+        clock=SystemClock(),
+        keep=disagreements.keep,
+    )
+    return BuiltShadow(judge, disagreements)
 
 
 def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:

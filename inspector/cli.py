@@ -15,7 +15,7 @@ from inspector import __version__
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
-SENT = ("result", "state", "alarm", "heartbeat", "command", "reply")
+SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
 
 EXAMPLES = """\
 examples:
@@ -254,12 +254,21 @@ def _bundle(args: argparse.Namespace) -> int:
 def _schema(args: argparse.Namespace) -> int:
     from inspector.contract.command import Command, Reply
     from inspector.contract.result import InspectionResult
+    from inspector.contract.shadow import ShadowMessage
     from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
     from inspector.contract.strict import Strict
     from inspector.settings import Settings
     from inspector.station.recipe import Recipe
 
-    messages = (InspectionResult, StateMessage, AlarmMessage, Heartbeat, Command, Reply)
+    messages = (
+        InspectionResult,
+        StateMessage,
+        AlarmMessage,
+        Heartbeat,
+        Command,
+        Reply,
+        ShadowMessage,
+    )
     sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
     written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
     if args.what in sent:

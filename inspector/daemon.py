@@ -87,6 +87,8 @@ def _start(
         "loader": built.reloader.alive,
         "door": door.alive,
     }
+    if built.shadow is not None:
+        threads["shadow"] = built.shadow.judge.alive
     watchers.callback(door.stop)
     door.start()
     if settings.metrics is not None:
@@ -100,6 +102,8 @@ def _start(
     built.archive.start()
     built.courier.start()
     built.reloader.start()
+    if built.shadow is not None:
+        built.shadow.start()
     station.start()
     return threads
 
@@ -182,6 +186,8 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
     }
     built.courier.offer_state(built.station.message().model_copy(update=changes).to_json())
     built.reloader.stop()
+    if built.shadow is not None:
+        built.shadow.stop()
     built.archive.stop()
     if not built.courier.stop(drain_s):
         log.warning("the broker has not got every result: the journal keeps them for next time")

@@ -8,6 +8,7 @@ from pydantic import Field
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.delivery.archive import ArchiveSettings
+from inspector.delivery.disagreements import ShadowSettings
 from inspector.delivery.journal import JournalSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
@@ -42,6 +43,8 @@ class Settings(Strict):
     metrics: MetricsSettings | None = None
     """Left out, there is no health page."""
     log: LogSettings = LogSettings()
+    shadow: ShadowSettings | None = None
+    """Left out: no second bundle."""
     model_threads: Threads = 1
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""

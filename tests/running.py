@@ -31,6 +31,7 @@ class Running:
         images: Sequence[Image] = (),
         prepared: bool = True,
     ) -> None:
+        self._results: list[tuple[str, str]] = []
         self.exchange = exchange or JobExchange()
         self.journal = Journal(JournalSettings(path=folder / "journal.db", disk_free_min_mb=0))
         gear = Gear(
@@ -51,6 +52,9 @@ class Running:
         self.thread.start()
 
     def results(self) -> list[tuple[str, str]]:
+        """Bundle and evaluation of every part, also after the end."""
+        if self._results:
+            return self._results
         rows = self.journal.after(0, limit=100_000)
         results = [json.loads(payload) for _, payload in rows]
         return [(each["bundle"], each["evaluation"]) for each in results]
@@ -58,4 +62,5 @@ class Running:
     def stop(self) -> None:
         self.station.stop()
         self.thread.join()
+        self._results = self.results()
         self.journal.close()

@@ -87,8 +87,6 @@ class ShadowStatus(Strict):
     """Parts it did not see because it was still busy."""
     failed: Count = 0
     """Parts it could not judge: its model failed, or the picture did not suit it."""
-    unpublished: Count = 0
-    """Disagreements that were kept on disk, but not sent: the broker was away."""
     judge_ms: Spread | None = None
 
 

@@ -21,6 +21,11 @@ def result(root: Root, station: Name) -> str:
     return f"{root}/{station}/result"
 
 
+def shadow(root: Root, station: Name) -> str:
+    """Parts a second bundle would have judged otherwise, QoS 1, not retained, not stored."""
+    return f"{root}/{station}/shadow"
+
+
 def state(root: Root, station: Name) -> str:
     """What the station is doing, QoS 1, retained; the last will says OFFLINE."""
     return f"{root}/{station}/state"
@@ -44,6 +49,7 @@ class Place:
     state: str
     alarm: str
     heartbeat: str
+    shadow: str
 
     @classmethod
     def of(cls, root: Root, station: Name) -> "Place":
@@ -52,4 +58,5 @@ class Place:
             state=state(root, station),
             alarm=alarm(root, station),
             heartbeat=heartbeat(root, station),
+            shadow=shadow(root, station),
         )

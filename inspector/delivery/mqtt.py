@@ -9,6 +9,7 @@ import random
 import socket
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -29,6 +30,7 @@ TURN_S = 1.0
 FAREWELL_S = 1.0  # for the last state, after the drain
 STEADY_S = 10.0  # a connection that held this long was a good one
 SAY_AGAIN_S = 60.0
+SHADOW_MAX = 100
 
 
 class Courier:
@@ -50,6 +52,7 @@ class Courier:
         self._journal_path = journal.resolve()
         self._released = released
         self._topics = place
+        self._shadow: deque[bytes] = deque(maxlen=SHADOW_MAX)
         self._will = will
         self._board = Board(place.heartbeat)
         place_name = place.result.rpartition("/")[0].replace("/", "-")
@@ -110,6 +113,11 @@ class Courier:
     def beat(self, payload: bytes) -> None:
         """Send this heartbeat once, if the broker is there just now."""
         self._board.beat(payload)
+        self.wake()
+
+    def offer_shadow(self, payload: bytes) -> None:
+        """Publish this once. Never blocks: the station's disk has it, so the oldest may be lost."""
+        self._shadow.append(payload)
         self.wake()
 
     def stop(self, drain_s: float) -> bool:
@@ -176,6 +184,7 @@ class Courier:
             elif connection.ready:
                 if not self._stopping.is_set():  # then the state comes last
                     self._send_board(connection, outbox, now)
+                    self._send_shadow(connection, outbox)
                 outbox.send(connection, connection.in_flight_max - self._board.in_flight, now)
                 self.sent = outbox.sent
             self.acknowledged_seq = outbox.cursor
@@ -220,6 +229,13 @@ class Courier:
 
     def _send_board(self, connection: Connection, outbox: Outbox, now: float) -> None:
         self._board.send(connection, connection.in_flight_max - outbox.in_flight, now)
+
+    def _send_shadow(self, connection: Connection, outbox: Outbox) -> None:
+        """One a turn: results come first. Nobody waits for its acknowledgement."""
+        if self._shadow and outbox.in_flight + self._board.in_flight < connection.in_flight_max:
+            connection.publish(self._topics.shadow, self._shadow.popleft(), retain=False)
+            if self._shadow:
+                self.wake()
 
     def _over(self, outbox: Outbox) -> bool:
         """Whether stop was asked for and nothing is left to wait for."""

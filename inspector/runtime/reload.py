@@ -94,6 +94,11 @@ class Reloader:
         self._served: Served | None = None
 
     @property
+    def serving(self) -> Job | None:
+        """`job`, or None where no recipe was prepared yet."""
+        return self._job
+
+    @property
     def job(self) -> Job:
         """The recipe last prepared with the bundle that serves it now."""
         if self._job is None:

@@ -162,8 +162,9 @@ class Publisher(Protocol):
 class Shadow(Protocol):
     """A second bundle that judges the same parts without a say, on a thread of its own."""
 
-    status: ShadowStatus
-    """Replaced as a whole: any thread may read it."""
+    @property
+    def status(self) -> ShadowStatus:
+        """Any thread may ask."""
 
     def offer(self, result: InspectionResult, image: Image, recipe: Recipe) -> None:
         """A part was judged. Never blocks: where it is busy, the part is counted as dropped.

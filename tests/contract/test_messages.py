@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from inspector.contract.command import Command, Reply
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
+from inspector.contract.shadow import ShadowMessage
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.topics import Place
@@ -23,6 +24,7 @@ DATA = Path(__file__).parent.parent / "data"
         (StateMessage, "state-v2.json"),
         (AlarmMessage, "alarm-v1.json"),
         (Heartbeat, "heartbeat-v1.json"),
+        (ShadowMessage, "shadow-v1.json"),
         (Command, "command-v1.json"),
         (Reply, "reply-v1.json"),
     ],

@@ -1,0 +1,122 @@
+"""The shadow judges the same parts, and nothing it does changes a verdict or makes it wait."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import pytest
+
+from inspector.build import SystemClock
+from inspector.contract.bundle import Bundle
+from inspector.contract.errors import ModelError
+from inspector.contract.image import Image
+from inspector.contract.shadow import ShadowMessage
+from inspector.contract.verdict import Limits, Prediction
+from inspector.delivery.disagreements import LIST, Disagreements, ShadowSettings
+from inspector.runtime.loader import open_runtime
+from inspector.runtime.onnx import OnnxRuntime
+from inspector.station.cycle import Job
+from inspector.station.recipe import Recipe
+from inspector.station.shadow import ShadowJudge
+from tests.running import Running
+from tests.support import DARK, GREY, make_bundle, picture, until
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, Bundle]:
+    """One that serves, one that rejects all, and one that takes 60 ms or more a part."""
+    folder = tmp_path_factory.mktemp("bundles")
+    strict = Limits(review_at=0.0, reject_at=0.0)
+    return make_bundle(folder), make_bundle(folder, limits=strict), make_bundle(folder, work=60)
+
+
+class Watched:
+    """A station at work with a shadow, whose disagreements are kept as the daemon keeps them."""
+
+    def __init__(
+        self, folder: Path, serving: Bundle, shadow: OnnxRuntime, queue_max: int = 4
+    ) -> None:
+        self.folder = folder / "shadow"
+        self.sent: list[bytes] = []
+        settings = ShadowSettings(bundle=shadow.bundle_id, folder=self.folder)
+        self.disagreements = Disagreements(settings, self.sent.append)
+        self.shadow = ShadowJudge(
+            shadow, queue_max=queue_max, clock=SystemClock(), keep=self.disagreements.keep
+        )
+        recipe = Recipe(name="tiny", bundle=serving.id, deadline_ms=5_000)
+        images = [picture(GREY), picture(DARK)]
+        self.disagreements.start()
+        self.shadow.start()
+        job = Job(recipe, open_runtime(serving))
+        self.running = Running(folder, job, shadow=self.shadow, images=images)
+
+    def stop(self) -> None:
+        self.running.stop()
+        self.shadow.stop()
+        self.disagreements.stop()
+
+
+def test_a_disagreement_is_counted_kept_and_sent_and_the_verdict_stands(
+    tmp_path: Path, bundles: tuple[Bundle, Bundle, Bundle]
+) -> None:
+    watched = Watched(tmp_path, bundles[0], open_runtime(bundles[1]))
+    try:
+        assert until(lambda: watched.shadow.status.judged >= 20)
+    finally:
+        watched.stop()
+    status, results = watched.shadow.status, watched.running.results()
+    assert {bundle for bundle, _ in results} == {bundles[0].id}
+    assert {evaluation for _, evaluation in results} == {"OK", "NOT_OK"}
+    assert status.judged + status.dropped == len(results)
+    assert status.failed == 0
+    # the dark ones are rejected by both, the grey ones by the shadow alone
+    messages = [ShadowMessage.model_validate_json(payload) for payload in watched.sent]
+    assert len(messages) == status.disagreements >= status.judged // 2 - status.dropped - 1
+    assert [each.number for each in messages] == list(range(1, len(messages) + 1))
+    assert {(m.serving.evaluation, m.shadow.evaluation) for m in messages} == {("OK", "NOT_OK")}
+    assert all(m.serving.score == m.shadow.score for m in messages)
+    lines = (watched.folder / LIST).read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [m.number for m in messages]
+    kept = cv2.imread(str(watched.folder / f"{messages[0].image}.jpg"))
+    assert kept is not None
+    assert abs(float(kept.mean()) - GREY) < 10
+
+
+def test_a_slow_shadow_drops_parts_and_delays_none(
+    tmp_path: Path, bundles: tuple[Bundle, Bundle, Bundle]
+) -> None:
+    watched = Watched(tmp_path, bundles[0], open_runtime(bundles[2]), queue_max=1)
+    try:
+        assert until(lambda: watched.shadow.status.judged >= 3)
+    finally:
+        watched.stop()
+    status = watched.shadow.status
+    timed = watched.running.station.message().tally.trigger_to_verdict_ms
+    assert status.dropped > status.judged
+    assert status.disagreements == 0
+    assert timed is not None
+    assert status.judge_ms is not None
+    assert timed.p50 < status.judge_ms.p50 / 2
+
+
+class Fails(OnnxRuntime):
+    """A model that fails on every part."""
+
+    def predict(self, images: Sequence[Image]) -> list[Prediction]:
+        raise ModelError(f"no answer for {len(images)}")
+
+
+def test_a_shadow_that_fails_is_counted_and_stops_nothing(
+    tmp_path: Path, bundles: tuple[Bundle, Bundle, Bundle]
+) -> None:
+    watched = Watched(tmp_path, bundles[0], Fails(bundles[1]))
+    try:
+        assert until(lambda: watched.shadow.status.failed >= 3)
+        before = watched.running.journal.last_seq()
+        time.sleep(0.1)
+        assert watched.running.journal.last_seq() > before
+    finally:
+        watched.stop()
+    assert watched.sent == []
