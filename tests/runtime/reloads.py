@@ -49,6 +49,7 @@ def main(folder: Path, reloads: int, bundles: list[Path]) -> None:
         assert answered.wait(ANSWER_S), "no answer"
         assert answers[0][0], answers[0][1]
         megabytes.append(resident_mb())
+        print(number, round(megabytes[-1], 1), file=sys.stderr, flush=True)  # noqa: T201
     reloader.stop()
     station.station.stop()
     station.thread.join()
