@@ -260,15 +260,8 @@ def _schema(args: argparse.Namespace) -> int:
     from inspector.settings import Settings
     from inspector.station.recipe import Recipe
 
-    messages = (
-        InspectionResult,
-        StateMessage,
-        AlarmMessage,
-        Heartbeat,
-        Command,
-        Reply,
-        ShadowMessage,
-    )
+    told = (StateMessage, AlarmMessage, Heartbeat)
+    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
     sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
     written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
     if args.what in sent:
