@@ -164,7 +164,8 @@ def test_a_full_disk_is_an_error_counts_the_part_and_is_left_by_reset_once_there
             for action in ("reset", "select", "start"):
                 assert run_inspector("command", path, action).returncode == 0
             assert until(lambda: len(rows(journal)) > recorded + 5, 60.0)
-            assert [row["seq"] for row in rows(journal)] == list(range(1, len(rows(journal)) + 1))
+            seqs = [row["seq"] for row in rows(journal)]
+            assert seqs == list(range(1, len(seqs) + 1))
         finally:
             station.kill()
             station.wait()
