@@ -11,7 +11,8 @@ from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
-from inspector.station.cycle import Job, Judged, judge_image
+from inspector.station.attest import attest
+from inspector.station.cycle import Job, Judged, judge_attested
 from inspector.station.stopwatch import Stopwatch
 from inspector.station.tally import spread
 
@@ -20,7 +21,7 @@ COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture and what became of it; ms: fit, predict and judge, without reading the file."""
+    """One picture and what became of it; ms: all that is done with it but reading the file."""
 
     name: str
     judged: Judged
@@ -51,7 +52,7 @@ def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
         try:
             image = read_image(folder / file, name)
             watch = Stopwatch(clock, clock.monotonic())
-            judged = judge_image(image, job, watch)
+            judged = judge_attested(image, attest(image, job.recipe.attest), job, watch)
             yield Row(name, judged, watch.total_ms())
         except (FrameError, ModelError, ValueError) as error:
             yield Row(name, Judged(Verdict(Evaluation.UNDEFINED, str(error))), 0.0)
@@ -80,7 +81,8 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
         yield form.format(folder, counts.total(), *(counts[each] for each in WORST_FIRST))
     times = spread([row.ms for row in rows if row.judged.regions])
     if times:
-        yield f"fit, predict and judge: p50 {times.p50:.2f} ms, p99 {times.p99:.2f} ms, n {times.n}"
+        stages = "attest, fit, predict and judge"
+        yield f"{stages}: p50 {times.p50:.2f} ms, p99 {times.p99:.2f} ms, n {times.n}"
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

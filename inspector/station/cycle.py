@@ -26,6 +26,7 @@ from inspector.contract.image import Image, Region, cut, fit
 from inspector.contract.result import NAMES, InspectionResult, LimitsUsed, PartRef, RegionResult
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge, worst
+from inspector.station.attest import Attested, attest
 from inspector.station.ports import (
     Archive,
     Camera,
@@ -38,7 +39,7 @@ from inspector.station.ports import (
 )
 from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
 from inspector.station.stopwatch import Stopwatch, ms
-from inspector.station.withhold import REASON_MAX, require_fresh, too_late, withheld
+from inspector.station.withhold import REASON_MAX, require_fresh, require_new, too_late, withheld
 
 COMMIT_SHARE_MAX = 0.25
 GRAB_TURN_S = 0.2
@@ -129,12 +130,16 @@ def inspect_part(
     watch = Stopwatch(gear.clock, part.seen_at)
     frame: Frame | None = None
     fault: DeviceError | None = None
+    attested: Attested | None = None
     try:
         frame = _grab(part, job.recipe, gear, moved)
         watch.lap("wait")
         require_fresh(frame, part, last, gear.clock.monotonic())
+        require_new(frame, last, job.recipe, gear.camera)
+        attested = attest(frame.image, job.recipe.attest)
+        watch.lap("attest")
         moved()
-        judged = judge_image(frame.image, job, watch)
+        judged = judge_attested(frame.image, attested, job, watch)
     except (DeviceTimeout, FrameError, ModelError, ValueError) as error:
         judged = Judged(Verdict(Evaluation.UNDEFINED, str(error)))
         part = _named_by(error, part)
@@ -148,7 +153,7 @@ def inspect_part(
     reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * job.recipe.deadline_ms)
     late = watch.total_ms() + reserve_ms > job.recipe.deadline_ms
     verdict = withheld(judged.verdict, late, job.recipe.deadline_ms, shortage)
-    result = _result(part, frame, job, gear, judged, verdict, late, watch)
+    result = _result(part, frame, job, gear, judged, verdict, late, attested, watch)
     moved()
     commit_at = gear.clock.monotonic()
     gear.journal.put(result)
@@ -173,6 +178,13 @@ def inspect_part(
         commit_ms=commit_ms,
         fault=fault,
     )
+
+
+def judge_attested(image: Image, attested: Attested, job: Job, watch: Stopwatch) -> Judged:
+    """Judge an image that is fit for it; one that is not is UNDEFINED. Raises as judge_image."""
+    if attested.fault is not None:
+        return Judged(Verdict(Evaluation.UNDEFINED, f"attestation: {attested.fault}"))
+    return judge_image(image, job, watch)
 
 
 def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
@@ -244,6 +256,7 @@ def _result(
     judged: Judged,
     verdict: Verdict,
     late: bool,  # noqa: FBT001
+    attested: Attested | None,
     watch: Stopwatch,
 ) -> InspectionResult:
     result_id = f"{gear.boot}-{part.sequence}"
@@ -262,7 +275,7 @@ def _result(
         score=judged.score,
         novelty=judged.novelty,
         late=late,
-        attestation=None,
+        attestation=attested.figures if attested else None,
         regions=judged.regions,
         limits=job.limits_used,
         recipe=job.recipe.name,

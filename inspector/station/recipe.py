@@ -16,6 +16,7 @@ from inspector.contract.image import (
 )
 from inspector.contract.strict import Name, Strict
 from inspector.contract.verdict import Limits
+from inspector.station.attest import Attest
 
 
 class WholeFrame(Strict):
@@ -75,6 +76,9 @@ class Recipe(Strict):
     """Where they are left out, as the bundle was trained: on its tiles, or on the whole frame."""
     limits: Limits | None = None
     """Where they are left out, the bundle's own limits hold; novelty_at may be left out alone."""
+    attest: Attest | None = None
+    """A frame outside these limits is UNDEFINED; where they are left out, frames are measured only.
+    """
     deadline_ms: Annotated[int, Field(gt=0, le=5_000)] = 500
     """From trigger to verdict. A later verdict is UNDEFINED: the part is rejected."""
     frame_timeout_ms: Annotated[int, Field(gt=0, le=5_000)] = 400

@@ -3,7 +3,9 @@
 from inspector.contract.errors import FrameError
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Evaluation, Verdict
-from inspector.station.ports import Frame, Part
+from inspector.station.attest import same_pixels
+from inspector.station.ports import Camera, Frame, Part
+from inspector.station.recipe import Recipe
 
 REASON_MAX = 1_000  # it may quote what came from outside, and brokers limit a message
 
@@ -21,6 +23,13 @@ def require_fresh(frame: Frame, part: Part, last: Frame | None, now: float) -> N
         )
     if last is not None and frame.exposed_at <= last.exposed_at:
         raise FrameError("stale frame: not newer than the one before", frame.name)
+
+
+def require_new(frame: Frame, last: Frame | None, recipe: Recipe, camera: Camera) -> None:
+    """A driver that is stuck may give one picture new times and numbers. Two files may be equal."""
+    may_repeat = camera.simulated or (recipe.attest is not None and recipe.attest.may_repeat)
+    if last is not None and not may_repeat and same_pixels(frame.image, last.image):
+        raise FrameError("frozen: every pixel is that of the frame before", frame.name)
 
 
 def withheld(verdict: Verdict, late: bool, deadline_ms: int, shortage: str | None) -> Verdict:  # noqa: FBT001

@@ -20,6 +20,7 @@ from inspector.contract.verdict import Limits
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.runtime.loader import open_runtime
+from inspector.station.attest import Attest, Range
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
 from inspector.station.recipe import Grid, Recipe, Rectangle
@@ -102,7 +103,7 @@ def test_a_part_is_judged_recorded_and_only_then_released(
     assert (done.result.evaluation, done.result.label) == (evaluation, label)
     assert done.result.passed is (evaluation == "OK")
     assert done.result.result_id == "boot-1"
-    assert set(done.result.times_ms) == {"wait", "fit", "predict", "judge", "total"}
+    assert set(done.result.times_ms) == {"wait", "attest", "fit", "predict", "judge", "total"}
     assert done.result.captured_at is not None
     assert isinstance(gear.journal, Journal)
     assert gear.journal.after(0, limit=10) == [(1, done.result.to_json())]
@@ -216,6 +217,31 @@ def test_an_unreadable_picture_is_undefined_and_names_its_file(
     camera.close()
     assert_rejected(gear, done, says="cell17.png: is not a picture")
     assert done.result.part.id == "cell17"
+
+
+def test_a_frame_that_is_not_fit_is_undefined_with_its_figures(gear: Gear, job: Job) -> None:
+    strict = job.recipe.model_copy(update={"attest": Attest(brightness=Range(max=200.0))})
+    done = inspect(gear, replace(job, recipe=strict), of(BRIGHT))
+    assert_rejected(gear, done, says="is above 200")
+    assert done.result.attestation is not None
+    assert done.result.attestation["brightness"] > 200
+    assert done.result.score is None
+    good = inspect(gear, replace(job, recipe=strict))
+    assert good.result.passed
+    assert good.result.attestation is not None
+    assert good.result.attestation["sharpness"] > 0
+
+
+def test_a_live_camera_that_repeats_its_pixels_is_frozen(gear: Gear, job: Job) -> None:
+    images = [picture(GREY, seed=1), picture(GREY, seed=1), picture(GREY, seed=2)]
+    count = iter(range(1, 9))
+    camera = FaultyCamera(lambda _: Frame(images.pop(0), time.monotonic(), next(count)))
+    first = inspect(gear, job, camera)
+    again = inspect(gear, job, camera, first.frame, sequence=2)
+    assert first.result.passed
+    assert not again.result.passed
+    assert again.result.reason == "frozen: every pixel is that of the frame before"
+    assert inspect(gear, job, camera, again.frame, sequence=3).result.passed
 
 
 def test_a_deadline_missed_by_a_slow_model_is_undefined(gear: Gear, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ GET_READY = (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE)
 
 
 def test_a_single_execution_inspects_one_part(rig: Rig) -> None:
-    station = rig.start(MemoryCamera([picture(GREY)]))
+    station = rig.start(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     rig.order(station, *GET_READY, Event.START_SINGLE)
     assert until(lambda: rig.slate.last.tally.triggers == 1)
     assert rig.reaches("READY")
@@ -140,7 +140,7 @@ def test_continuous_execution_stops_between_two_parts(rig: Rig) -> None:
 
 
 def test_an_order_that_is_not_allowed_changes_nothing(rig: Rig) -> None:
-    station = rig.start(MemoryCamera([picture(GREY)]))
+    station = rig.start(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     rig.order(station, Event.START_CONTINUOUS, Event.JOB_DONE, Event.STOP, Event.SELECT_AUTOMATIC)
     assert rig.reaches("INITIALIZED")
     rig.order(station, Event.START_SINGLE)
@@ -157,7 +157,7 @@ class GivesUp:
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
-        self._real = MemoryCamera([picture(GREY)])
+        self._real = MemoryCamera([picture(GREY, seed=seed) for seed in range(4)])
         self._opened = 0
 
     def open(self) -> None:
@@ -205,7 +205,7 @@ class Broken:
 
 
 def test_a_bug_of_ours_is_raised_and_passes_no_part(rig: Rig) -> None:
-    station = rig.station(MemoryCamera([picture(GREY)]), Broken())
+    station = rig.station(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]), Broken())
     rig.order(station, *GET_READY, Event.START_CONTINUOUS)
     with pytest.raises(KeyError):
         station.run()
@@ -213,7 +213,7 @@ def test_a_bug_of_ours_is_raised_and_passes_no_part(rig: Rig) -> None:
 
 
 def test_every_order_gets_one_answer_with_a_reason(rig: Rig) -> None:
-    station = rig.start(MemoryCamera([picture(GREY)]))
+    station = rig.start(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     wrong = Order(Event.START_CONTINUOUS, "test")
     assert station.offer(wrong)
     answer = wrong.wait(5.0, 5.0)
@@ -229,7 +229,7 @@ def test_every_order_gets_one_answer_with_a_reason(rig: Rig) -> None:
 
 
 def test_an_order_that_was_given_up_is_not_followed(rig: Rig) -> None:
-    station = rig.station(MemoryCamera([picture(GREY)]))
+    station = rig.station(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     order = Order(Event.HALT, "test")
     assert station.offer(order)
     assert "given up" in order.wait(0.05, 5.0).reason
@@ -252,7 +252,7 @@ class Blind:
 
     def __init__(self) -> None:
         self.shows = True
-        self._real = MemoryCamera([picture(GREY)])
+        self._real = MemoryCamera([picture(GREY, seed=seed) for seed in range(4)])
 
     def open(self) -> None: ...
 
@@ -310,7 +310,7 @@ def test_a_fault_is_an_alarm_until_a_person_has_seen_it(rig: Rig) -> None:
 
 def test_a_station_may_begin_in_error_and_its_fault_is_kept_until_reset(rig: Rig) -> None:
     kept: list[str | None] = []
-    gear = rig.gear(MemoryCamera([picture(GREY)]))
+    gear = rig.gear(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     trigger = ContinuousTrigger(ContinuousSettings())
     station = Station(gear, trigger, first_fault="crash loop", keep_fault=kept.append)
     rig.run(station)
@@ -364,7 +364,9 @@ class Stuck(ContinuousTrigger):
 
 def test_a_pipeline_that_hangs_has_no_heartbeat(rig: Rig) -> None:
     trigger = Stuck()
-    station = Station(rig.gear(MemoryCamera([picture(GREY)])), trigger)
+    station = Station(
+        rig.gear(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)])), trigger
+    )
     rig.run(station)
     rig.order(station, *GET_READY, Event.START_CONTINUOUS)
     assert trigger.stuck.wait(5.0)
@@ -391,7 +393,12 @@ def test_a_wall_clock_that_jumps_a_day_changes_no_verdict_and_is_counted(
 ) -> None:
     clock = WrongWall()
     trigger = ContinuousTrigger(ContinuousSettings())
-    station = Station(replace(rig.gear(MemoryCamera([picture(GREY)])), clock=clock), trigger)
+    station = Station(
+        replace(
+            rig.gear(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)])), clock=clock
+        ),
+        trigger,
+    )
     rig.run(station)
     rig.order(station, *GET_READY, Event.START_CONTINUOUS)
     assert until(lambda: rig.journal.last_seq() >= 10)
@@ -406,7 +413,7 @@ def test_a_wall_clock_that_jumps_a_day_changes_no_verdict_and_is_counted(
 
 
 def test_orders_have_a_limit(rig: Rig) -> None:
-    station = rig.start(MemoryCamera([picture(GREY)]))
+    station = rig.start(MemoryCamera([picture(GREY, seed=seed) for seed in range(4)]))
     station.stop()
     accepted = sum(station.offer(Order(Event.STOP, "test")) for _ in range(100))
     assert accepted <= ORDERS_MAX + 1
