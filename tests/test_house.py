@@ -45,7 +45,7 @@ DOORS: dict[str, set[str]] = {
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
     "safetensors": {"training/handover.py"},
-    "matplotlib": {"training/report_plots.py"},
+    "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
 }
 # What decides has no clock, no chance, no socket, no database of its own.
 PURE = ("inspector/contract", "inspector/station")

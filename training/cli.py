@@ -16,6 +16,7 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
+from training.cli_compare import add_compare
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
     release.set_defaults(command=_release)
+
+    add_compare(commands, machine_of)
 
     bench = commands.add_parser(
         "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"

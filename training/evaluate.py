@@ -180,6 +180,19 @@ def figures(
     )
 
 
+def escape_at_overkill(parts: Held, share: float) -> float:
+    """Escape rate at the limit that stops at most this share of these very good parts."""
+    good = parts.good_parts()
+    spared = good[len(good) - 1 - int(share * len(good))]
+    return float((parts.defect_parts(parts.defects) <= spared).mean())
+
+
+def overkill_at_escape(parts: Held, share: float) -> float:
+    """Overkill rate at the limit that lets at most this share of these very defects escape."""
+    defects = parts.defect_parts(parts.defects)
+    return float((parts.good_parts() >= defects[int(share * len(defects))]).mean())
+
+
 def _highest(scores: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The highest score of each part."""
     numbers, place = np.unique(parts, return_inverse=True)

@@ -64,7 +64,7 @@ def candidate_of(
     rows, broken = [], ""
     for role, stage in models.items():
         try:
-            answers = _answers(plan, data, role, judged.folder, numbers)
+            answers = answers_of(plan, data, role, judged.folder, numbers)
         except TrainingError as error:
             if role != "student-int8":
                 raise
@@ -93,11 +93,11 @@ def candidate_of(
         severities=severity_of(plan.quality),
         notice=plan.notice,
     )
-    golden = _answers(plan, data, shipped, judged.folder, numbers)["golden"]
+    golden = answers_of(plan, data, shipped, judged.folder, numbers)["golden"]
     return Candidate(report, models[shipped].folder / "model.onnx", *golden)
 
 
-class _Answers(NamedTuple):
+class Answers(NamedTuple):
     """What a model says of a set held back."""
 
     probabilities: NDArray[np.float32]
@@ -105,9 +105,9 @@ class _Answers(NamedTuple):
     rows: NDArray[np.int64]
 
 
-def _answers(
+def answers_of(
     plan: Plan, data: Data, role: str, judged: Path, numbers: NDArray[np.int64]
-) -> dict[SplitName, _Answers]:
+) -> dict[SplitName, Answers]:
     """Raises TrainingError where the model has no score for a part."""
     answers = {}
     for name in judged_sets(data):
@@ -120,7 +120,7 @@ def _answers(
         targets = data.part_targets(rows)
         parts = held(probabilities, targets, data.labels, plan.good, numbers[rows])
         require_scores(parts, f"{role}, {name} set")
-        answers[name] = _Answers(probabilities, parts, rows)
+        answers[name] = Answers(probabilities, parts, rows)
     return answers
 
 
@@ -129,7 +129,7 @@ def _model_row(
     role: str,
     exported: Path,
     network: Trained,
-    answers: dict[SplitName, _Answers],
+    answers: dict[SplitName, Answers],
     milliseconds: float,
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from inspector.contract.image import ImageSpec
@@ -20,6 +21,7 @@ from training.dataset import (
     SplitName,
     require_trainable,
 )
+from training.folds import Fold, split_by_fold
 from training.handover import Networks, write_networks
 from training.job import Data, Job, data_of, tiled
 from training.plan_tiles import Tiles
@@ -43,7 +45,39 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
     plan = job.plan
     require_workable(plan)
     data_fingerprint = dataset.fingerprint(marks=plan.tiles is not None)
-    images, split = prepare(job, dataset, data_fingerprint)
+    done = train_and_judge(job, dataset, data_fingerprint)
+    data, candidate = done.data, done.candidate
+    for line in candidate.report.lines():
+        job.screen.say(line)
+    warning = choice_warning(plan, candidate.report.int8_ratio)
+    if warning:
+        job.screen.say(warning)
+    report = out / "report"
+    judging.write_report(data, candidate, report)
+    job.screen.say(f"report: {report / 'report.html'}")
+    judging.require_quality(plan, candidate.report)
+    bundle = _sealed(job, data, candidate, package.Origin(date, data_fingerprint), out)
+    networks = {role: trained.fitted for role, trained in done.trained.items()}
+    _hand_on(job, data, networks, out / "networks" / bundle.id)
+    return bundle
+
+
+class Judged(NamedTuple):
+    """What a release knows before it asks whether the model may ship."""
+
+    data: Data
+    trained: dict[str, judging.Trained]
+    answers: Stage
+    """What each model said of the sets held back."""
+    candidate: judging.Candidate
+
+
+def train_and_judge(
+    job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
+) -> Judged:
+    """All stages up to the figures. fold: takes the place of the plan's own golden set."""
+    plan = job.plan
+    images, split = prepare(job, dataset, data_fingerprint, fold)
     data = data_of(images, split)
     if plan.tiles:
         split = cut_tiles(job, data, plan.tiles, split)
@@ -66,19 +100,7 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
         models["student-int8"] = package.quantise(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
     candidate = judging.candidate_of(plan, data, trained, models, judged)
-    for line in candidate.report.lines():
-        job.screen.say(line)
-    warning = choice_warning(plan, candidate.report.int8_ratio)
-    if warning:
-        job.screen.say(warning)
-    report = out / "report"
-    judging.write_report(data, candidate, report)
-    job.screen.say(f"report: {report / 'report.html'}")
-    judging.require_quality(plan, candidate.report)
-    bundle = _sealed(job, data, candidate, package.Origin(date, data_fingerprint), out)
-    networks = {"teacher": teacher, "student": student}
-    _hand_on(job, data, networks, out / "networks" / bundle.id)
-    return bundle
+    return Judged(data, trained, judged, candidate)
 
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
@@ -115,7 +137,9 @@ def _sealed(
     return read_bundle(folder)
 
 
-def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, Stage]:
+def prepare(
+    job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
+) -> tuple[Images, Stage]:
     """Read, scan and split the data. Raises DataError in words where it cannot work."""
     plan = job.plan
 
@@ -136,11 +160,18 @@ def prepare(job: Job, dataset: Dataset, data_fingerprint: str) -> tuple[Images, 
     require_known_classes(plan, tuple(sorted({sample.label for sample in images.samples})))
 
     def make_split(folder: Path) -> None:
-        chosen = split_by_part(images.samples, images.report.twins, plan.split, plan.seed)
+        chosen = (
+            split_by_part(images.samples, images.report.twins, plan.split, plan.seed)
+            if fold is None
+            else split_by_fold(images, plan.split, fold, plan.seed)
+        )
         rows = {name: [i for i, split in enumerate(chosen) if split == name] for name in SPLITS}
         write_whole(folder / "split.json", json.dumps(rows).encode())
 
-    return images, job.run.stage("split", make_split, 3, scanned, plan.split, plan.seed)
+    inputs = (scanned, plan.split, plan.seed)
+    if fold is None:
+        return images, job.run.stage("split", make_split, 3, *inputs)
+    return images, job.run.stage("fold", make_split, 1, *inputs, list(fold))
 
 
 def cut_tiles(job: Job, data: Data, rule: Tiles, split: Stage) -> Stage:

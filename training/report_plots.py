@@ -31,7 +31,7 @@ def histogram(row: ModelRow, golden: Held) -> bytes:
     )
     axes.set(yscale="symlog", xlabel="defect score", ylabel="parts of the golden set")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion(report: Report) -> bytes:
@@ -49,7 +49,7 @@ def confusion(report: Report) -> bytes:
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="predicted", ylabel="true")
-    return _png(figure)
+    return png(figure)
 
 
 def recalls(report: Report) -> bytes:
@@ -65,7 +65,7 @@ def recalls(report: Report) -> bytes:
     axes.set_xticks(range(len(labels)), labels, rotation=20)
     axes.set(ylabel="recall, %", ylim=(0, 105))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    return _png(figure)
+    return png(figure)
 
 
 def history(report: Report) -> bytes:
@@ -83,7 +83,7 @@ def history(report: Report) -> bytes:
     axes.set(xlabel="epoch", ylabel="recall on validation, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return _png(figure)
+    return png(figure)
 
 
 def trade_off(row: ModelRow) -> bytes:
@@ -115,7 +115,7 @@ def trade_off(row: ModelRow) -> bytes:
     right.set(xlabel="overkill, %", ylabel="escape, %", xlim=(-2, 102), ylim=(0, top))
     for axes in (left, right):
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return _png(figure)
+    return png(figure)
 
 
 def reliability(row: ModelRow) -> bytes:
@@ -136,10 +136,10 @@ def reliability(row: ModelRow) -> bytes:
         axes.set(xlabel="confidence, %", xlim=(0, 108), ylim=(0, 108))
         axes.set_title(f"{name}: ECE {100 * each.ece:.2f} %", fontsize=9)
     sides[0].set_ylabel("right, % (beside it: parts)")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -1,0 +1,150 @@
+"""Two plans on the same folds, as a user compares them: what is shared is computed once."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.training.plates import PLAN, write_class_folders
+from training.cli import main
+from training.evaluate import Held, escape_at_overkill, overkill_at_escape
+
+TINY = (
+    PLAN.replace("resnet18", "resnet10t")
+    .replace("epochs = 3", "epochs = 1")
+    .replace("[export]", '[export]\nint8 = "never"')
+    .replace("validation = 0.25", "validation = 0.3")
+)
+LABELS_ONLY = TINY.replace('name = "plate"', 'name = "labels"').replace(
+    "views = 2", "views = 2\nalpha = 0.0"
+)
+
+
+class Compared:
+    """Two plans that differ only in what the student learns from; one seed, two folds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = write_class_folders(folder / "data")
+        self.out = folder / "out"
+        self.plans = [folder / "plate.toml", folder / "labels.toml"]
+        for path, text in zip(self.plans, (TINY, LABELS_ONLY), strict=True):
+            path.write_text(text, encoding="utf-8")
+        assert self.again() == 0
+        self.found: dict[str, Any] = json.loads((self.out / "compare.json").read_text("utf-8"))
+
+    def again(self) -> int:
+        plans = [str(path) for path in self.plans]
+        where = ["--data", str(self.data), "--out", str(self.out)]
+        return main(["compare", *plans, *where, "--folds", "2"])
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    return Compared(tmp_path_factory.mktemp("compare"))
+
+
+def test_plans_that_share_a_teacher_train_it_once_for_each_fold(compared: Compared) -> None:
+    work = compared.out / "work"
+    assert len(list(work.glob("teacher-*/done.json"))) == 2
+    assert len(list(work.glob("student-*/done.json"))) == 4
+    names = [contender["name"] for contender in compared.found["contenders"]]
+    assert names == ["plate teacher", "plate", "labels"]
+
+
+def test_every_part_is_judged_once_by_each_plan(compared: Compared) -> None:
+    folds = [json.loads(p.read_text("utf-8")) for p in compared.out.glob("work/fold-*/split.json")]
+    assert sorted(i for fold in folds for i in fold["golden"]) == list(range(36))
+    with (compared.out / "compare.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8  # two plans, two folds, teacher and student of each
+    assert all(row["golden"] == "18" for row in rows)
+
+
+def test_means_and_scatter_are_those_of_the_runs(compared: Compared) -> None:
+    rows = [r for r in compared.found["rows"] if (r["plan"], r["role"]) == ("labels", "student")]
+    contender = next(c for c in compared.found["contenders"] if c["name"] == "labels")
+    values = [row["figures"]["macro_recall"] for row in rows]
+    assert contender["mean"]["macro_recall"] == pytest.approx(sum(values) / 2)
+    assert contender["sd"]["macro_recall"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
+def test_students_are_held_against_each_other_and_against_their_teacher(
+    compared: Compared,
+) -> None:
+    pairs = [(pair["first"], pair["second"]) for pair in compared.found["pairs"]]
+    assert pairs == [
+        ("plate", "labels"),
+        ("plate teacher", "plate"),
+        ("plate teacher", "labels"),
+    ]
+    of = {c["name"]: c["mean"]["accuracy"] for c in compared.found["contenders"]}
+    first = compared.found["pairs"][0]
+    gain = of["labels"] - of["plate"]
+    assert first["differences"]["accuracy"]["mean"] == pytest.approx(gain)
+    won = first["parts"]["second_better"] - first["parts"]["first_better"]
+    assert won / 36 == pytest.approx(gain)  # each part is a picture here, and golden once
+    assert first["parts"]["parts"] == 36
+
+
+def test_the_page_shows_table_tests_and_plots_and_fetches_nothing(compared: Compared) -> None:
+    page = (compared.out / "compare.html").read_text(encoding="utf-8")
+    for words in ("Comparison of plate, labels", "macro recall", "Is it luck?", "So few find only"):
+        assert words in page
+    assert page.count("data:image/png;base64,") == 5
+    assert "http" not in page
+
+
+def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
+    compared: Compared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared.again() == 0
+    said = capsys.readouterr()
+    assert "starts" not in said.err
+    assert "run 4/4: labels, seed 0, fold 2/2: accuracy" in said.err
+    assert said.out.strip() == str(compared.out / "compare.html")
+    assert json.loads((compared.out / "compare.json").read_text("utf-8")) == compared.found
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "words"),
+    [
+        (("", ""), [], "two plans are called 'plate'"),
+        (('good = ["good"]', 'good = ["spot"]\n#'), [], "good is ['good'] in plan 'plate' and"),
+        (("near_duplicate_at = 1.0", "near_duplicate_at = 0.9"), [], "split.near_duplicate_at is"),
+        (("", ""), ["--seeds", "0,x"], "--seeds '0,x': must be different numbers, as in 0,1,2"),
+        (("", ""), ["--folds", "0"], "--folds 0: must be at least 1"),
+        (None, ["--folds", "13"], "class 'good' has 12 part(s) that differ; 13 folds need"),
+    ],
+)
+def test_what_cannot_be_compared_is_explained(
+    compared: Compared,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, str] | None,
+    more: list[str],
+    words: str,
+) -> None:
+    plans = [str(compared.plans[0])]
+    if change is not None:
+        other = tmp_path / "other.toml"
+        name = "plate" if change == ("", "") else "other"
+        text = TINY.replace(*change) if change[0] else TINY
+        other.write_text(text.replace('"plate"', f'"{name}"'), encoding="utf-8")
+        plans.append(str(other))
+    where = ["--data", str(compared.data), "--out", str(tmp_path / "out")]
+    assert main(["compare", *plans, *where, *more]) in (65, 78)
+    assert words in capsys.readouterr().err
+
+
+def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
+    # 20 good parts at 0.00 .. 0.19: 5 % of them is one, so the limit is just above 0.18.
+    scores = np.array([*np.arange(20) / 100, 0.05, 0.18, 0.185, 0.9])
+    targets = np.array([0] * 20 + [1] * 4)
+    parts = Held(scores, targets, ("good", "bad"), ("good",), np.arange(24))
+    assert escape_at_overkill(parts, 0.05) == 2 / 4
+    # None of four defects may escape at 5 %: the limit is 0.05, and 15 good parts are stopped.
+    assert overkill_at_escape(parts, 0.05) == 15 / 20
+    assert overkill_at_escape(parts, 0.25) == 2 / 20

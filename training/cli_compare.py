@@ -1,0 +1,105 @@
+"""inspector-train compare: its arguments, and what they start."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inspector.contract.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, --help should not
+    from training.fit import Machine
+    from training.plan import Plan
+
+COMPARE_EXAMPLES = """examples:
+  inspector-train compare kd.toml labels.toml --data elpv --out compare
+  inspector-train compare a.toml b.toml --data elpv --out compare --seeds 0,1,2 --folds 5
+  inspector-train compare a.toml --data elpv --out spread --seeds 0,1,2 --folds 1
+
+What plans share (the same teacher for several students) is computed once; a killed comparison goes
+on where it was, and more seeds may be asked for later. compare.html is written after every round.
+A student from labels alone is a plan with alpha = 0 under [student].
+"""
+
+
+def add_compare(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    machine_of: "Callable[[Plan, Path], Machine]",
+) -> None:
+    """The command's arguments. machine_of: where a plan is computed."""
+    compare = commands.add_parser(
+        "compare",
+        help="several plans on the same seeds and folds: means, scatter, and is it luck",
+        epilog=COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("plans", type=Path, nargs="+", metavar="PLAN", help="a plan, a TOML file")
+    compare.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+    compare.add_argument(
+        "--out", type=Path, required=True, help="folder for work, compare.html, .json and .csv"
+    )
+    compare.add_argument("--seeds", default="0", help="numbers with commas (default 0)")
+    compare.add_argument(
+        "--folds",
+        type=int,
+        default=5,
+        help="golden sets, each part in one of them (default 5); 1: each plan's own split",
+    )
+    compare.add_argument(
+        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
+    )
+    compare.add_argument(
+        "--smoke", action="store_true", help="the whole chain on a dozen images, two folds"
+    )
+    compare.add_argument("--quiet", action="store_true", help="only the page's path and errors")
+    compare.set_defaults(command=partial(_compare, machine_of))
+
+
+def _compare(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
+    from training.compare import Entry, compare, write_comparison
+    from training.compare_html import lines
+    from training.dataset import read_dataset, subset
+    from training.job import Job
+    from training.plan import read_plan, smoke, with_weights_from
+    from training.run import Run
+    from training.screen import Screen
+
+    seeds, folds = _seeds(arguments.seeds), arguments.folds
+    if folds < 1:
+        raise ConfigError(f"compare: --folds {folds}: must be at least 1")
+    dataset = read_dataset(arguments.data)
+    plans = [(path, read_plan(path)) for path in arguments.plans]
+    if arguments.weights:
+        plans = [(path, with_weights_from(plan, arguments.weights)) for path, plan in plans]
+    if arguments.smoke:
+        seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=6)
+        plans = [(path, smoke(plan)) for path, plan in plans]
+    screen = Screen(quiet=arguments.quiet)
+    run = Run(arguments.out / "work", screen.say)
+
+    def entry(path: Path, plan: "Plan") -> Entry:
+        return Entry(plan, lambda its: Job(its, run, machine_of(its, path), screen))
+
+    try:
+        entries = [entry(path, plan) for path, plan in plans]
+        show = partial(write_comparison, folder=arguments.out)
+        found = compare(entries, dataset, seeds, folds, show)
+    finally:
+        run.close()
+    for line in lines(found):
+        screen.say(line)
+    print(arguments.out / "compare.html")
+    return 0
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < 2**31 for s in seeds):
+        raise ConfigError(f"compare: --seeds {text!r}: must be different numbers, as in 0,1,2")
+    return seeds

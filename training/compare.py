@@ -1,0 +1,175 @@
+"""Several plans on the same seeds and folds: which is better, by how much, and is it luck?
+
+Each run is the chain of release.py up to the judging, in one work folder: what plans share (the
+same teacher for several students) is computed once, and a killed comparison goes on where it was.
+"""
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from inspector.contract.errors import ConfigError
+from training.compare_html import write_html
+from training.comparison import METRICS, Comparison, Outcome, Row, comparison_of
+from training.dataset import Dataset
+from training.evaluate import escape_at_overkill, overkill_at_escape
+from training.folds import Fold
+from training.job import Job, part_numbers
+from training.judging import answers_of
+from training.plan import Plan
+from training.release import Judged, train_and_judge
+from training.run import write_whole
+from training.screen import clock_text
+from training.workable import require_workable
+
+FIXED = 0.05
+"""Overkill and escape rate at which plans are compared whatever limits they chose."""
+
+
+class Entry(NamedTuple):
+    """A plan, and how a job for it with another seed is made."""
+
+    plan: Plan
+    job: Callable[[Plan], Job]
+
+
+def require_comparable(plans: Sequence[Plan]) -> None:
+    """Raises ConfigError where a table of them would mislead."""
+    first = plans[0]
+    for i, plan in enumerate(plans):
+        if plan.name in (each.name for each in plans[:i]):
+            raise ConfigError(
+                f"compare: two plans are called {plan.name!r}; in the table name says "
+                f"which is which"
+            )
+        for key, ours, theirs in (
+            ("good", sorted(plan.good), sorted(first.good)),
+            (
+                "split.near_duplicate_at",
+                plan.split.near_duplicate_at,
+                first.split.near_duplicate_at,
+            ),
+        ):
+            if ours != theirs:
+                raise ConfigError(
+                    f"compare: {key} is {theirs} in plan {first.name!r} and {ours} in "
+                    f"{plan.name!r}: it must be the same, or they are judged on different parts"
+                )
+
+
+def compare(
+    entries: Sequence[Entry],
+    dataset: Dataset,
+    seeds: Sequence[int],
+    folds: int,
+    show: Callable[[Comparison], None],
+) -> Comparison:
+    """Every plan on every seed and fold; `show` is called after each round of all plans.
+
+    Raises ConfigError, DataError or TrainingError in words.
+    """
+    require_comparable([entry.plan for entry in entries])
+    for entry in entries:
+        require_workable(entry.plan)
+    rounds = [(seed, k) for seed in seeds for k in range(folds)]
+    outcomes: list[Outcome] = []
+    parts: dict[str, str] = {}
+    # Masks and boxes count only where a plan of tiles reads them.
+    fingerprints = {
+        marks: dataset.fingerprint(marks=marks)
+        for marks in {entry.plan.tiles is not None for entry in entries}
+    }
+    began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
+    for seed, k in rounds:
+        for entry in entries:
+            job = entry.job(entry.plan.model_copy(update={"seed": seed}))
+            fold = Fold(k, folds) if folds > 1 else None
+            started = time.monotonic()
+            judged = train_and_judge(job, dataset, fingerprints[entry.plan.tiles is not None], fold)
+            parts |= _parts(judged)
+            mine = outcomes_of(job.plan, judged, seed, k)
+            outcomes += mine
+            done += 1
+            left = (time.monotonic() - began) / done * (wanted - done)
+            job.screen.say(_line(mine, folds, done, wanted, time.monotonic() - started, left))
+        found = comparison_of(outcomes, parts, dataset.layout, seeds, folds, wanted)
+        show(found)
+    return found
+
+
+def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcome]:
+    """Each model of a run on its golden set."""
+    data, report = judged.data, judged.candidate.report
+    numbers = part_numbers(data.images)
+    outcomes = []
+    for model in report.models:
+        answers = answers_of(plan, data, model.role, judged.answers.folder, numbers)
+        golden = answers["golden"]
+        figures, parts = model.golden, golden.held
+        right = golden.probabilities.argmax(axis=1) == parts.targets
+        names = [data.images.samples[i].name for i in golden.rows]
+        row = Row(
+            plan=report.name,
+            role=model.role,
+            seed=seed,
+            fold=fold,
+            trained=judged.trained[model.role.removesuffix("-int8")].fitted.key,
+            architecture=model.architecture,
+            parameters=model.parameters,
+            latency_ms=model.latency_ms,
+            golden=len(names),
+            others=sum(sum(data.pictures(s).values()) for s in data.rows if s != "golden"),
+            figures={
+                "accuracy": figures.accuracy,
+                "balanced_accuracy": figures.balanced_accuracy,
+                "macro_recall": figures.macro_recall,
+                "macro_f1": figures.macro_f1,
+                "auroc": figures.auroc,
+                "escape": figures.escape.rate,
+                "overkill": figures.overkill.rate,
+                "escape_at_overkill": escape_at_overkill(parts, FIXED),
+                "overkill_at_escape": overkill_at_escape(parts, FIXED),
+            },
+        )
+        outcomes.append(Outcome(row, dict(zip(names, right.tolist(), strict=True))))
+    return outcomes
+
+
+def write_comparison(found: Comparison, folder: Path) -> None:
+    """compare.json, compare.html, and compare.csv with one row a model and run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "compare.json", found.model_dump_json(indent=1).encode())
+    heads = ["plan", "role", "seed", "fold", "architecture", "parameters", "latency_ms", "golden"]
+    with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow([*heads, *METRICS])
+        for row in found.rows:
+            figures = [f"{row.figures[name]:.6f}" for name in METRICS]
+            rows.writerow([*(getattr(row, head) for head in heads), *figures])
+    write_html(found, folder / "compare.html")
+
+
+def _parts(judged: Judged) -> dict[str, str]:
+    """Of each picture, the name of its part's first: the same whatever the plan makes of it."""
+    images = judged.data.images
+    first: dict[int, str] = {}
+    pairs = zip(images.samples, part_numbers(images).tolist(), strict=True)
+    return {sample.name: first.setdefault(number, sample.name) for sample, number in pairs}
+
+
+def _line(
+    mine: list[Outcome], folds: int, done: int, wanted: int, seconds: float, left: float
+) -> str:
+    """One finished run, for the log."""
+    row = next(each.row for each in mine if each.row.role == "student")
+    where = f"seed {row.seed}" + (f", fold {row.fold + 1}/{folds}" if folds > 1 else "")
+    figures = ", ".join(
+        f"{METRICS[name]} {100 * row.figures[name]:.2f} %"
+        for name in ("accuracy", "macro_recall", "auroc", "escape_at_overkill")
+    )
+    return (
+        f"run {done}/{wanted}: {row.plan}, {where}: {figures}; {clock_text(seconds)}, "
+        f"about {clock_text(left)} left"
+    )

@@ -1,0 +1,220 @@
+"""What a comparison found, as data (compare.json): runs, means and scatter, paired tests."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.contract.strict import Strict
+from training.paired import Difference, Parts, caveat, difference, holm, part_test
+from training.report import code_text, machine_text
+
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "escape": "escape at limits",
+    "overkill": "overkill at limits",
+    "escape_at_overkill": "escape at 5 % overkill",
+    "overkill_at_escape": "overkill at 5 % escape",
+}
+"""Shares, measured on each run's golden set."""
+TESTED = ("accuracy", "macro_recall", "macro_f1", "auroc", "escape_at_overkill")
+
+
+class Row(Strict):
+    """One model of one run."""
+
+    plan: str
+    role: str
+    seed: int
+    fold: int
+    trained: str
+    """Key of the stage that trained it: equal where plans share a network."""
+    architecture: str
+    parameters: int
+    latency_ms: float
+    golden: int
+    """Pictures of the golden set."""
+    others: int
+    """Pictures that trained it or chose something for it."""
+    figures: dict[str, float]
+    """By the names of METRICS."""
+
+
+class Contender(Strict):
+    """One model of one plan over all runs."""
+
+    name: str
+    plan: str
+    role: str
+    architecture: str
+    runs: int
+    parameters: int
+    latency_ms: float
+    """Mean of the runs' medians."""
+    latency_ms_sd: float
+    mean: dict[str, float]
+    sd: dict[str, float]
+    """Over runs; 0 where there is one."""
+
+
+class Pair(Strict):
+    """Two contenders on the runs both have: the second less the first."""
+
+    first: str
+    second: str
+    differences: dict[str, Difference]
+    p_holm: dict[str, float | None]
+    """Of each metric, adjusted over the pairs of students, or those of teacher and student."""
+    parts: Parts
+
+
+class Comparison(Strict):
+    """All that was found."""
+
+    data: str
+    machine: str
+    code: str
+    seeds: tuple[int, ...]
+    folds: int
+    """1: each seed splits anew by the plan's own rule."""
+    wanted: int
+    """Runs when it is finished."""
+    rows: tuple[Row, ...]
+    contenders: tuple[Contender, ...]
+    pairs: tuple[Pair, ...]
+    caveat: str
+
+
+class Outcome(NamedTuple):
+    """A row, and which pictures of its golden set were told right."""
+
+    row: Row
+    right: dict[str, bool]
+
+
+def comparison_of(
+    outcomes: Sequence[Outcome],
+    parts: Mapping[str, str],
+    data: str,
+    seeds: Sequence[int],
+    folds: int,
+    wanted: int,
+) -> Comparison:
+    """parts: picture's name -> name of its part."""
+    models, teachers = _models(outcomes)
+    contenders = tuple(_contender(name, mine) for name, mine in models.items())
+    students = [contender.name for contender in contenders if contender.role == "student"]
+    pairs = _pairs(list(combinations(students, 2)), models, parts)
+    pairs += _pairs([(teachers[name], name) for name in students], models, parts)
+    runs = min(contender.runs for contender in contenders)
+    return Comparison(
+        data=data,
+        machine=machine_text(),
+        code=code_text(),
+        seeds=tuple(seeds),
+        folds=folds,
+        wanted=wanted,
+        rows=tuple(outcome.row for outcome in outcomes),
+        contenders=contenders,
+        pairs=pairs,
+        caveat=caveat(runs, len(seeds), folds),
+    )
+
+
+Run = tuple[int, int]
+"""Seed and fold."""
+Models = dict[str, dict[Run, Outcome]]
+"""Runs of each contender."""
+
+
+def _models(outcomes: Sequence[Outcome]) -> tuple[Models, dict[str, str]]:
+    """And the teacher of each plan: one that plans share is one contender, named by the first."""
+    by_model: dict[tuple[str, str], dict[Run, Outcome]] = {}
+    for outcome in outcomes:
+        row = outcome.row
+        by_model.setdefault((row.plan, row.role), {})[row.seed, row.fold] = outcome
+    models: Models = {}
+    teachers: dict[str, str] = {}
+    called: dict[tuple[str, ...], str] = {}
+    for (plan, role), runs in by_model.items():
+        name = plan if role == "student" else f"{plan} {role.removeprefix('student-')}"
+        if role == "teacher":
+            keys = tuple(outcome.row.trained for outcome in runs.values())
+            teachers[plan] = called.setdefault(keys, name)
+            if teachers[plan] != name:
+                continue
+        models[name] = runs
+    return models, teachers
+
+
+def _pairs(
+    names: Sequence[tuple[str, str]], models: Models, parts: Mapping[str, str]
+) -> tuple[Pair, ...]:
+    """All pairs that ask one question: Holm's adjustment is over them."""
+    differences = [_differences(models[a], models[b]) for a, b in names]
+    adjusted = {metric: holm([each[metric].p for each in differences]) for metric in TESTED}
+    return tuple(
+        Pair(
+            first=a,
+            second=b,
+            differences=differences[i],
+            p_holm={metric: adjusted[metric][i] for metric in TESTED},
+            parts=_part_test(models[a], models[b], parts),
+        )
+        for i, (a, b) in enumerate(names)
+    )
+
+
+def _contender(name: str, runs: dict[Run, Outcome]) -> Contender:
+    rows = [outcome.row for outcome in runs.values()]
+    times = np.array([row.latency_ms for row in rows])
+    figures = {metric: np.array([row.figures[metric] for row in rows]) for metric in METRICS}
+    return Contender(
+        name=name,
+        plan=rows[0].plan,
+        role=rows[0].role,
+        architecture=rows[0].architecture,
+        runs=len(rows),
+        parameters=rows[0].parameters,
+        latency_ms=float(times.mean()),
+        latency_ms_sd=_sd(times),
+        mean={metric: float(values.mean()) for metric, values in figures.items()},
+        sd={metric: _sd(values) for metric, values in figures.items()},
+    )
+
+
+def _differences(first: dict[Run, Outcome], second: dict[Run, Outcome]) -> dict[str, Difference]:
+    runs = [run for run in first if run in second]
+    rows = [(first[run].row, second[run].row) for run in runs]
+    ratio = float(np.mean([a.golden / a.others for a, _ in rows]))
+    return {
+        metric: difference(
+            [a.figures[metric] for a, _ in rows], [b.figures[metric] for _, b in rows], ratio
+        )
+        for metric in TESTED
+    }
+
+
+def _part_test(
+    first: dict[Run, Outcome], second: dict[Run, Outcome], parts: Mapping[str, str]
+) -> Parts:
+    judged = [
+        (parts[name], right, second[run].right[name])
+        for run, outcome in first.items()
+        if run in second
+        for name, right in outcome.right.items()
+        if name in second[run].right
+    ]
+    names, ours, theirs = zip(*judged, strict=True)
+    _, numbers = np.unique(names, return_inverse=True)
+    return part_test(numbers, np.array(ours), np.array(theirs))
+
+
+def _sd(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
