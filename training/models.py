@@ -1,9 +1,10 @@
 """The one door to timm: networks that take what the camera gives, weights from anywhere."""
 
 import importlib
+import math
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -207,6 +208,60 @@ class Exported(nn.Module):
         logits: Tensor = self.network.trunk.forward_head(cells)  # type: ignore[operator]
         margin = logits[:, self.bad].logsumexp(dim=1) - logits[:, self.good].logsumexp(dim=1)
         return margin.reshape(-1, rows, columns)
+
+
+def settle_padding(network: Network, spec: ImageSpec) -> int:
+    """Fix the padding of "same" convolutions for pictures of this size; returns how many.
+
+    TensorFlow's padding (timm's `tf_` models) depends on the picture's size, so the exported graph
+    computes it, and INT8 rounds that sum: a map of 7 rows came out with 6. All pictures here are of
+    one size, so the numbers are put in; what the network computes stays the same.
+    """
+    same: dict[str, nn.Conv2d] = {
+        name: module
+        for name, module in network.trunk.named_modules()
+        if isinstance(module, timm.layers.Conv2dSame)
+    }
+    sizes: dict[str, tuple[int, int]] = {}
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor]], None]:
+        def hook(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            sizes[name] = (inputs[0].shape[2], inputs[0].shape[3])
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(note(name)) for name, module in same.items()]
+    network.eval()
+    with torch.no_grad():
+        network(torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8))
+    for hook in hooks:
+        hook.remove()
+    for name, size in sizes.items():
+        conv = same[name]
+        around = _same_around(size, conv)
+        plain = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            (conv.kernel_size[0], conv.kernel_size[1]),
+            (conv.stride[0], conv.stride[1]),
+            dilation=(conv.dilation[0], conv.dilation[1]),
+            groups=conv.groups,
+            bias=conv.bias is not None,
+        )
+        plain.load_state_dict(conv.state_dict())
+        network.trunk.set_submodule(name, nn.Sequential(nn.ZeroPad2d(around), plain.eval()))
+    return len(sizes)
+
+
+def _same_around(size: tuple[int, int], conv: nn.Conv2d) -> tuple[int, int, int, int]:
+    """Left, right, top, bottom: output is input / stride, rounded up; the odd pixel goes last."""
+    pads: list[int] = []
+    for axis in (1, 0):
+        reach = (conv.kernel_size[axis] - 1) * conv.dilation[axis] + 1
+        steps = math.ceil(size[axis] / conv.stride[axis])
+        total = max((steps - 1) * conv.stride[axis] + reach - size[axis], 0)
+        pads += [total // 2, total - total // 2]
+    return pads[0], pads[1], pads[2], pads[3]
 
 
 def require_map(network: Network, spec: ImageSpec) -> None:

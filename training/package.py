@@ -36,7 +36,7 @@ from training.export import (
 )
 from training.job import Data, Job, judged_sets, load_network
 from training.judging import TOLERANCE, Candidate, draw_report
-from training.models import Exported, macs
+from training.models import Exported, macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
@@ -54,6 +54,7 @@ def export(job: Job, data: Data, how: Fit, trained: Stage, calibrated: Stage, ro
 
     def make(folder: Path) -> None:
         network = load_network(how, trained.folder, len(data.labels))
+        settle_padding(network, job.plan.image)
         temperature = read_temperature(calibrated).value
         model = Exported(network, good, len(data.labels), temperature).eval()
         model.learn_usual(_good_parts(data, good))
@@ -67,7 +68,7 @@ def export(job: Job, data: Data, how: Fit, trained: Stage, calibrated: Stage, ro
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 3, trained, calibrated, good)
+    return job.run.stage(f"export-{role}", make, 4, trained, calibrated, good)
 
 
 def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.compress.quantize import calibration_rows
 from training.export import DEFECT_MAP, INPUT, PROBABILITIES, export_onnx, open_session
-from training.models import Exported, build, macs, require_map
+from training.models import Exported, build, macs, require_map, settle_padding
 
 SPEC = ImageSpec(width=64, height=64)
 
@@ -106,3 +106,16 @@ def test_calibration_takes_every_class_evenly() -> None:
     targets = np.array([0] * 90 + [1] * 10)
     rows = calibration_rows(np.arange(100), targets, wanted=20, seed=0)
     assert np.bincount(targets[rows]).tolist() == [10, 10]
+
+
+@pytest.mark.parametrize("side", [64, 75])
+def test_same_padding_is_settled_without_changing_what_is_computed(side: int) -> None:
+    torch.manual_seed(0)
+    network = build("tf_efficientnet_lite0", "none", 2).eval()
+    images = torch.randint(0, 256, (2, side, side + 9, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        before = network(images)
+        assert settle_padding(network, ImageSpec(width=side + 9, height=side)) == 5
+        after = network(images)
+    assert torch.allclose(before, after, atol=1e-6)
+    assert settle_padding(network, ImageSpec(width=side + 9, height=side)) == 0
