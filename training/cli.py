@@ -172,9 +172,9 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     from training.bench import measure
     from training.dataset import read_dataset
-    from training.job import Job, data_of
+    from training.job import Job
     from training.plan import read_plan
-    from training.release import prepare
+    from training.release import read_data
     from training.run import Run
     from training.screen import Screen
 
@@ -185,8 +185,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         run = Run(Path(folder), screen.say)
         try:
             job = Job(plan, run, machine_of(plan, arguments.plan), screen)
-            images, split = prepare(job, dataset, "bench")
-            data = data_of(images, split)
+            data, _ = read_data(job, dataset, "bench")
             speeds = measure(job, data, images=arguments.images, rounds=arguments.rounds)
         finally:
             run.close()

@@ -77,11 +77,7 @@ def train_and_judge(
 ) -> Judged:
     """All stages up to the figures. fold: takes the place of the plan's own golden set."""
     plan = job.plan
-    images, split = prepare(job, dataset, data_fingerprint, fold)
-    data = data_of(images, split)
-    if plan.tiles:
-        split = cut_tiles(job, data, plan.tiles, split)
-        data = tiled(data, split)
+    data, split = read_data(job, dataset, data_fingerprint, fold)
     require_teachable(plan, data)
     teacher = fit_teacher(job, data, split)
     student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
@@ -135,6 +131,18 @@ def _sealed(
         stage = job.run.stage("bundle", make, 2, *inputs)
         folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     return read_bundle(folder)
+
+
+def read_data(
+    job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
+) -> tuple[Data, Stage]:
+    """What is learned from and judged, whole or in tiles, and the stage that holds it."""
+    images, split = prepare(job, dataset, data_fingerprint, fold)
+    data = data_of(images, split)
+    if job.plan.tiles is None:
+        return data, split
+    tiles = cut_tiles(job, data, job.plan.tiles, split)
+    return tiled(data, tiles), tiles
 
 
 def prepare(
