@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -278,12 +279,10 @@ HANG = """
 import sys, threading, time
 from pathlib import Path
 from inspector.runtime import onnx
-real, calls = onnx.OnnxRuntime.predict, []
+real, sign = onnx.OnnxRuntime.predict, Path(sys.argv[1]).with_name("hang")
 def predict(self, images):
-    if threading.current_thread().name == "station":
-        calls.append(1)
-        if len(calls) > 20:
-            time.sleep(3600)
+    if threading.current_thread().name == "station" and sign.exists():
+        time.sleep(3600)
     return real(self, images)
 onnx.OnnxRuntime.predict = predict
 from inspector.daemon import run
@@ -339,10 +338,11 @@ def test_a_model_that_never_returns_ends_heartbeat_watchdog_and_readiness(
             def beats() -> int:
                 return len(listener.payloads("plant/line/test/heartbeat"))
 
-            assert until(lambda: rows(path) == 20, 60.0), log(path)
-            assert until(lambda: get(port, "/readyz")[0] == 503)
-            assert "the pipeline has not moved for" in get(port, "/readyz")[1]
-            assert beats() > 3
+            assert until(lambda: beats() > 3, 60.0), log(path)
+            assert until(lambda: get(port, "/readyz")[0] == 200)
+            (tmp_path / "hang").touch()
+            assert until(lambda: "the pipeline has not moved for" in get(port, "/readyz")[1])
+            time.sleep(1.0)  # what was still on its way
             systemd.setblocking(False)
             with suppress(BlockingIOError):
                 while systemd.recv(4_096):  # what was sent while it moved
