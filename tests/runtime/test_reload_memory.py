@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 GROWTH_MAX = 1.10
 SETTLED = 5
 """Reloads after which everything has been loaded, twice."""
+SPAN = 10
+"""Right after a swap a few megabytes more or less wait to be given back: medians, not moments."""
 
 
 def megabytes_over(folder: Path, reloads: int, *bundles: Path) -> list[float]:
@@ -37,8 +40,8 @@ def megabytes_over(folder: Path, reloads: int, *bundles: Path) -> list[float]:
 
 
 def growth(megabytes: list[float]) -> float:
-    """The worst of the last reloads against what it was once everything had been loaded."""
-    return max(megabytes[-SETTLED:]) / megabytes[SETTLED]
+    """The last reloads against the first ones after which everything had been loaded."""
+    return median(megabytes[-SPAN:]) / median(megabytes[SETTLED : SETTLED + SPAN])
 
 
 def test_sixty_reloads_leave_no_memory_behind(tmp_path: Path) -> None:
@@ -57,4 +60,4 @@ def test_200_reloads_of_a_real_model_leave_no_memory_behind(tmp_path: Path) -> N
     megabytes = megabytes_over(tmp_path, 200, first, second.folder)
     assert growth(megabytes) <= GROWTH_MAX, megabytes
     # and against the moment before the first of them
-    assert max(megabytes[-SETTLED:]) / megabytes[0] <= GROWTH_MAX, megabytes
+    assert median(megabytes[-SPAN:]) / megabytes[0] <= GROWTH_MAX, megabytes

@@ -1,0 +1,62 @@
+"""`inspector run` with bundles that come and go: what serves outlives whatever ends the process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from inspector.contract.errors import RecordError
+from inspector.contract.verdict import Limits
+from inspector.delivery.reader import JournalReader
+from tests.support import make_bundle, run_inspector, start_station, until, write_station
+
+
+def bundles_of(folder: Path) -> list[str]:
+    """Which bundle judged each part, in order."""
+    try:
+        with JournalReader(folder / "journal.db") as journal:
+            last = journal.last_seq()
+            rows: list[Any] = journal.after(max(0, last - 50), limit=50)
+    except RecordError:  # the station has not made it yet
+        return []
+    return [json.loads(payload)["bundle"] for _, payload in rows]
+
+
+def test_a_station_serves_what_the_pointer_says_and_goes_on_with_it(tmp_path: Path) -> None:
+    first = make_bundle(tmp_path / "bundles")
+    second = make_bundle(tmp_path / "bundles", limits=Limits(review_at=0.2, reject_at=0.7))
+    path = write_station(
+        tmp_path,
+        first,
+        camera={"loop": True},
+        shadow={"bundle": second.id, "folder": "shadow"},
+        trigger={"kind": "interval", "period_ms": 50},
+    )
+    served = tmp_path / "journal.db.bundles"
+    station = start_station(path)
+    try:
+        assert until(lambda: first.id in bundles_of(tmp_path)), (
+            tmp_path / "station.log"
+        ).read_text()
+        assert run_inspector("bundle", "use", second.folder).returncode == 0
+        assert until(lambda: bundles_of(tmp_path)[-1:] == [second.id], timeout_s=60.0)
+        assert until(lambda: served.exists() and second.id in served.read_text())
+        station.terminate()
+        assert station.wait(30) == 0
+        # an end in order ends the trial: the next start goes on with it
+        seen = len(bundles_of(tmp_path))
+        assert seen
+        station = start_station(path)
+        assert until(lambda: (tmp_path / "station.log").read_text().count("CONTINUOUS_EXEC") >= 2)
+        assert until(lambda: set(bundles_of(tmp_path)[-3:]) == {second.id})
+        # a process that dies on trial lets the one before serve
+        assert run_inspector("bundle", "use", first.folder).returncode == 0
+        assert until(lambda: bundles_of(tmp_path)[-1:] == [first.id], timeout_s=60.0)
+        assert until(lambda: f'"serving": "{first.id}"' in served.read_text())
+        station.kill()
+        station.wait(30)
+        station = start_station(path)
+        assert until(lambda: set(bundles_of(tmp_path)[-3:]) == {second.id}, timeout_s=60.0)
+        assert "while it was on trial" in (tmp_path / "station.log").read_text()
+    finally:
+        station.terminate()
+        station.wait(30)
