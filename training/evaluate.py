@@ -45,6 +45,8 @@ class Held(NamedTuple):
     good: tuple[str, ...]
     parts: NDArray[np.int64]
     """Equal for pictures of one part and for twins, which are one trial and not several."""
+    novelty: NDArray[np.float64] | None = None
+    """None where the model measures none."""
 
     @property
     def is_defect(self) -> NDArray[np.bool_]:
@@ -57,13 +59,28 @@ class Held(NamedTuple):
 
     def defect_parts(self, classes: tuple[str, ...]) -> NDArray[np.float64]:
         """One score a part with such a defect, ascending: its least suspicious picture's."""
-        mine = np.isin(self.targets, [i for i, x in enumerate(self.labels) if x in classes])
+        mine = self.of(classes)
         return np.sort(-_highest(-self.scores[mine], self.parts[mine]))
 
     def good_parts(self) -> NDArray[np.float64]:
         """One score a good part, ascending: its most suspicious picture's."""
         mine = ~self.is_defect
         return np.sort(_highest(self.scores[mine], self.parts[mine]))
+
+    def good_novelty(self) -> NDArray[np.float64] | None:
+        """One a good part, ascending: its most novel picture's. None where none is measured."""
+        if self.novelty is None:
+            return None
+        mine = ~self.is_defect
+        return np.sort(_highest(self.novelty[mine], self.parts[mine]))
+
+    def each_part(self, mine: NDArray[np.bool_], event: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the event befell any picture of a part, once for each part of `mine`."""
+        return _highest(event[mine].astype(np.float64), self.parts[mine]) > 0.0
+
+    def of(self, classes: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which pictures are of these classes."""
+        return np.isin(self.targets, [i for i, x in enumerate(self.labels) if x in classes])
 
 
 class Figures(Strict):
@@ -89,6 +106,10 @@ class Figures(Strict):
     """Of the classes of each severity together."""
     overkill: Rate
     review: Rate
+    novelty_overkill: Rate | None
+    """Good parts that novelty alone stops; None where the model measures none."""
+    novelty_caught: Rate | None
+    """Defects that novelty alone stops."""
 
 
 def defect_scores(
@@ -99,9 +120,14 @@ def defect_scores(
     return np.array([defect_score(row, acceptable) for row in probabilities])
 
 
-def verdicts_of(scores: NDArray[np.float64], limits: Limits) -> list[Verdict]:
-    """Each score as the station judges it."""
-    return [judge(Prediction("", "", float(score)), limits) for score in scores]
+def verdicts_of(parts: Held, limits: Limits) -> list[Verdict]:
+    """Each picture as the station judges it."""
+    none = [None] * len(parts.scores)
+    novelty = none if parts.novelty is None else parts.novelty.tolist()
+    return [
+        judge(Prediction("", "", score, novelty=far), limits)
+        for score, far in zip(parts.scores.tolist(), novelty, strict=True)
+    ]
 
 
 def is_defect(
@@ -117,11 +143,13 @@ def held(
     labels: tuple[str, ...],
     good: tuple[str, ...],
     parts: NDArray[np.int64] | None = None,
+    novelty: NDArray[np.float32] | None = None,
 ) -> Held:
     """probabilities: pictures x classes. parts: without it each picture is a part of its own."""
     scores = defect_scores(probabilities, labels, good)
     numbers = np.arange(len(targets)) if parts is None else parts
-    return Held(scores, targets, labels, good, numbers)
+    far = None if novelty is None else novelty.astype(np.float64)
+    return Held(scores, targets, labels, good, numbers, far)
 
 
 def require_scores(parts: Held, what: str) -> None:
@@ -132,6 +160,9 @@ def require_scores(parts: Held, what: str) -> None:
             f"{what}: {broken} of {len(parts.scores)} parts have no defect score: what the model "
             f"computes of them are no probabilities (NaN, outside 0..1, or not summing to 1)"
         )
+    broken = 0 if parts.novelty is None else int((~np.isfinite(parts.novelty)).sum())
+    if broken:
+        raise TrainingError(f"{what}: the novelty of {broken} of {len(parts.scores)} parts is none")
 
 
 def figures(
@@ -148,7 +179,8 @@ def figures(
     labels, targets, bad = parts.labels, parts.targets, parts.is_defect
     guess = probabilities.argmax(axis=1)
     guessed_bad = is_defect(guess, labels, parts.good)
-    verdicts = verdicts_of(parts.scores, limits)
+    verdicts = verdicts_of(parts, limits)
+    passed = np.array([verdict.passes for verdict in verdicts])
     doubted = sum(verdict.evaluation is Evaluation.NOT_DECIDABLE for verdict in verdicts)
     recall = {
         label: float((guess[targets == i] == i).mean())
@@ -156,11 +188,14 @@ def figures(
         if (targets == i).any()
     }
     matrix = confusion_matrix(targets, guess, labels=range(len(labels)))
-    stopped = parts.good_parts() >= limits.review_at
+    by_novelty = ~passed & (parts.scores < limits.review_at)
+
+    def rate(mine: NDArray[np.bool_], event: NDArray[np.bool_]) -> Rate:
+        befell = parts.each_part(mine, event)
+        return Rate.of(int(befell.sum()), len(befell), confidence)
 
     def escape(classes: tuple[str, ...]) -> Rate:
-        scores = parts.defect_parts(classes)
-        return Rate.of(int((scores < limits.review_at).sum()), len(scores), confidence)
+        return rate(parts.of(classes), passed)
 
     return Figures(
         parts=len(targets),
@@ -175,8 +210,10 @@ def figures(
         escape=escape(parts.defects),
         class_escape={label: escape((label,)) for label in parts.defects},
         severity_escape={name: escape(of) for name, of in (severities or {}).items()},
-        overkill=Rate.of(int(stopped.sum()), len(stopped), confidence),
+        overkill=rate(~bad, ~passed),
         review=Rate.of(doubted, len(targets), confidence),
+        novelty_overkill=None if parts.novelty is None else rate(~bad, by_novelty),
+        novelty_caught=None if parts.novelty is None else rate(bad, by_novelty),
     )
 
 

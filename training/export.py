@@ -15,7 +15,7 @@ from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
 from training.models import Exported
 
-INPUT, PROBABILITIES, DEFECT_MAP = "image", "probabilities", "defect_map"
+INPUT, PROBABILITIES, DEFECT_MAP, NOVELTY = "image", "probabilities", "defect_map", "novelty"
 OPSET = 17
 PARITY = 1e-3
 """Largest difference of a probability between torch and onnxruntime (measured: 2e-7)."""
@@ -24,8 +24,9 @@ TIMED_ROUNDS = 200
 
 
 def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
-    """Write one graph: uint8 NHWC in, probabilities and defect map out, any batch size."""
+    """Write one graph: uint8 NHWC in, probabilities, map and novelty out, any batch size."""
     model = model.float().eval()
+    outputs = [PROBABILITIES, DEFECT_MAP] + ([NOVELTY] if model.novelty else [])
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     draft = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
@@ -35,8 +36,8 @@ def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
             (example,),
             str(draft),
             input_names=[INPUT],
-            output_names=[PROBABILITIES, DEFECT_MAP],
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, PROBABILITIES, DEFECT_MAP)},
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
             opset_version=OPSET,
             dynamo=False,  # half the time of the other, same figures (measured)
         )
@@ -45,14 +46,14 @@ def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
 
 
 def require_parity(model: Exported, path: Path, pixels: NDArray[np.uint8]) -> float:
-    """Largest difference of a probability or map cell from torch. Raises TrainingError.
+    """Largest difference of a probability, map cell or novelty from torch. Raises TrainingError.
 
     pixels: a few real images, n x height x width x 3.
     """
     model = model.eval()
     with torch.no_grad():
         ours = [t.numpy() for t in model(torch.from_numpy(np.array(pixels)))]
-    theirs = open_session(path).run([PROBABILITIES, DEFECT_MAP], {INPUT: pixels})
+    theirs = open_session(path).run(None, {INPUT: pixels})  # all, in the order of the export
     worst = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
     if not worst <= PARITY:
         raise TrainingError(f"{path.name}: differs from torch by {worst:.2g}, at most {PARITY:g}")
@@ -68,13 +69,22 @@ def open_session(path: Path) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_model(
-    path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Probabilities of each image, judged one by one as on the station: rows x classes."""
+class Answers(NamedTuple):
+    """What a model says of images, one row an image."""
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
+    """None where the graph has no such output."""
+
+
+def run_model(path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Answers:
+    """The answers to each image, judged one by one as on the station."""
     session = open_session(path)
-    out = [session.run([PROBABILITIES], {INPUT: pixels[row : row + 1]})[0] for row in rows]
-    return np.concatenate(out)
+    names = [PROBABILITIES]
+    names += [each.name for each in session.get_outputs() if each.name == NOVELTY]
+    out = [session.run(names, {INPUT: pixels[row : row + 1]}) for row in rows]
+    columns = [np.concatenate(column) for column in zip(*out, strict=True)]
+    return Answers(columns[0], columns[1] if len(columns) > 1 else None)
 
 
 class Timing(NamedTuple):
@@ -93,7 +103,7 @@ def measure(paths: list[Path], pixels: NDArray[np.uint8]) -> list[Timing]:
         image = pixels[i % len(pixels)][None]
         for k, session in enumerate(sessions):
             start = time.perf_counter()
-            session.run([PROBABILITIES, DEFECT_MAP], {INPUT: image})
+            session.run(None, {INPUT: image})
             row[k] = (time.perf_counter() - start) * 1e3
     kept = times[WARM_UP_ROUNDS:]
     both = zip(np.median(kept, axis=0), kept.min(axis=0), strict=True)

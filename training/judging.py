@@ -18,17 +18,20 @@ from training.evaluate import Held, figures, held, require_scores, verdicts_of
 from training.export import DEFECT_MAP, INPUT, Timing, open_session
 from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
+from training.novelty import NoveltyLimit, choose_novelty_at
 from training.origin import without_path
-from training.plan import Plan
+from training.plan import Plan, Quality
 from training.report import ModelRow, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
 from training.severity import expected_cost, severity_of
 from training.ship import choose_model, int8_ratio
-from training.standing import standing
+from training.standing import farthest, standing
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU."""
+NOVELTY_TOLERANCE = {"fp32": 0.001, "int8": 0.1}
+"""Of a golden novelty, which is about 1 for a usual part."""
 MISTAKES_MAX = 12
 
 
@@ -49,6 +52,8 @@ class Trained(NamedTuple):
 
     fitted: Stage
     calibrated: Stage
+    novelty: Stage | None
+    """What it learned of its training; None where its novelty is not measured."""
 
 
 def candidate_of(
@@ -113,12 +118,15 @@ def answers_of(
     for name in judged_sets(data):
         rows = data.rows[name]
         probabilities = np.load(judged / f"{role}-{name}.npy")
+        file = judged / f"{role}-{name}-novelty.npy"
+        novelty = np.load(file) if file.exists() else None
         if data.layout is not None:
             pictures = data.layout.picture[rows]
             places = standing(probabilities, pictures, data.labels, plan.good)
+            novelty = None if novelty is None else farthest(novelty, pictures)
             rows, probabilities = rows[places], probabilities[places]
         targets = data.part_targets(rows)
-        parts = held(probabilities, targets, data.labels, plan.good, numbers[rows])
+        parts = held(probabilities, targets, data.labels, plan.good, numbers[rows], novelty)
         require_scores(parts, f"{role}, {name} set")
         answers[name] = Answers(probabilities, parts, rows)
     return answers
@@ -137,6 +145,10 @@ def _model_row(
     quality = plan.quality
     chosen_on: SplitName = "calibration" if "calibration" in answers else "validation"
     choice = choose_limits(answers[chosen_on].held, quality, TOLERANCE[precision], chosen_on)
+    novelty = _novelty_limit(answers[chosen_on].held, quality, NOVELTY_TOLERANCE[precision])
+    if novelty:
+        limits = choice.limits.model_copy(update={"novelty_at": novelty.novelty_at})
+        choice = choice.model_copy(update={"limits": limits})
     severities = {name: each.classes for name, each in quality.severity.stated().items()}
     both = {
         name: figures(*answers[name][:2], choice.limits, quality.confidence, severities)
@@ -155,10 +167,19 @@ def _model_row(
             read_temperature(network.calibrated), golden.probabilities, golden.held.targets
         ),
         choice=choice,
+        novelty=novelty,
         validation=both["validation"],
         golden=both["golden"],
         cost=expected_cost(quality, both["golden"]),
     )
+
+
+def _novelty_limit(parts: Held, quality: Quality, tolerance: float) -> NoveltyLimit | None:
+    """On the good ones of parts that were not trained on."""
+    good = parts.good_novelty()
+    if good is None:
+        return None
+    return choose_novelty_at(good, quality.novelty_overkill_at_most, tolerance)
 
 
 def require_quality(plan: Plan, report: Report) -> None:
@@ -212,14 +233,16 @@ def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) ->
 def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     """report.json, report.html, and golden.csv: every golden part with score and verdict."""
     golden = candidate.golden
-    verdicts = verdicts_of(golden.scores, candidate.report.shipped_row.choice.limits)
+    verdicts = verdicts_of(golden, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["image", "label", "score", "evaluation"])
-        for i, score, verdict in zip(candidate.rows, golden.scores, verdicts, strict=True):
-            sample = data.images.samples[i]
-            rows.writerow([sample.name, sample.label, f"{score:.6f}", verdict.evaluation.name])
+        rows.writerow(["image", "label", "score", "novelty", "evaluation"])
+        for i, row in enumerate(candidate.rows):
+            sample, score = data.images.samples[row], f"{golden.scores[i]:.6f}"
+            novelty = "" if golden.novelty is None else f"{golden.novelty[i]:.4f}"
+            name = verdicts[i].evaluation.name
+            rows.writerow([sample.name, sample.label, score, novelty, name])
     draw_report(data, candidate, folder, times=True)
 
 
@@ -227,7 +250,7 @@ def draw_report(data: Data, candidate: Candidate, folder: Path, *, times: bool) 
     """report.json and report.html; a bundle's are without times, which no two runs share."""
     report, golden = candidate.report, candidate.golden
     write_whole(folder / "report.json", report.as_json(times=times).encode())
-    verdicts = verdicts_of(golden.scores, report.shipped_row.choice.limits)
+    verdicts = verdicts_of(golden, report.shipped_row.choice.limits)
     mistakes = worst_mistakes(data, candidate, verdicts)
     write_html(report, golden, mistakes, folder / "report.html", times=times)
 

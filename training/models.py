@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from training.novelty import Novelty
 
 SPREAD_MIN = 1e-2
 USUAL_SDS = 3.0
@@ -82,6 +83,10 @@ class Network(nn.Module):
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, pooled features the head sees: batch x features) of one pass."""
         maps = self.trunk.forward_features(self.prepare(images))  # type: ignore[operator]
+        return self.answer(maps)
+
+    def answer(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits, pooled features the head sees: batch x features) of the last feature map."""
         features: Tensor = self.trunk.forward_head(maps, pre_logits=True)  # type: ignore[operator]
         logits: Tensor = self.trunk.get_classifier()(features)  # type: ignore[operator]
         return logits, features
@@ -158,8 +163,9 @@ class Exported(nn.Module):
     there is (pooling one cell returns it; Zhou 2016 is the linear-head case). What that says of a
     cell depends on where it lies (borders see padding), so it is held against what the same cell
     says of good parts: the map is sigmoid((margin - centre) / scale) for each cell, with
-    margin = log-odds of defect. forward: uint8 batch x height x width x 3 ->
-    (batch x classes, batch x rows x columns).
+    margin = log-odds of defect. Where a novelty was learned, also how far each picture is from
+    everything in training. forward: uint8 batch x height x width x 3 ->
+    (batch x classes, batch x rows x columns[, batch]).
     """
 
     temperature: Tensor
@@ -167,7 +173,12 @@ class Exported(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, network: Network, good: list[int], classes: int, temperature: float = 1.0
+        self,
+        network: Network,
+        good: list[int],
+        classes: int,
+        temperature: float = 1.0,
+        novelty: Novelty | None = None,
     ) -> None:
         """centre 0 and scale 1 at first: the map is each cell's own defect score.
 
@@ -175,17 +186,21 @@ class Exported(nn.Module):
         """
         super().__init__()
         self.network = network
+        self.novelty = novelty
         self.good = good
         self.bad = [i for i in range(classes) if i not in good]
         self.register_buffer("temperature", torch.tensor([temperature]))
         self.register_buffer("centre", torch.zeros(1))
         self.register_buffer("scale", torch.ones(1))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self._features(images)
-        logits = self.network.trunk.forward_head(features)  # type: ignore[operator]
+        logits, pooled = self.network.answer(features)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
-        return probabilities, torch.sigmoid((self._margins(features) - self.centre) / self.scale)
+        defect_map = torch.sigmoid((self._margins(features) - self.centre) / self.scale)
+        if self.novelty is None:
+            return probabilities, defect_map
+        return probabilities, defect_map, self.novelty(pooled)
 
     @torch.no_grad()
     def learn_usual(self, batches: Iterable[Tensor]) -> None:

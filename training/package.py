@@ -23,11 +23,13 @@ from inspector.contract.bundle import (
 )
 from inspector.contract.image import cut, decode
 from inspector.runtime.loader import open_runtime
+from training import novelty
 from training.calibrate import read_temperature
 from training.compress.quantize import calibration_rows, quantize
 from training.export import (
     DEFECT_MAP,
     INPUT,
+    NOVELTY,
     PROBABILITIES,
     export_onnx,
     measure,
@@ -35,7 +37,7 @@ from training.export import (
     run_model,
 )
 from training.job import Data, Job, judged_sets, load_network
-from training.judging import TOLERANCE, Candidate, draw_report
+from training.judging import NOVELTY_TOLERANCE, TOLERANCE, Candidate, Trained, draw_report
 from training.models import Exported, macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
@@ -45,18 +47,41 @@ from training.run import Stage, write_whole
 PARITY_IMAGES = 8
 USUAL_IMAGES = 256
 """Good parts that tell what is usual in each cell of the defect map."""
-USUAL_BATCH = 32
+FEW = 32
+"""Pictures asked at once."""
+NOVELTY_FILE = "novelty.npz"
 
 
-def export(job: Job, data: Data, how: Fit, trained: Stage, calibrated: Stage, role: str) -> Stage:
+def learn_novelty(job: Job, data: Data, how: Fit, trained: Stage) -> Stage | None:
+    """What the network makes of every training picture as it is; None where the plan wants none."""
+    if not job.plan.quality.novelty_overkill_at_most:
+        return None
+
+    def make(folder: Path) -> None:
+        network = load_network(how, trained.folder, len(data.labels))
+        rows = data.labelled("train")
+        starts = range(0, len(rows), FEW)
+        features = []
+        with torch.no_grad():
+            for start in job.screen.bar(starts, len(starts), "novelty"):
+                pixels = data.images.pixels[rows[start : start + FEW]]
+                features.append(network.with_features(torch.from_numpy(pixels))[1].numpy())
+        learned = novelty.learn(np.concatenate(features), data.targets[rows])
+        novelty.save(learned, folder / NOVELTY_FILE)
+
+    return job.run.stage("novelty", make, 1, trained)
+
+
+def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage:
     """The network as one ONNX graph, proven equal to torch on real images."""
     good = [i for i, label in enumerate(data.labels) if label in job.plan.good]
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.folder, len(data.labels))
+        network = load_network(how, trained.fitted.folder, len(data.labels))
         settle_padding(network, job.plan.image)
-        temperature = read_temperature(calibrated).value
-        model = Exported(network, good, len(data.labels), temperature).eval()
+        temperature = read_temperature(trained.calibrated).value
+        seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None
+        model = Exported(network, good, len(data.labels), temperature, seen).eval()
         model.learn_usual(_good_parts(data, good))
         path = folder / "model.onnx"
         export_onnx(model, job.plan.image, path)
@@ -68,15 +93,15 @@ def export(job: Job, data: Data, how: Fit, trained: Stage, calibrated: Stage, ro
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 4, trained, calibrated, good)
+    return job.run.stage(f"export-{role}", make, 5, *trained, good)
 
 
 def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
     """Good training pictures in small batches."""
     rows = data.rows["train"]
     mine = rows[np.isin(data.targets[rows], good)][:USUAL_IMAGES]
-    for start in range(0, len(mine), USUAL_BATCH):
-        yield torch.from_numpy(data.images.pixels[mine[start : start + USUAL_BATCH]])
+    for start in range(0, len(mine), FEW):
+        yield torch.from_numpy(data.images.pixels[mine[start : start + FEW]])
 
 
 def quantise(job: Job, data: Data, exported: Stage) -> Stage:
@@ -100,7 +125,9 @@ def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -
         for role, path in job.screen.bar(paths.items(), len(paths), "judging"):
             for name in judged_sets(data):
                 answers = run_model(path, data.images.pixels, data.rows[name])
-                np.save(folder / f"{role}-{name}.npy", answers)
+                np.save(folder / f"{role}-{name}.npy", answers.probabilities)
+                if answers.novelty is not None:
+                    np.save(folder / f"{role}-{name}-novelty.npy", answers.novelty)
         sample = data.images.pixels[data.rows["validation"][:32]]
         # The teacher apart: the students in turn with it would be timed with cold caches.
         students = [path for role, path in paths.items() if role != "teacher"]
@@ -108,7 +135,7 @@ def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -
         times = {role: each._asdict() for role, each in zip(models, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 3, split, *models, *models.values())
+    return job.run.stage("judge", make, 4, split, *models, *models.values())
 
 
 class Origin(NamedTuple):
@@ -147,9 +174,11 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
             input=INPUT,
             probabilities=PROBABILITIES,
             defect_map=DEFECT_MAP,
+            novelty=NOVELTY if row.novelty else None,
         ),
         golden=_golden(plan, data, candidate, draft),
         tolerance=TOLERANCE[row.precision],
+        novelty_tolerance=NOVELTY_TOLERANCE[row.precision] if row.novelty else None,
         data=DataInfo(
             fingerprint=origin.data_fingerprint,
             golden_sha256=fingerprint(sorted(golden)),
@@ -175,9 +204,9 @@ def _golden(plan: Plan, data: Data, candidate: Candidate, draft: Path) -> tuple[
     depth = max(len(queue) for queue in queues)
     in_turn = [queue[k] for k in range(depth) for queue in queues if k < len(queue)]
     chosen = np.array(in_turn[: plan.export.golden_images], np.int64)
-    probabilities = run_model(candidate.model, data.images.pixels, chosen)
+    answers = run_model(candidate.model, data.images.pixels, chosen)
     golden = []
-    for number, (i, row) in enumerate(zip(chosen, probabilities, strict=True)):
+    for number, i in enumerate(chosen):
         sample = data.images.samples[i]
         if data.layout is None:
             file = f"golden/{number:03d}{sample.image.suffix.lower()}"
@@ -186,6 +215,14 @@ def _golden(plan: Plan, data: Data, candidate: Candidate, draft: Path) -> tuple[
             file = f"golden/{number:03d}.png"
             tile = cut(decode(sample.image.read_bytes()), data.layout.region(i))
             (draft / file).write_bytes(cv2.imencode(".png", tile)[1].tobytes())
-        values = tuple(float(min(1.0, max(0.0, p))) for p in row)
-        golden.append(Golden(file=file, label=sample.label, probabilities=values))
+        golden.append(
+            Golden(
+                file=file,
+                label=sample.label,
+                probabilities=tuple(
+                    float(min(1.0, max(0.0, p))) for p in answers.probabilities[number]
+                ),
+                novelty=None if answers.novelty is None else float(answers.novelty[number]),
+            )
+        )
     return tuple(golden)

@@ -108,6 +108,9 @@ class Quality(Section):
     """Share of good calibration parts that may be rejected outright; the rest goes to review."""
     overkill_rate_at_most: Share = 1.0
     """Largest overkill on the golden set, review included."""
+    novelty_overkill_at_most: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.02
+    """Share of good parts that may be stopped as unlike anything seen in training; 0: novelty is
+    not measured."""
     allow_uncertified: bool = False
     """Write a bundle though the data cannot prove the goal, and say so in it."""
 

@@ -76,21 +76,27 @@ def train_and_judge(
     job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
 ) -> Judged:
     """All stages up to the figures. fold: takes the place of the plan's own golden set."""
-    plan = job.plan
     data, split = read_data(job, dataset, data_fingerprint, fold)
+    return train_and_judge_on(job, data, split)
+
+
+def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
+    """The same from pictures, or tiles, that are read and split."""
+    plan = job.plan
     require_teachable(plan, data)
     teacher = fit_teacher(job, data, split)
     student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
+    learned = package.learn_novelty(job, data, plan.student, student)
     trained = {
-        role: judging.Trained(stage, calibrate(job, data, how, stage, role))
-        for role, how, stage in (
-            ("teacher", plan.teacher, teacher),
-            ("student", plan.student, student),
+        role: judging.Trained(stage, calibrate(job, data, how, stage, role), novelty)
+        for role, how, stage, novelty in (
+            ("teacher", plan.teacher, teacher, None),
+            ("student", plan.student, student, learned),
         )
     }
     models = {
-        "teacher": package.export(job, data, plan.teacher, *trained["teacher"], "teacher"),
-        "student": package.export(job, data, plan.student, *trained["student"], "student"),
+        "teacher": package.export(job, data, plan.teacher, trained["teacher"], "teacher"),
+        "student": package.export(job, data, plan.student, trained["student"], "student"),
     }
     if plan.export.int8 != "never":
         models["student-int8"] = package.quantise(job, data, models["student"])

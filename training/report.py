@@ -14,6 +14,7 @@ from training.checkpoint import EpochRow
 from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
+from training.novelty import NoveltyLimit
 from training.severity import Cost
 
 TIMES: Any = {
@@ -40,6 +41,8 @@ class ModelRow(Strict):
     """Its temperature, and the reliability on the golden set without and with it."""
     choice: Choice
     """Limits chosen on the calibration parts with this model's scores."""
+    novelty: NoveltyLimit | None = None
+    """How its novelty_at was chosen; None where its novelty is not measured."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -93,9 +96,24 @@ class Report(Strict):
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")
+        novelty = self.novelty_text(self.shipped_row)
+        if novelty:
+            out.append(f"novelty: {novelty}")
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
+
+    @staticmethod
+    def novelty_text(row: ModelRow) -> str | None:
+        """What novelty alone stops; None where the model measures none."""
+        g = row.golden
+        if row.novelty is None or g.novelty_overkill is None or g.novelty_caught is None:
+            return None
+        return (
+            f"{row.novelty.sentence}; of the golden set it alone stops "
+            f"{g.novelty_overkill.events}/{g.novelty_overkill.n} good parts and "
+            f"{g.novelty_caught.events}/{g.novelty_caught.n} defects"
+        )
 
     @staticmethod
     def calibration_text(row: ModelRow) -> str:

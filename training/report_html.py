@@ -74,6 +74,7 @@ def write_html(
         "<h2>How honest the probabilities are</h2>",
         f"<p>{_e(report.calibration_text(shipped))}.</p>",
         _picture(report_plots.reliability(shipped), "Reliability before and after"),
+        *_novelty(report, golden),
         "<h2>Worst mistakes</h2>",
         _mistakes(mistakes),
         "<h2>Data</h2>",
@@ -85,6 +86,14 @@ def write_html(
     head = f'<meta charset="utf-8">{title}<style>{_STYLE}</style>'
     text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
     path.write_text(text, encoding="utf-8")
+
+
+def _novelty(report: Report, golden: Held) -> list[str]:
+    text = report.novelty_text(report.shipped_row)
+    if text is None:
+        return []
+    plot = _picture(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
+    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot]
 
 
 def _models_table(report: Report, *, times: bool) -> str:

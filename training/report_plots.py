@@ -34,6 +34,23 @@ def histogram(row: ModelRow, golden: Held) -> bytes:
     return png(figure)
 
 
+def novelty(row: ModelRow, golden: Held) -> bytes:
+    """How far the parts of the golden set are from everything in training, with the limit."""
+    if golden.novelty is None or row.choice.limits.novelty_at is None:
+        raise ValueError("this model measures no novelty")
+    far, bad, limit = golden.novelty, golden.is_defect, row.choice.limits.novelty_at
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    bins = np.linspace(float(far.min()), max(float(far.max()), limit), 41).tolist()
+    axes.hist(far[~bad], bins, color=GOOD, alpha=0.75, label=f"good ({int((~bad).sum())})")
+    axes.hist(far[bad], bins, color=BAD, alpha=0.65, label=f"defect ({int(bad.sum())})")
+    axes.axvline(limit, color=INK, lw=2, ls="--", label=f"novelty_at {limit:.3g}")
+    axes.set(yscale="symlog", xlabel="novelty (1: usual in training)")
+    axes.set(ylabel="parts of the golden set")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return _png(figure)
+
+
 def confusion(report: Report) -> bytes:
     """True against predicted class, golden set."""
     matrix = np.array(report.shipped_row.golden.confusion)

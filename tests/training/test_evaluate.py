@@ -3,7 +3,7 @@
 import numpy as np
 
 from inspector.contract.verdict import Limits
-from training.evaluate import defect_scores, verdicts_of
+from training.evaluate import defect_scores, figures, held, verdicts_of
 
 LABELS, GOOD = ("crack", "free", "ok"), ("free", "ok")
 
@@ -15,7 +15,32 @@ def test_the_score_is_one_minus_the_acceptable_classes() -> None:
 
 def test_what_is_no_probability_never_counts_as_passed() -> None:
     rows = np.array([[0.0, np.nan, 1.0], [0.0, 2.0, 2.0], [-1.0, 1.0, 1.0]], np.float32)
-    scores = defect_scores(rows, LABELS, GOOD)
-    assert np.isnan(scores).all()
-    verdicts = verdicts_of(scores, Limits(review_at=1.0, reject_at=1.0))
+    parts = held(rows, np.array([0, 1, 2]), LABELS, GOOD)
+    assert np.isnan(parts.scores).all()
+    verdicts = verdicts_of(parts, Limits(review_at=1.0, reject_at=1.0))
     assert not any(verdict.passes for verdict in verdicts)
+
+
+def test_what_novelty_alone_stops_is_counted_once_a_part() -> None:
+    """Two pictures of the first good part, one of them strange; then a good one, three defects."""
+    free = [[0.1, 0.9, 0.0]] * 3
+    rows = np.array([*free, [0.9, 0.1, 0.0], *free[:2]], np.float32)
+    targets = np.array([1, 1, 1, 0, 0, 0])
+    far = np.array([1.0, 3.0, 1.0, 3.0, 3.0, 1.0], np.float32)
+    parts = held(rows, targets, LABELS, GOOD, np.array([0, 0, 1, 2, 3, 4]), far)
+    novelty = parts.good_novelty()
+    assert novelty is not None
+    assert np.allclose(novelty, [1.0, 3.0])
+    limits = Limits(review_at=0.3, reject_at=0.7, novelty_at=2.0)
+    found = figures(rows, parts, limits, 0.95)
+    assert (found.overkill.events, found.overkill.n) == (1, 2)
+    assert (found.escape.events, found.escape.n) == (1, 3)  # one by score, one by novelty
+    assert found.novelty_overkill is not None
+    assert found.novelty_caught is not None
+    assert (found.novelty_overkill.events, found.novelty_overkill.n) == (1, 2)
+    assert (found.novelty_caught.events, found.novelty_caught.n) == (1, 3)
+    without = figures(
+        rows, parts._replace(novelty=None), limits.model_copy(update={"novelty_at": None}), 0.95
+    )
+    assert (without.escape.events, without.overkill.events) == (2, 0)
+    assert without.novelty_overkill is None

@@ -55,7 +55,7 @@ def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
         "Reliability",
     ):
         assert words in page
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     assert "http" not in page  # nothing is fetched
     for words in (
         "critical (spot) at most 2 %: 149 missed-free",
