@@ -124,11 +124,15 @@ def load_network(how: Fit, folder: Path, classes: int) -> Network:
 
 
 def data_of(images: Images, split: Stage) -> Data:
-    """The images with the split that its stage kept."""
-    labels = tuple(sorted({sample.label for sample in images.samples}))
-    targets = np.array([labels.index(sample.label) for sample in images.samples], np.int64)
+    """The images with the split that its stage kept.
+
+    A class of which the split has nothing has no number: its targets are -1.
+    """
     kept = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
     rows = {name: np.array(kept[name], np.int64) for name in SPLITS}
+    labels = tuple(sorted({images.samples[i].label for i in np.concatenate([*rows.values()])}))
+    numbers = {label: number for number, label in enumerate(labels)}
+    targets = np.array([numbers.get(sample.label, -1) for sample in images.samples], np.int64)
     return Data(images, rows, targets, labels)
 
 

@@ -1,0 +1,254 @@
+"""How a defect fares that nobody has seen: each class in turn is left out of training.
+
+The release's own stages run without the class (same split, same plan), and then every part of it
+is judged by the model that would ship. What stops them, score, review or novelty, is counted, and
+what the novelty limit costs in good parts of the golden set.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from inspector.contract.errors import ConfigError, DataError
+from inspector.contract.strict import Strict
+from inspector.contract.verdict import Limits
+from training.dataset import SPLITS, Dataset
+from training.evaluate import Held, Rate, held, verdicts_of
+from training.export import run_model
+from training.job import Data, Job, data_of, part_numbers
+from training.judging import Candidate
+from training.plan import Plan, Severities
+from training.release import prepare, train
+from training.run import Stage, write_whole
+from training.scan import Images
+from training.workable import require_workable
+
+COLUMNS = (
+    "left_out",
+    "parts",
+    "passed",
+    "passed_at_most",
+    "by_score",
+    "by_review",
+    "by_novelty",
+    "without_novelty_passed",
+    "good",
+    "extra_overkill",
+    "extra_overkill_at_most",
+    "overkill",
+    "auroc_score",
+    "auroc_novelty",
+    "review_at",
+    "reject_at",
+    "novelty_at",
+)
+
+
+class LeftOut(Strict):
+    """What became of one class that training never saw. Pictures of one part count once."""
+
+    label: str
+    model: str
+    """Role of the model that would ship."""
+    limits: Limits
+    passed: Rate
+    """Parts of the class of which a picture passes: they would have escaped."""
+    passed_without_novelty: Rate
+    """The same by the score's limits alone."""
+    by_score: int
+    """Parts that do not pass, with a picture that is rejected by its score."""
+    by_review: int
+    """Else one in the review band."""
+    by_novelty: int
+    """Else novelty alone stops them."""
+    extra_overkill: Rate
+    """Good parts of the golden set that novelty alone stops."""
+    overkill: Rate
+    """Good parts of the golden set that anything stops."""
+    auroc_score: float
+    """Pictures of the class against good ones of the golden set, by defect score."""
+    auroc_novelty: float
+    """The same by novelty."""
+
+
+def leave_out_each(
+    job: Job, dataset: Dataset, classes: Sequence[str], out: Path
+) -> Iterator[LeftOut]:
+    """One class after the other; none named: every defect class.
+
+    Raises DataError or ConfigError where there is nothing to learn from it, before any training.
+    """
+    plan = _plan_for(job.plan)
+    require_workable(plan)
+    job = Job(plan, job.run, job.machine, job.screen)
+    images, split = prepare(job, dataset, dataset.fingerprint())
+    defects = sorted({sample.label for sample in images.samples} - set(plan.good))
+    if len(defects) < 2:
+        raise DataError(f"leaving a class out takes two defect classes; there is {defects[0]}")
+    for label in classes:
+        if label not in defects:
+            raise DataError(f"--class {label!r}: must be one of {', '.join(defects)}")
+    chosen = list(classes) or defects
+    found = []
+    for number, label in enumerate(chosen, start=1):
+        job.screen.say(f"{number} of {len(chosen)}: without {label}")
+        found.append(_leave_out(job, images, split, label))
+        _write(found, out)
+        yield found[-1]
+
+
+def _plan_for(plan: Plan) -> Plan:
+    """The plan without what knows the class all the same, or would ask for it."""
+    if not plan.quality.novelty_overkill_at_most:
+        raise ConfigError("plan: quality.novelty_overkill_at_most 0: novelty is not measured")
+    for key, used in (
+        ("teacher.handed", plan.teacher.handed),
+        ("student.old", plan.student.old),
+        ("student.unlabelled", plan.student.unlabelled),
+    ):
+        if used:
+            raise ConfigError(f"plan: {key}: may have seen the class that is left out; remove it")
+    quality = plan.quality.model_copy(update={"severity": Severities()})
+    return plan.model_copy(update={"quality": quality})
+
+
+def _leave_out(job: Job, images: Images, split: Stage, label: str) -> LeftOut:
+    names = np.array([sample.label for sample in images.samples])
+    left_out = np.flatnonzero(names == label)
+
+    def make(folder: Path) -> None:
+        rows = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
+        kept = {name: [i for i in rows[name] if names[i] != label] for name in SPLITS}
+        write_whole(folder / "split.json", json.dumps(kept).encode())
+
+    without = job.run.stage("without", make, 1, split, label)
+    data = data_of(images, without)
+    _, candidate = train(job, data, without)
+    return judge_left_out(job.plan, data, candidate, label, left_out)
+
+
+def judge_left_out(
+    plan: Plan, data: Data, candidate: Candidate, label: str, rows: NDArray[np.int64]
+) -> LeftOut:
+    """rows: the pictures of the class in the pixel file."""
+    row = candidate.report.shipped_row
+    limits, confidence, golden = row.choice.limits, plan.quality.confidence, candidate.golden
+    answers = run_model(candidate.model, data.images.pixels, rows)
+    strange = held(
+        answers.probabilities,
+        np.full(len(rows), -1),
+        data.labels,
+        plan.good,
+        part_numbers(data.images)[rows],
+        answers.novelty,
+    )
+    passed = np.array([verdict.passes for verdict in verdicts_of(strange, limits)])
+    every = np.ones(len(rows), bool)
+    escaped = strange.each_part(every, passed)
+    escaped_without = strange.each_part(every, strange.scores < limits.review_at)
+    rejected = strange.each_part(every, strange.scores >= limits.reject_at) & ~escaped
+    # A picture below review_at escapes without novelty, so a part that does not is in review.
+    reviewed = ~escaped_without & ~rejected & ~escaped
+    stopped = ~escaped & ~rejected & ~reviewed
+    if row.golden.novelty_overkill is None:
+        raise ConfigError("plan: quality.novelty_overkill_at_most 0: novelty is not measured")
+    return LeftOut(
+        label=label,
+        model=row.role,
+        limits=limits,
+        passed=Rate.of(int(escaped.sum()), len(escaped), confidence),
+        passed_without_novelty=Rate.of(int(escaped_without.sum()), len(escaped), confidence),
+        by_score=int(rejected.sum()),
+        by_review=int(reviewed.sum()),
+        by_novelty=int(stopped.sum()),
+        extra_overkill=row.golden.novelty_overkill,
+        overkill=row.golden.overkill,
+        auroc_score=_auroc(strange.scores, golden.scores, golden),
+        auroc_novelty=_auroc(strange.novelty, golden.novelty, golden),
+    )
+
+
+def _auroc(
+    strange: NDArray[np.float64] | None, usual: NDArray[np.float64] | None, golden: Held
+) -> float:
+    if strange is None or usual is None:
+        raise ValueError("a model that measures novelty was asked for")
+    good = usual[~golden.is_defect]
+    is_strange = np.repeat([False, True], [len(good), len(strange)])
+    return float(roc_auc_score(is_strange, np.concatenate([good, strange])))
+
+
+def table(found: Sequence[LeftOut]) -> list[str]:
+    """For a terminal: one line a class, and all of them together."""
+    confidence = found[0].passed.confidence
+    form = "{:<14}{:>24}{:>10}{:>8}{:>8}{:>9}{:>22}{:>8}{:>8}"
+    head = ("left out", "parts that pass", "w/o nov.", "score", "review", "novelty")
+    lines = [form.format(*head, "extra overkill", "AUROC", "of nov.")]
+    for each in found:
+        lines.append(
+            form.format(
+                each.label,
+                _short(each.passed),
+                each.passed_without_novelty.events,
+                each.by_score,
+                each.by_review,
+                each.by_novelty,
+                _short(each.extra_overkill),
+                f"{100 * each.auroc_score:.1f}",
+                f"{100 * each.auroc_novelty:.1f}",
+            )
+        )
+    n = sum(each.passed.n for each in found)
+    stopped = n - sum(each.passed.events for each in found)
+    shares = [1.0 - each.passed.rate for each in found]
+    extra = [each.extra_overkill.rate for each in found]
+    lines.append(
+        f"not passed: {stopped}/{n} parts ({100 * stopped / n:.1f} %), mean of the classes "
+        f"{100 * float(np.mean(shares)):.1f} %, extra overkill {100 * float(np.mean(extra)):.1f} % "
+        f"on average; bounds hold with {100 * confidence:g} %"
+    )
+    return lines
+
+
+def _short(rate: Rate) -> str:
+    return f"{rate.events}/{rate.n} (<= {100 * rate.at_most:.1f} %)"
+
+
+def _write(found: Sequence[LeftOut], out: Path) -> None:
+    """novelty.json and novelty.csv, after each class."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([each.model_dump(mode="json") for each in found], indent=1)
+    write_whole(out / "novelty.json", text.encode())
+    with (out / "novelty.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows(_cells(each) for each in found)
+
+
+def _cells(each: LeftOut) -> list[object]:
+    """In the order of COLUMNS."""
+    limits = each.limits
+    return [
+        each.label,
+        each.passed.n,
+        each.passed.events,
+        f"{each.passed.at_most:.4f}",
+        each.by_score,
+        each.by_review,
+        each.by_novelty,
+        each.passed_without_novelty.events,
+        each.extra_overkill.n,
+        each.extra_overkill.events,
+        f"{each.extra_overkill.at_most:.4f}",
+        each.overkill.events,
+        f"{each.auroc_score:.4f}",
+        f"{each.auroc_novelty:.4f}",
+        f"{limits.review_at:.4f}",
+        f"{limits.reject_at:.4f}",
+        f"{limits.novelty_at:.4f}",
+    ]
