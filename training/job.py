@@ -74,8 +74,12 @@ class Data(NamedTuple):
         return rows if self.layout is None else rows[self.layout.learned[rows]]
 
     def part_targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Class of the part each row is of, which is not what every tile of it shows."""
-        return np.array([self.labels.index(self.images.samples[i].label) for i in rows], np.int64)
+        """Class of the part each row is of, which is not what every tile of it shows.
+
+        -1 where it is of a class that was left out.
+        """
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        return np.array([numbers.get(self.images.samples[i].label, -1) for i in rows], np.int64)
 
     def pictures(self, name: SplitName) -> dict[str, int]:
         """Pictures of each class in a set."""
@@ -94,6 +98,15 @@ class Data(NamedTuple):
     def lines(self) -> tuple[str, ...]:
         """What was found in the data, for a person."""
         return (*self.images.report.lines(), *self.tile_lines)
+
+
+def without_class(data: Data, label: str) -> Data:
+    """The data as if nobody had seen the class: none of its rows in any set, and no number."""
+    is_left_out = np.array([sample.label == label for sample in data.images.samples])
+    labels = tuple(each for each in data.labels if each != label)
+    numbers = np.array([labels.index(each) if each != label else -1 for each in data.labels])
+    rows = {name: mine[~is_left_out[mine]] for name, mine in data.rows.items()}
+    return data._replace(rows=rows, targets=numbers[data.targets], labels=labels)
 
 
 def judged_sets(data: Data) -> tuple[SplitName, ...]:
@@ -124,15 +137,11 @@ def load_network(how: Fit, folder: Path, classes: int) -> Network:
 
 
 def data_of(images: Images, split: Stage) -> Data:
-    """The images with the split that its stage kept.
-
-    A class of which the split has nothing has no number: its targets are -1.
-    """
+    """The images with the split that its stage kept."""
+    labels = tuple(sorted({sample.label for sample in images.samples}))
+    targets = np.array([labels.index(sample.label) for sample in images.samples], np.int64)
     kept = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
     rows = {name: np.array(kept[name], np.int64) for name in SPLITS}
-    labels = tuple(sorted({images.samples[i].label for i in np.concatenate([*rows.values()])}))
-    numbers = {label: number for number, label in enumerate(labels)}
-    targets = np.array([numbers.get(sample.label, -1) for sample in images.samples], np.int64)
     return Data(images, rows, targets, labels)
 
 

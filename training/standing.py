@@ -44,5 +44,6 @@ def farthest(novelty: NDArray[np.float32], pictures: NDArray[np.int64]) -> NDArr
     """
     _, first, place = np.unique(pictures, return_index=True, return_inverse=True)
     highest = np.full(len(first), -np.inf, np.float32)
-    np.maximum.at(highest, place, novelty)
+    with np.errstate(invalid="ignore"):  # NaN is to be kept
+        np.maximum.at(highest, place, novelty)
     return highest[np.argsort(first)]

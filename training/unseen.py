@@ -20,12 +20,12 @@ from inspector.contract.verdict import Limits
 from training.dataset import SPLITS, Dataset
 from training.evaluate import Held, Rate, held, verdicts_of
 from training.export import run_model
-from training.job import Data, Job, data_of, part_numbers
+from training.job import Data, Job, data_of, part_numbers, tiled, without_class
 from training.judging import Candidate
 from training.plan import Plan, Severities
-from training.release import prepare, train
+from training.release import cut_tiles, prepare, train
 from training.run import Stage, write_whole
-from training.scan import Images
+from training.standing import farthest, standing
 from training.workable import require_workable
 
 COLUMNS = (
@@ -86,8 +86,12 @@ def leave_out_each(
     plan = _plan_for(job.plan)
     require_workable(plan)
     job = Job(plan, job.run, job.machine, job.screen)
-    images, split = prepare(job, dataset, dataset.fingerprint())
-    defects = sorted({sample.label for sample in images.samples} - set(plan.good))
+    images, split = prepare(job, dataset, dataset.fingerprint(marks=plan.tiles is not None))
+    data = data_of(images, split)
+    if plan.tiles:
+        split = cut_tiles(job, data, plan.tiles, split)
+        data = tiled(data, split)
+    defects = sorted(set(data.labels) - set(plan.good))
     if len(defects) < 2:
         raise DataError(f"leaving a class out takes two defect classes; there is {defects[0]}")
     for label in classes:
@@ -97,7 +101,7 @@ def leave_out_each(
     found = []
     for number, label in enumerate(chosen, start=1):
         job.screen.say(f"{number} of {len(chosen)}: without {label}")
-        found.append(_leave_out(job, images, split, label))
+        found.append(_leave_out(job, data, split, label))
         _write(found, out)
         yield found[-1]
 
@@ -117,19 +121,16 @@ def _plan_for(plan: Plan) -> Plan:
     return plan.model_copy(update={"quality": quality})
 
 
-def _leave_out(job: Job, images: Images, split: Stage, label: str) -> LeftOut:
-    names = np.array([sample.label for sample in images.samples])
-    left_out = np.flatnonzero(names == label)
-
-    def make(folder: Path) -> None:
-        rows = json.loads((split.folder / "split.json").read_text(encoding="utf-8"))
-        kept = {name: [i for i in rows[name] if names[i] != label] for name in SPLITS}
-        write_whole(folder / "split.json", json.dumps(kept).encode())
-
-    without = job.run.stage("without", make, 1, split, label)
-    data = data_of(images, without)
-    _, candidate = train(job, data, without)
-    return judge_left_out(job.plan, data, candidate, label, left_out)
+def _leave_out(job: Job, data: Data, split: Stage, label: str) -> LeftOut:
+    # Nothing is made, but every stage after it is kept under a name of its own.
+    without = job.run.stage("without", lambda _: None, 1, split, label)
+    kept = without_class(data, label)
+    _, candidate = train(job, kept, without)
+    # Of training's parts only some tiles were cut; a part is judged by all of its tiles.
+    sets = SPLITS if data.layout is None else tuple(name for name in SPLITS if name != "train")
+    rows = np.concatenate([data.rows[name] for name in sets])
+    left_out = rows[[data.images.samples[i].label == label for i in rows]]
+    return judge_left_out(job.plan, kept, candidate, label, np.sort(left_out))
 
 
 def judge_left_out(
@@ -138,15 +139,15 @@ def judge_left_out(
     """rows: the pictures of the class in the pixel file."""
     row = candidate.report.shipped_row
     limits, confidence, golden = row.choice.limits, plan.quality.confidence, candidate.golden
-    answers = run_model(candidate.model, data.images.pixels, rows)
-    strange = held(
-        answers.probabilities,
-        np.full(len(rows), -1),
-        data.labels,
-        plan.good,
-        part_numbers(data.images)[rows],
-        answers.novelty,
-    )
+    probabilities, novelty = run_model(candidate.model, data.images.pixels, rows)
+    if data.layout is not None:
+        pictures = data.layout.picture[rows]
+        places = standing(probabilities, pictures, data.labels, plan.good)
+        novelty = None if novelty is None else farthest(novelty, pictures)
+        rows, probabilities = rows[places], probabilities[places]
+    nobody = np.full(len(rows), -1)
+    numbers = part_numbers(data.images)[rows]
+    strange = held(probabilities, nobody, data.labels, plan.good, numbers, novelty)
     passed = np.array([verdict.passes for verdict in verdicts_of(strange, limits)])
     every = np.ones(len(rows), bool)
     escaped = strange.each_part(every, passed)

@@ -10,11 +10,17 @@ import torch
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
+from tests.training.plates import PLAN
 from training import novelty
+from training.cli import main
 from training.compress.quantize import quantize
+from training.dataset import Sample, SplitName
 from training.export import export_onnx, open_session, require_parity, run_model
+from training.job import Data, without_class
 from training.models import Exported, build
 from training.novelty import Novelty, choose_novelty_at, learn
+from training.scan import Images, ScanReport
+from training.standing import farthest
 
 SPEC = ImageSpec(width=64, height=64)
 
@@ -181,3 +187,62 @@ def test_int8_leaves_the_novelty_itself_in_float(
     answers = run_model(tmp_path / "int8.onnx", images, np.arange(12))
     assert answers.novelty is not None
     assert np.isfinite(answers.novelty).all()
+
+
+def test_a_class_left_out_is_in_no_set_and_has_no_number(tmp_path: Path) -> None:
+    samples = tuple(
+        Sample(tmp_path / name, name, label, name)
+        for name, label in (("a", "crack"), ("b", "free"), ("c", "pit"), ("d", "crack"))
+    )
+    report = ScanReport(
+        layout="", images=4, kept=("a", "b", "c", "d"), classes={}, parts={}, twins=(), findings=()
+    )
+    images = Images(samples, np.zeros((4, 8, 8, 3), np.uint8), report)
+    sets: dict[SplitName, list[int]] = {
+        "train": [0, 1],
+        "validation": [2],
+        "calibration": [],
+        "golden": [3],
+    }
+    rows = {name: np.array(mine, np.int64) for name, mine in sets.items()}
+    data = Data(images, rows, np.array([0, 1, 2, 0]), ("crack", "free", "pit"))
+    kept = without_class(data, "crack")
+    assert kept.labels == ("free", "pit")
+    assert kept.targets.tolist() == [-1, 0, 1, -1]
+    assert {name: mine.tolist() for name, mine in kept.rows.items()} == {
+        "train": [1],
+        "validation": [2],
+        "calibration": [],
+        "golden": [],
+    }
+    assert kept.part_targets(np.arange(4)).tolist() == [-1, 0, 1, -1]
+
+
+def test_one_strange_tile_makes_its_picture_strange() -> None:
+    pictures = np.array([7, 7, 3, 3, 5])
+    novelty = np.array([1.0, 2.0, 4.0, 3.0, np.nan], np.float32)
+    highest = farthest(novelty, pictures)
+    assert highest[:2].tolist() == [2.0, 4.0]
+    assert np.isnan(highest[2])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--class", "dent"], "--class 'dent': must be one of scratch, spot"),
+        (["--class", "good"], "--class 'good': must be one of scratch, spot"),
+    ],
+)
+def test_a_class_that_cannot_be_left_out_is_explained_before_any_training(
+    class_folders: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN, encoding="utf-8")
+    given = ["novelty", str(plan), "--data", str(class_folders), "--out", str(tmp_path / "o")]
+    assert main([*given, *words]) == 65
+    assert says in capsys.readouterr().err
+    assert not list((tmp_path / "o" / "work").glob("teacher-*"))
