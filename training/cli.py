@@ -17,6 +17,7 @@ from inspector.contract.errors import (
     TrainingError,
 )
 from training.cli_compare import add_compare
+from training.cli_novelty import add_novelty
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -39,15 +40,6 @@ EXAMPLES = """examples:
   inspector-train bench training/plans/elpv.toml --data elpv
 
 exit codes: 0 done, 3 quality gate, 4 training diverged, 65 data, 78 plan, 130 interrupted
-"""
-
-
-NOVELTY_EXAMPLES = """examples:
-  inspector-train novelty plan.toml --data pictures --out unseen
-  inspector-train novelty plan.toml --data pictures --out unseen --class crack --class fray
-
-One training for each class: it takes as many times as long as a release. The stages are kept, so
-that a stopped job goes on where it was; with the --out of a release, what they share is made once.
 """
 
 
@@ -106,7 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     release.set_defaults(command=_release)
 
     add_compare(commands, machine_of)
-    _add_measurements(commands)
+    add_novelty(commands, machine_of)
+
+    bench = commands.add_parser(
+        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
+    )
+    bench.add_argument("plan", type=Path, help="the plan, a TOML file")
+    bench.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+    bench.add_argument("--images", type=int, default=128, help="in a round (default 128)")
+    bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
+    bench.set_defaults(command=_bench)
 
     scan = commands.add_parser("scan", help="say what is wrong with the images")
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
@@ -122,47 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)
     return parser
-
-
-def _add_measurements(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """What says something of a plan and makes no bundle."""
-    novelty = commands.add_parser(
-        "novelty",
-        help="leave each defect class out in turn: how many of its parts pass all the same",
-        epilog=NOVELTY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    novelty.add_argument("plan", type=Path, help="the plan, a TOML file")
-    novelty.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
-    novelty.add_argument(
-        "--out", type=Path, required=True, help="folder for work, novelty.json and novelty.csv"
-    )
-    novelty.add_argument(
-        "--class",
-        dest="classes",
-        action="append",
-        default=[],
-        metavar="CLASS",
-        help="leave out this one only; may be repeated (default: each defect class in turn)",
-    )
-    novelty.add_argument(
-        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
-    )
-    novelty.add_argument("--quiet", action="store_true", help="only the table and errors")
-    novelty.set_defaults(command=_novelty)
-
-    bench = commands.add_parser(
-        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
-    )
-    bench.add_argument("plan", type=Path, help="the plan, a TOML file")
-    bench.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
-    bench.add_argument("--images", type=int, default=128, help="in a round (default 128)")
-    bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
-    bench.set_defaults(command=_bench)
 
 
 def _release(arguments: argparse.Namespace) -> int:
@@ -190,29 +152,6 @@ def _release(arguments: argparse.Namespace) -> int:
     finally:
         run.close()
     print(bundle.folder)
-    return 0
-
-
-def _novelty(arguments: argparse.Namespace) -> int:
-    from training.dataset import read_dataset
-    from training.job import Job
-    from training.plan import read_plan, with_weights_from
-    from training.run import Run
-    from training.screen import Screen
-    from training.unseen import leave_out_each, table
-
-    plan = read_plan(arguments.plan)
-    if arguments.weights:
-        plan = with_weights_from(plan, arguments.weights)
-    dataset, screen = read_dataset(arguments.data), Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan)
-    run = Run(arguments.out / "work", screen.say)
-    try:
-        job = Job(plan, run, machine, screen)
-        found = list(leave_out_each(job, dataset, arguments.classes, arguments.out))
-    finally:
-        run.close()
-    print("\n".join(table(found)))
     return 0
 
 

@@ -82,8 +82,12 @@ class Network(nn.Module):
 
     def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, pooled features the head sees: batch x features) of one pass."""
-        maps = self.trunk.forward_features(self.prepare(images))  # type: ignore[operator]
-        return self.answer(maps)
+        return self.answer(self.last_map(images))
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """The last feature map: batch x channels x rows x columns, where it is convolutional."""
+        features: Tensor = self.trunk.forward_features(self.prepare(images))  # type: ignore[operator]
+        return features
 
     def answer(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, pooled features the head sees: batch x features) of the last feature map."""
@@ -163,9 +167,8 @@ class Exported(nn.Module):
     there is (pooling one cell returns it; Zhou 2016 is the linear-head case). What that says of a
     cell depends on where it lies (borders see padding), so it is held against what the same cell
     says of good parts: the map is sigmoid((margin - centre) / scale) for each cell, with
-    margin = log-odds of defect. Where a novelty was learned, also how far each picture is from
-    everything in training. forward: uint8 batch x height x width x 3 ->
-    (batch x classes, batch x rows x columns[, batch]).
+    margin = log-odds of defect. Where a novelty was learned, it is a third output. forward:
+    uint8 batch x height x width x 3 -> (batch x classes, batch x rows x columns[, batch]).
     """
 
     temperature: Tensor
@@ -194,7 +197,7 @@ class Exported(nn.Module):
         self.register_buffer("scale", torch.ones(1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        features = self._features(images)
+        features = self.network.last_map(images)
         logits, pooled = self.network.answer(features)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
         defect_map = torch.sigmoid((self._margins(features) - self.centre) / self.scale)
@@ -208,14 +211,9 @@ class Exported(nn.Module):
 
         A cell is above 0.5 where it is more suspicious than in nearly every good part.
         """
-        margins = torch.cat([self._margins(self._features(images)) for images in batches])
+        margins = torch.cat([self._margins(self.network.last_map(images)) for images in batches])
         self.scale = margins.std(dim=0).clamp_min(SPREAD_MIN)
         self.centre = margins.mean(dim=0) + USUAL_SDS * self.scale
-
-    def _features(self, images: Tensor) -> Tensor:
-        prepared = self.network.prepare(images)
-        features: Tensor = self.network.trunk.forward_features(prepared)  # type: ignore[operator]
-        return features
 
     def _margins(self, features: Tensor) -> Tensor:
         rows, columns = features.shape[2], features.shape[3]
@@ -284,7 +282,7 @@ def require_map(network: Network, spec: ImageSpec) -> None:
     network.eval()
     images = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
     with torch.no_grad():
-        features = network.trunk.forward_features(network.prepare(images))  # type: ignore[operator]
+        features = network.last_map(images)
     if not isinstance(features, Tensor) or features.ndim != 4:
         raise ConfigError(
             "plan: student.model: a student needs a convolutional feature map "

@@ -48,7 +48,7 @@ def novelty(row: ModelRow, golden: Held) -> bytes:
     axes.set(yscale="symlog", xlabel="novelty (1: usual in training)")
     axes.set(ylabel="parts of the golden set")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion(report: Report) -> bytes:

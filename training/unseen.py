@@ -20,10 +20,10 @@ from inspector.contract.verdict import Limits
 from training.dataset import SPLITS, Dataset
 from training.evaluate import Held, Rate, held, verdicts_of
 from training.export import run_model
-from training.job import Data, Job, data_of, part_numbers, tiled, without_class
+from training.job import Data, Job, part_numbers, without_class
 from training.judging import Candidate
 from training.plan import Plan, Severities
-from training.release import cut_tiles, prepare, train
+from training.release import read_data, train_and_judge_on
 from training.run import Stage, write_whole
 from training.standing import farthest, standing
 from training.workable import require_workable
@@ -86,11 +86,7 @@ def leave_out_each(
     plan = _plan_for(job.plan)
     require_workable(plan)
     job = Job(plan, job.run, job.machine, job.screen)
-    images, split = prepare(job, dataset, dataset.fingerprint(marks=plan.tiles is not None))
-    data = data_of(images, split)
-    if plan.tiles:
-        split = cut_tiles(job, data, plan.tiles, split)
-        data = tiled(data, split)
+    data, split = read_data(job, dataset, dataset.fingerprint(marks=plan.tiles is not None))
     defects = sorted(set(data.labels) - set(plan.good))
     if len(defects) < 2:
         raise DataError(f"leaving a class out takes two defect classes; there is {defects[0]}")
@@ -125,7 +121,7 @@ def _leave_out(job: Job, data: Data, split: Stage, label: str) -> LeftOut:
     # Nothing is made, but every stage after it is kept under a name of its own.
     without = job.run.stage("without", lambda _: None, 1, split, label)
     kept = without_class(data, label)
-    _, candidate = train(job, kept, without)
+    candidate = train_and_judge_on(job, kept, without).candidate
     # Of training's parts only some tiles were cut; a part is judged by all of its tiles.
     sets = SPLITS if data.layout is None else tuple(name for name in SPLITS if name != "train")
     rows = np.concatenate([data.rows[name] for name in sets])

@@ -1,0 +1,75 @@
+"""inspector-train novelty: its arguments, and what they start."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch takes seconds to import, --help should not
+    from training.fit import Machine
+    from training.plan import Plan
+
+NOVELTY_EXAMPLES = """examples:
+  inspector-train novelty plan.toml --data pictures --out unseen
+  inspector-train novelty plan.toml --data pictures --out unseen --class crack --class fray
+
+One training for each class: it takes as many times as long as a release. The stages are kept, so
+that a stopped job goes on where it was; with the --out of a release, what they share is made once.
+"""
+
+
+def add_novelty(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    machine_of: "Callable[[Plan, Path], Machine]",
+) -> None:
+    """The command's arguments. machine_of: where a plan is computed."""
+    novelty = commands.add_parser(
+        "novelty",
+        help="leave each defect class out in turn: how many of its parts pass all the same",
+        epilog=NOVELTY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    novelty.add_argument("plan", type=Path, help="the plan, a TOML file")
+    novelty.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+    novelty.add_argument(
+        "--out", type=Path, required=True, help="folder for work, novelty.json and novelty.csv"
+    )
+    novelty.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="leave out this one only; may be repeated (default: each defect class in turn)",
+    )
+    novelty.add_argument(
+        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
+    )
+    novelty.add_argument("--quiet", action="store_true", help="only the table and errors")
+    novelty.set_defaults(command=partial(_novelty, machine_of))
+
+
+def _novelty(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
+    from training.dataset import read_dataset
+    from training.job import Job
+    from training.plan import read_plan, with_weights_from
+    from training.run import Run
+    from training.screen import Screen
+    from training.unseen import leave_out_each, table
+
+    plan = read_plan(arguments.plan)
+    if arguments.weights:
+        plan = with_weights_from(plan, arguments.weights)
+    dataset, screen = read_dataset(arguments.data), Screen(quiet=arguments.quiet)
+    machine = machine_of(plan, arguments.plan)
+    run = Run(arguments.out / "work", screen.say)
+    try:
+        job = Job(plan, run, machine, screen)
+        found = list(leave_out_each(job, dataset, arguments.classes, arguments.out))
+    finally:
+        run.close()
+    print("\n".join(table(found)))
+    return 0
