@@ -103,7 +103,12 @@ def test_the_stations_replay_finds_the_scores_that_training_wrote(
     assert len(replayed) == len(expected)
     for seen in replayed:
         row = expected[seen.name]
-        assert seen.judged.score == pytest.approx(float(row["score"]), abs=2e-6)
+        # the region that stands for the part may be a strange one, of a lower score than others
+        regions = seen.judged.regions
+        highest = max(each.score for each in regions if each.score is not None)
+        assert highest == pytest.approx(float(row["score"]), abs=2e-6)
+        farthest = max(each.novelty for each in regions if each.novelty is not None)
+        assert farthest == pytest.approx(float(row["novelty"]), abs=1e-4)
         assert seen.judged.verdict.evaluation.name == row["evaluation"]
         assert len(seen.judged.regions) >= 9
 
