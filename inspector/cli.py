@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector import __version__
+from inspector.arguments import part_count, size
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
@@ -90,6 +91,12 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
 
+    commission = add("commission", _commission, "learn from good parts what a frame must be")
+    commission.add_argument("settings", type=Path, metavar="STATION.TOML")
+    commission.add_argument("--parts", type=part_count, default=50, metavar="N")
+    commission.add_argument("--folder", type=Path, metavar="DIR", help="pictures, not the camera")
+    commission.add_argument("--out", type=Path, metavar="RECIPE.TOML", help="not the recipe itself")
+
     replay = add("replay", _replay, "judge a folder of pictures and print a table")
     replay.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     replay.add_argument("--recipe", type=Path, metavar="RECIPE.TOML", help="regions and limits")
@@ -100,8 +107,8 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     source = bench.add_mutually_exclusive_group(required=True)
     source.add_argument("settings", type=Path, nargs="?", metavar="STATION.TOML")
     source.add_argument("--bundle", type=Path, metavar="DIR")
-    bench.add_argument("--size", type=_size, default=(300, 300), metavar="WxH")
-    bench.add_argument("--parts", type=_parts, default=1_000, metavar="N")
+    bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
+    bench.add_argument("--parts", type=part_count, default=1_000, metavar="N")
     bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
 
     bundle = add(
@@ -174,6 +181,16 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{level:<6}{finding.text}")
     print(f"{faults} faults" if faults else "no faults: the station can start")
     return CONFIG_FAULT if faults else 0
+
+
+def _commission(args: argparse.Namespace) -> int:
+    from inspector.commission import run
+    from inspector.devices.quiet import quiet_cv2
+
+    quiet_cv2()
+    for line in run(args.settings, args.parts, args.folder, args.out):
+        print(line)
+    return 0
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -275,21 +292,6 @@ def _schema(args: argparse.Namespace) -> int:
 def _version(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
     print(__version__)
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    size = int(width), int(height)
-    if not all(8 <= side <= 8192 for side in size):
-        raise ValueError(text)
-    return size
-
-
-def _parts(text: str) -> int:
-    parts = int(text)
-    if not 1 <= parts <= 1_000_000:
-        raise ValueError(text)
-    return parts
 
 
 if __name__ == "__main__":

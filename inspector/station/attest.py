@@ -10,33 +10,36 @@ Pure functions on a sample of the pixels:
     blank        share of lines in which nothing changes: half a frame, one line repeated
     colour       mean spread of the three channels: grey instead of colour, and the reverse
     cast         red less blue, mean: channels swapped, another lamp
-    shift_px     how far the picture is from the reference: camera or fixture moved, turned, torn
-    match        how like the reference it is there, 0..1: another product, another view
+    shift_px     how far the landmark that moved most has moved: camera or fixture moved, turned
+    match        how like itself the least like landmark is, -1..1: torn, hidden, another view
 
-Edges against a blur of known width: Zhuo and Sim, Pattern Recognition 44 (2011). The shift is that
-of row and column profiles of the picture's halves, each against the reference's: what differs from
-part to part averages out, and a turned or torn picture moves its halves apart. Phase correlation
-of whole pictures (cv2.phaseCorrelate) lost its peak to sensor noise and the parts' own texture.
+Edges against a blur of known width: Zhuo and Sim, Pattern Recognition 44 (2011). Landmarks are
+small pieces of the reference that all good parts show alike (`inspector commission` finds them),
+looked for around their places by normalised cross-correlation. Phase correlation of whole pictures
+lost its peak to sensor noise and to the parts' own texture; profiles of halves lost it to the
+latter.
 """
 
-import base64
-import binascii
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any, Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from inspector.contract.image import Image
-from inspector.contract.strict import Strict
+from inspector.station.attest_rule import (
+    FIGURES,
+    LANDMARK,
+    REFERENCE_WIDTH,
+    SEARCH,
+    Attest,
+    Plane,
+    View,
+    view_of,
+)
 
 LINES = 96
 """Rows, and columns, in which edges are looked for."""
 SAMPLE_PIXELS = 100_000
-REFERENCE_WIDTH = 240
 BLUR_PX = 2.0
 MARGIN = 8
 EDGE_MIN, DETAIL_MIN = 2.0, 8.0
@@ -44,64 +47,6 @@ EDGE_MIN, DETAIL_MIN = 2.0, 8.0
 DARK_TO, BRIGHT_FROM = 3, 252
 STILL = 0.25
 """Grey levels from pixel to pixel; any live sensor's noise is above it."""
-
-Plane = NDArray[Any]
-
-
-class Range(Strict):
-    """Limits of one figure; either end may be left out."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("needs min, max or both")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} must not be above max {self.max:g}")
-        return self
-
-    def broken_by(self, value: float) -> str | None:
-        """In words; None where the value is within. What is no number is outside."""
-        if self.min is not None and not value >= self.min:
-            return f"below {self.min:.4g}"
-        if self.max is not None and not value <= self.max:
-            return f"above {self.max:.4g}"
-        return None
-
-
-class Attest(Strict):
-    """What a frame must be to be judged; `inspector commission` finds these from good parts.
-
-    A figure that is left out is measured and is in the result, but stops nothing.
-    """
-
-    sharpness: Range | None = None
-    detail: Range | None = None
-    brightness: Range | None = None
-    dark: Range | None = None
-    bright: Range | None = None
-    blank: Range | None = None
-    colour: Range | None = None
-    cast: Range | None = None
-    shift_px: Range | None = None
-    match: Range | None = None
-    may_repeat: bool = False
-    """True: a live camera may show the same pixels twice. Only a test pattern does."""
-    reference: Annotated[str, Field(max_length=65_536)] | None = None
-    """The picture that shift_px and match are measured against: reduced, a JPEG in base64."""
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Self:
-        if (self.shift_px or self.match) and self.reference is None:
-            raise ValueError("shift_px and match need a reference: run `inspector commission`")
-        if self.reference is not None:
-            reference_of(self.reference)
-        return self
-
-
-FIGURES = tuple(name for name in Attest.model_fields if name not in ("may_repeat", "reference"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +60,8 @@ class Attested:
 
 def attest(image: Image, rule: Attest | None) -> Attested:
     """Measure a frame and hold it against the recipe's limits; without any, only measure."""
-    reference = reference_of(rule.reference) if rule and rule.reference else None
     try:
-        found = figures(image, reference)
+        found = figures(image, view_of(rule) if rule else None)
     except ValueError as error:
         return Attested({}, str(error))
     for name in FIGURES:
@@ -133,10 +77,10 @@ def attest(image: Image, rule: Attest | None) -> Attested:
     return Attested(found, None)
 
 
-def figures(image: Image, reference: Plane | None) -> dict[str, float]:
+def figures(image: Image, view: View | None) -> dict[str, float]:
     """Every figure that this picture has. image: height x width x 3, BGR, uint8.
 
-    reference: from `reduced` or `reference_of`. Raises ValueError where the picture is not of the
+    Raises ValueError where the picture is not of the
     reference's form; measures nothing where it is no picture at all.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -150,9 +94,9 @@ def figures(image: Image, reference: Plane | None) -> dict[str, float]:
         found["sharpness"] = sum(sharpness) / 2
         found["detail"] = sum(detail) / 2
         found["blank"] = _blank(green)
-    if reference is not None:
-        shift, found["match"] = _shift(reduced(image), reference)
-        found["shift_px"] = shift * image.shape[1] / reference.shape[1]
+    if view is not None:
+        shift, found["match"] = registration(reduced(image), view)
+        found["shift_px"] = shift * image.shape[1] / view.reference.shape[1]
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
@@ -175,25 +119,6 @@ def reduced(image: Image) -> Plane:
     sample = np.ascontiguousarray(image[::step, ::step, 1])
     size = (to, max(1, round(to * height / width)))
     return cv2.resize(sample, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def reference_text(picture: Plane) -> str:
-    """A reduced picture as it stands in a recipe: a JPEG in base64."""
-    _, jpeg = cv2.imencode(".jpg", np.clip(picture, 0, 255).astype(np.uint8))
-    return base64.b64encode(jpeg.tobytes()).decode()
-
-
-@lru_cache(maxsize=8)
-def reference_of(text: str) -> Plane:
-    """The reduced picture in a recipe. Raises ValueError where there is none."""
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("reference: is not base64") from None
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    if picture is None or min(picture.shape) < 8 or picture.shape[1] > REFERENCE_WIDTH:
-        raise ValueError("reference: is not a picture that `inspector commission` wrote")
-    return picture.astype(np.float32)
 
 
 def _light(image: Image) -> dict[str, float]:
@@ -251,36 +176,37 @@ def _blank(green: Plane) -> float:
     return float((np.minimum(along, down) < STILL).mean())
 
 
-def _shift(picture: Plane, reference: Plane) -> tuple[float, float]:
-    """(shift in pixels of these, match 0..1): the largest, and the least, of four halves."""
-    if picture.shape != reference.shape:
+def registration(picture: Plane, view: View) -> tuple[float, float]:
+    """(shift in pixels of the reduced picture, match): the most, and the least, of the landmarks.
+
+    Raises ValueError where the picture, reduced, is not of the reference's form.
+    """
+    if picture.shape != view.reference.shape:
         raise ValueError(
             f"the picture reduces to {picture.shape[1]}x{picture.shape[0]}, "
-            f"the reference is {reference.shape[1]}x{reference.shape[0]}"
+            f"the reference is {view.reference.shape[1]}x{view.reference.shape[0]}"
         )
-    pairs = zip(_profiles(picture), _profiles(reference), strict=True)
-    found = [_offset(one, other) for one, other in pairs]
-    return max(abs(offset) for offset, _ in found), min(match for _, match in found)
+    found = [look_for(at, picture, view.reference) for at in view.landmarks]
+    return max(shift for shift, _ in found), min(match for _, match in found)
 
 
-def _profiles(picture: Plane) -> list[Plane]:
-    """How the mean changes along: top half, bottom half, left half, right half."""
-    y, x = picture.shape[0] // 2, picture.shape[1] // 2
-    means = [picture[:y].mean(0), picture[y:].mean(0)]
-    means += [picture[:, :x].mean(1), picture[:, x:].mean(1)]
-    return [np.gradient(each) * np.hanning(len(each)) for each in means]
+def look_for(landmark: tuple[int, int], picture: Plane, reference: Plane) -> tuple[float, float]:
+    """(how far it is from its place, how like itself it is there)."""
+    x, y = landmark
+    left, top = max(0, x - SEARCH), max(0, y - SEARCH)
+    window = picture[top : y + LANDMARK + SEARCH, left : x + LANDMARK + SEARCH]
+    piece = reference[y : y + LANDMARK, x : x + LANDMARK]
+    likeness = cv2.matchTemplate(window, piece, cv2.TM_CCOEFF_NORMED)
+    _, match, _, (column, row) = cv2.minMaxLoc(likeness)
+    across = left + column + _between(likeness[row], column) - x
+    down = top + row + _between(likeness[:, column], row) - y
+    return float(np.hypot(across, down)), float(np.nan_to_num(match))
 
 
-def _offset(one: Plane, other: Plane) -> tuple[float, float]:
-    """Where the cross-correlation peaks, to a fraction of a pixel, and its height there."""
-    scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-    if scale <= 0.0:
-        return 0.0, 0.0
-    curve = np.correlate(one, other, mode="full") / scale
-    peak = int(curve.argmax())
-    offset = float(peak - (len(other) - 1))
-    if 0 < peak < len(curve) - 1:
-        left, middle, right = curve[peak - 1 : peak + 2]
-        bend = left - 2 * middle + right
-        offset += 0.5 * float((left - right) / bend) if bend else 0.0
-    return offset, max(0.0, float(curve[peak]))
+def _between(curve: Plane, peak: int) -> float:
+    """Where a parabola through the peak and its neighbours has its top."""
+    if not 0 < peak < len(curve) - 1:
+        return 0.0
+    left, middle, right = (float(each) for each in curve[peak - 1 : peak + 2])
+    bend = left - 2 * middle + right
+    return 0.5 * (left - right) / bend if bend < 0 else 0.0

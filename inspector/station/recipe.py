@@ -16,7 +16,7 @@ from inspector.contract.image import (
 )
 from inspector.contract.strict import Name, Strict
 from inspector.contract.verdict import Limits
-from inspector.station.attest import Attest
+from inspector.station.attest_rule import Attest
 
 
 class WholeFrame(Strict):

@@ -20,7 +20,7 @@ from inspector.contract.verdict import Limits
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.runtime.loader import open_runtime
-from inspector.station.attest import Attest, Range
+from inspector.station.attest_rule import Attest, Range
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
 from inspector.station.recipe import Grid, Recipe, Rectangle

@@ -1,0 +1,268 @@
+"""`inspector commission`: learns from good parts what a frame must be, and writes it in the recipe.
+
+**How a limit is found.** For each figure, from n good parts: the median, and how far the values
+spread on that side of it, as a standard deviation, by the larger of the median absolute deviation
+and the 5 or 95 % quantile; as logarithms where the figure is a ratio or a light. The limit is 4.5
+of these away, and at least a third farther than the farthest part seen (of 50 parts the farthest is
+beyond all but 2 %, and the goal is one false alarm in a thousand); never nearer than a floor.
+
+**Landmarks** are pieces of the picture that every good part shows alike, in the same place: of the
+pieces with most contrast, the best of each quarter of the picture is taken whose likeness to the
+median picture holds over all parts. Where fewer than two are found, nothing fixed is in view:
+the recipe gets no shift_px and no match, and the report says so.
+
+**What it catches** is tried at once: the good pictures are spoilt in every way of `badframes.py`.
+"""
+
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from inspector.badframes import bad_frames
+from inspector.build import build_camera, build_trigger
+from inspector.commission_sheet import draw, write_sheet
+from inspector.contract.errors import ConfigError, DeviceError, EndOfStream, FrameError
+from inspector.contract.image import Image
+from inspector.contract.strict import parse
+from inspector.devices.camera_replay import names_in, read_image, shown
+from inspector.landmarks import landmarks
+from inspector.settings import Settings, read_recipe, read_settings
+from inspector.station.attest import attest, figures, reduced, registration
+from inspector.station.attest_rule import (
+    LANDMARK,
+    Attest,
+    Plane,
+    Range,
+    View,
+    reference_of,
+    reference_text,
+)
+from inspector.station.recipe import Recipe
+
+PARTS_MIN = 20
+SPREADS = 4.5
+BEYOND = 1 / 3
+LANDMARKS_MIN = 2
+LOGARITHMIC = ("sharpness", "detail", "brightness")
+LOWER = ("sharpness", "detail", "brightness", "colour", "cast", "match")
+UPPER = ("brightness", "dark", "bright", "blank", "colour", "cast", "shift_px")
+FLOOR = {
+    "sharpness": 0.03,
+    "detail": 0.03,
+    "brightness": 0.05,
+    "dark": 0.5,
+    "bright": 0.5,
+    "blank": 0.03,
+    "colour": 3.0,
+    "cast": 3.0,
+    "shift_px": 2.0,
+    "match": 0.05,
+}
+"""Nearer than this to the median no limit is set; of a logarithm where that is taken. Half of
+the pixels: single parts may shine or be dark, and few of them among n; brightness sees the rest."""
+TRIED = 20
+WAIT_S = 1.0
+QUIET_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the good parts taught."""
+
+    rule: Attest
+    figures: dict[str, list[float]]
+    """Of every part, under the rule's reference where there is one."""
+    left_out: str
+    """Why there is no registration; empty where there is."""
+    caught: dict[str, tuple[int, int]]
+    """Fault -> (rejected, tried)."""
+
+
+def from_folder(folder: Path, parts: int) -> list[Image]:
+    """The first good parts of a folder. Raises DeviceError, FrameError."""
+    names = names_in(folder)[:parts]
+    return _enough([read_image(folder / name, shown(name)) for name in names], str(folder))
+
+
+def from_camera(settings: Settings, parts: int) -> list[Image]:
+    """Parts as they come by, by the station's own camera and trigger. Raises DeviceError."""
+    camera, trigger = build_camera(settings.camera), build_trigger(settings.trigger)
+    images: list[Image] = []
+    quiet_s = 0.0
+    try:
+        camera.open()
+        trigger.restart()
+        while len(images) < parts and quiet_s < QUIET_S:
+            part = trigger.wait(WAIT_S)
+            if part is None:
+                quiet_s += WAIT_S
+                continue
+            try:
+                frame = camera.grab(not_before=part.seen_at, timeout_s=WAIT_S)
+            except FrameError:
+                continue
+            quiet_s = 0.0
+            images.append(frame.image.copy())
+    except EndOfStream:
+        pass
+    finally:
+        camera.close()
+    return _enough(images, f"{QUIET_S:g} s without a part" if quiet_s else "the camera")
+
+
+def _enough(images: list[Image], where: str) -> list[Image]:
+    if len(images) < PARTS_MIN:
+        raise DeviceError(f"{where}: {len(images)} parts, at least {PARTS_MIN} are needed")
+    return images
+
+
+def learn(images: Sequence[Image]) -> Learned:
+    """Reference and limits from pictures of good parts."""
+    small = [reduced(image) for image in images]
+    found = [figures(image, None) for image in images]
+    names = [name for name in found[0] if all(name in each for each in found)]
+    values = {name: [each[name] for each in found] for name in names}
+    text, left_out = _view(images, small)
+    marks: tuple[tuple[int, int], ...] = ()
+    if text:
+        reference = reference_of(text)
+        marks = landmarks(small, reference)
+        if len(marks) < LANDMARKS_MIN:
+            text, marks = None, ()
+            left_out = "nothing in the picture stays the same from part to part"
+        else:
+            scale = images[0].shape[1] / reference.shape[1]
+            found_at = [registration(each, View(reference, marks)) for each in small]
+            values["shift_px"] = [shift * scale for shift, _ in found_at]
+            values["match"] = [match for _, match in found_at]
+    limits = {name: limit_of(name, seen) for name, seen in values.items()}
+    rule = Attest.model_validate({**limits, "reference": text, "landmarks": marks})
+    return Learned(rule, values, left_out, _tried(images, rule))
+
+
+def limit_of(name: str, seen: Sequence[float]) -> Range:
+    """The limits of one figure, from its values on good parts."""
+    data = np.asarray(seen, float)
+    if name in LOGARITHMIC:
+        data = np.log(np.maximum(data, 1e-6))
+    middle = float(np.median(data))
+    deviation = 1.4826 * float(np.median(np.abs(data - middle)))
+    low = max(deviation, (middle - float(np.quantile(data, 0.05))) / 1.645)
+    high = max(deviation, (float(np.quantile(data, 0.95)) - middle) / 1.645)
+    below = max(SPREADS * low, (1 + BEYOND) * (middle - float(data.min())), FLOOR[name])
+    above = max(SPREADS * high, (1 + BEYOND) * (float(data.max()) - middle), FLOOR[name])
+    ends = middle - below, middle + above
+    if name in LOGARITHMIC:
+        ends = float(np.exp(ends[0])), float(np.exp(ends[1]))
+    return Range(
+        min=_four_digits(ends[0]) if name in LOWER else None,
+        max=_four_digits(ends[1]) if name in UPPER else None,
+    )
+
+
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _view(images: Sequence[Image], small: list[Plane]) -> tuple[str | None, str]:
+    """The median picture as text; or why there can be none."""
+    if len({image.shape for image in images}) > 1:
+        return None, "the pictures are not all of one size"
+    if min(small[0].shape) < 2 * LANDMARK:
+        return None, "the pictures are too small"
+    return reference_text(np.median(np.stack(small), axis=0)), ""
+
+
+def _tried(images: Sequence[Image], rule: Attest) -> dict[str, tuple[int, int]]:
+    caught: dict[str, tuple[int, int]] = {}
+    for image in images[:: max(1, len(images) // TRIED)]:
+        for name, spoilt in bad_frames(image):
+            rejected, tried = caught.get(name, (0, 0))
+            caught[name] = rejected + (attest(spoilt, rule).fault is not None), tried + 1
+    return caught
+
+
+def run(station: Path, parts: int, folder: Path | None, out: Path | None) -> Iterator[str]:
+    """Commission a station; what is found, line by line. Raises ConfigError, DeviceError."""
+    settings = read_settings(station)
+    read_recipe(settings)  # its faults first, not after an hour of parts
+    good = from_folder(folder, parts) if folder else from_camera(settings, parts)
+    learned = learn(good)
+    yield from report(learned)
+    out = out or settings.recipe
+    write_recipe(settings.recipe, out, learned)
+    sheet = out.with_suffix(".attest.png")
+    write_sheet(sheet, draw(good, learned.rule, learned.figures))
+    yield f"\nwritten: {out}; look at {sheet} before the line runs"
+
+
+def report(learned: Learned) -> Iterator[str]:
+    """What was found, for a person."""
+    n = len(next(iter(learned.figures.values())))
+    yield f"{n} good parts"
+    form = "{:<12} {:>10} {:>10} {:>10}   {}"
+    yield form.format("figure", "least", "median", "most", "limits")
+    for name, seen in learned.figures.items():
+        limits = getattr(learned.rule, name)
+        least, middle, most = np.quantile(seen, [0.0, 0.5, 1.0])
+        yield form.format(name, f"{least:.4g}", f"{middle:.4g}", f"{most:.4g}", _said(limits))
+    if learned.left_out:
+        yield f"no shift_px and no match: {learned.left_out}"
+    yield ""
+    yield "the same parts, spoilt: rejected"
+    for name, (rejected, tried) in learned.caught.items():
+        missed = "" if rejected == tried else "   <- attestation does not see this"
+        yield f"  {name:<22} {rejected:>3}/{tried}{missed}"
+
+
+def _said(limits: Range) -> str:
+    ends = [f"at least {limits.min:g}"] if limits.min is not None else []
+    ends += [f"at most {limits.max:g}"] if limits.max is not None else []
+    return ", ".join(ends)
+
+
+def write_recipe(path: Path, out: Path, learned: Learned) -> Recipe:
+    """The recipe with its [attest] replaced, comments elsewhere kept; whole or not at all.
+
+    Where `out` is the recipe itself, the old one stays beside it as NAME.before. Raises ConfigError
+    where the result would be no recipe.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    text = re.sub(r"(?ms)^\[attest(\.[^\]]*)?\].*?(?=^\[(?!attest\b)|\Z)", "", text)
+    text = text.rstrip() + "\n\n" + _table(learned)
+    try:
+        recipe = parse(Recipe, tomllib.loads(text), str(path))
+    except tomllib.TOMLDecodeError as error:
+        text = f"{path}: write attest as a table [attest], not in one line: {error}"
+        raise ConfigError(text) from None
+    if out.exists():
+        shutil.copy2(out, out.with_name(f"{out.name}.before"))
+    draft = out.with_name(f".{out.name}.draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(out)
+    return recipe
+
+
+def _table(learned: Learned) -> str:
+    n = len(next(iter(learned.figures.values())))
+    now = datetime.now(UTC)
+    lines = ["[attest]", f"# inspector commission, {now:%Y-%m-%d %H:%M} UTC, {n} good parts"]
+    for name in learned.figures:
+        limits: Range = getattr(learned.rule, name)
+        ends = [f"{key} = {value!r}" for key, value in limits.model_dump(exclude_none=True).items()]
+        lines.append(f"{name} = {{ {', '.join(ends)} }}")
+    if learned.rule.reference:
+        rows = re.findall(".{1,96}", learned.rule.reference)
+        marks = ", ".join(f"[{x}, {y}]" for x, y in learned.rule.landmarks)
+        lines += [f"landmarks = [{marks}]", 'reference = """', *rows, '"""']
+    return "\n".join(lines) + "\n"

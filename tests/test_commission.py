@@ -1,0 +1,152 @@
+"""Limits learnt from good parts, tried on other good parts and on every fault we can make."""
+
+import csv
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.badframes import FAULTS, bad_frames
+from inspector.commission import learn, limit_of, write_recipe
+from inspector.contract.image import Image
+from inspector.settings import read_recipe, read_settings
+from inspector.station.attest import attest
+from tests.support import make_bundle, run_inspector, write_station
+
+elpv = pytest.importorskip("elpv_dataset")
+CELLS = Path(elpv.__file__).parent / "data"
+LEARN = 50
+
+
+def good_cells(count: int) -> list[Image]:
+    """Real solar cells that were labelled functional, spread over the data set."""
+    with (CELLS / "labels.csv").open(encoding="utf-8") as file:
+        rows = [row[0].split() for row in csv.reader(file)]
+    names = [row[0] for row in rows if float(row[1]) == 0.0]
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, count).astype(int)]
+    return [np.asarray(cv2.imread(str(CELLS / name)), np.uint8) for name in chosen]
+
+
+def in_fixture(cells: list[Image]) -> list[Image]:
+    """What a station's camera sees: each cell in the same fixture, a lamp, a sensor's noise."""
+    random = np.random.default_rng(0)
+    fixture = np.full((400, 480, 3), (45, 50, 55), np.uint8)
+    cv2.rectangle(fixture, (20, 20), (70, 60), (120, 120, 120), -1)
+    cv2.circle(fixture, (440, 360), 22, (140, 130, 120), -1)
+    cv2.circle(fixture, (40, 350), 16, (20, 20, 20), -1)
+    out = []
+    for cell in cells:
+        frame = fixture.astype(np.float64)
+        x, y = (int(each) for each in random.integers(-1, 2, 2))
+        frame[50 + y : 350 + y, 90 + x : 390 + x] = cell * np.array([0.92, 1.0, 1.05])
+        seen = cv2.GaussianBlur(frame, (0, 0), 0.6) * random.uniform(0.97, 1.03)
+        out.append(np.clip(seen + random.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
+    return out
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[Image]:
+    return in_fixture(good_cells(150))
+
+
+def test_no_bad_frame_is_fit_and_good_parts_are(parts: list[Image]) -> None:
+    learned = learn(parts[::3])
+    rest = [part for i, part in enumerate(parts) if i % 3]
+    assert [attest(part, learned.rule).fault for part in rest] == [None] * len(rest)
+    passed: Counter[str] = Counter()
+    tried: Counter[str] = Counter()
+    for part in rest[::5]:
+        for name, spoilt in bad_frames(part):
+            tried[name] += 1
+            passed[name] += attest(spoilt, learned.rule).fault is None
+    assert set(tried) == set(FAULTS)
+    assert +passed == Counter()
+
+
+def test_pictures_without_a_common_view_get_no_landmarks_and_the_report_says_so() -> None:
+    learned = learn(good_cells(LEARN))
+    assert learned.rule.shift_px is None
+    assert learned.rule.landmarks == ()
+    assert learned.left_out == "nothing in the picture stays the same from part to part"
+    rejected, tried = learned.caught["moved 10 px across"]
+    assert rejected == 0 < tried  # said, not hidden
+    assert learned.caught["half grey"] == learned.caught["black"] == (tried, tried)
+
+
+def test_a_limit_lies_beyond_every_part_seen_and_beyond_the_spread() -> None:
+    seen = [10.0, 11.0, 12.0, 13.0, 14.0]
+    cast = limit_of("cast", seen)
+    # median 12, deviation 1.4826: 4.5 of them are more than 4/3 of the way to the last part
+    assert cast.min == pytest.approx(12 - 4.5 * 1.4826, rel=1e-3)
+    assert cast.max == pytest.approx(12 + 4.5 * 1.4826, rel=1e-3)
+    far = limit_of("cast", [*seen, 12.0, 12.0, 12.0, 60.0])
+    assert far.max is not None
+    assert far.max >= 60 + (60 - 12) / 3
+    still = limit_of("cast", [12.0] * 9)
+    assert (still.min, still.max) == (9.0, 15.0)
+    assert limit_of("sharpness", seen).max is None
+    assert limit_of("blank", seen).min is None
+
+
+def test_the_command_writes_the_recipe_keeps_its_comments_and_draws_a_picture(
+    tmp_path: Path, parts: list[Image]
+) -> None:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for i, part in enumerate(parts[:40]):
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("# our own words\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    before = recipe.read_text(encoding="utf-8")
+    for _ in range(2):
+        done = run_inspector("commission", station, "--folder", folder, "--parts", "40")
+        assert done.returncode == 0, done.stderr
+        assert "40 good parts" in done.stdout
+        assert "attestation does not see this" not in done.stdout
+    text = recipe.read_text(encoding="utf-8")
+    assert text.startswith("# our own words\n")
+    assert text.count("[attest]") == 1
+    assert (tmp_path / "recipe.toml.before").read_text(encoding="utf-8") != before
+    rule = read_recipe(read_settings(station)).attest
+    assert rule is not None
+    assert attest(parts[50], rule).fault is None
+    assert attest(np.zeros_like(parts[50]), rule).fault is not None
+    sheet = cv2.imread(str(tmp_path / "recipe.attest.png"))
+    assert sheet is not None
+    assert sheet.shape[1] == 4 * 320
+
+
+def test_the_station_rejects_by_what_commissioning_found(
+    tmp_path: Path, parts: list[Image]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, part in enumerate(parts[:30]):
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    assert run_inspector("commission", station, "--parts", "30").returncode == 0  # by its camera
+    recipe = tomllib.loads((tmp_path / "recipe.toml").read_text(encoding="utf-8"))
+    assert recipe["attest"]["landmarks"]
+
+
+def test_too_few_parts_and_faulty_tables_are_said_in_words(
+    tmp_path: Path, parts: list[Image]
+) -> None:
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    done = run_inspector("commission", station, "--parts", "5")
+    assert done.returncode == 1
+    assert "at least 20 are needed" in done.stderr
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8") + "attest = { dark = { max = 1.0 } }\n", encoding="utf-8"
+    )
+    before = recipe.read_bytes()
+    with pytest.raises(Exception, match="write attest as a table"):
+        write_recipe(recipe, recipe, learn(parts[:20]))
+    assert recipe.read_bytes() == before
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("dark", "drak"), encoding="utf-8")
+    assert "attest.drak: is not a key here" in run_inspector("check", station).stdout
