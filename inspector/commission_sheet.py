@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from inspector.contract.image import Image
-from inspector.station.attest_rule import Attest, Range, reference_of
+from inspector.station.attest_rule import LANDMARK, Attest, Range, reference_of
 
 TILE = 320
 PLOT_HEIGHT = 110
@@ -19,7 +19,7 @@ INK, QUIET, LIMIT = (30, 30, 30), (190, 190, 190), (40, 40, 220)
 
 def draw(images: Sequence[Image], rule: Attest, figures: dict[str, list[float]]) -> Image:
     """Reference, extremes of sharpness and brightness, and each figure's histogram with limits."""
-    tiles = [_picture("reference", _reference(rule.reference))] if rule.reference else []
+    tiles = [_picture("reference", _reference(rule))] if rule.reference else []
     for name, words in EXTREMES.items():
         seen = figures.get(name)
         if seen:
@@ -37,9 +37,13 @@ def write_sheet(path: Path, sheet: Image) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _reference(text: str) -> Image:
-    grey = reference_of(text)
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+def _reference(rule: Attest) -> Image:
+    """With its landmarks framed."""
+    grey = reference_of(rule.reference or "")
+    out = np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    for x, y in rule.landmarks:
+        cv2.rectangle(out, (x, y), (x + LANDMARK - 1, y + LANDMARK - 1), LIMIT, 1)
+    return out
 
 
 def _rows(tiles: list[Image]) -> list[Image]:
