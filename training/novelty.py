@@ -133,18 +133,18 @@ def parts_needed(allowed: float) -> int:
     return math.ceil(1.0 / allowed) - 1
 
 
-def choose_novelty_at(good: NDArray[np.float64], allowed: float, tolerance: float) -> NoveltyLimit:
+def choose_novelty_at(good: NDArray[np.float64], allowed: float, margin: float) -> NoveltyLimit:
     """The lowest limit that stops at most the share `allowed` of further good parts.
 
     good: novelty of good parts that were not trained on. Of n such parts the (k + 1) highest tell
     that a further one is above them with a chance of at most (k + 1) / (n + 1), on average over
-    such sets (Vovk, Gammerman and Shafer 2005, conformal prediction). The limit lies `tolerance`
+    such sets (Vovk, Gammerman and Shafer 2005, conformal prediction). The limit lies `margin`
     above the part it must not stop, so that another machine's rounding does not stop it.
     """
     ordered = np.sort(good)
     n = len(ordered)
     spared = max(0, math.floor(allowed * (n + 1) + ROUNDING) - 1)
-    novelty_at = float(ordered[n - 1 - spared]) + tolerance
+    novelty_at = float(ordered[n - 1 - spared]) + margin
     return NoveltyLimit(
         novelty_at=novelty_at,
         allowed=allowed,
