@@ -4,7 +4,8 @@
 spread on that side of it, as a standard deviation, by the larger of the median absolute deviation
 and the 5 or 95 % quantile; as logarithms where the figure is a ratio or a light. The limit is 4.5
 of these away, and at least a third farther than the farthest part seen (of 50 parts the farthest is
-beyond all but 2 %, and the goal is one false alarm in a thousand); never nearer than a floor.
+beyond all but 2 %, and the goal is one false alarm in a thousand); never nearer than a floor. For
+light it is six and a half more: good parts differ most in it, and its faults are gross.
 
 **Landmarks** are pieces of the picture that every good part shows alike, in the same place: of the
 pieces with most contrast, the best of each quarter of the picture is taken whose likeness to the
@@ -47,8 +48,9 @@ from inspector.station.attest_rule import (
 from inspector.station.recipe import Recipe
 
 PARTS_MIN = 20
-SPREADS = 4.5
-BEYOND = 1 / 3
+SPREADS, BEYOND = 4.5, 1 / 3
+LIGHT = ("brightness", "colour", "cast")
+LIGHT_SPREADS, LIGHT_BEYOND = 6.0, 1 / 2
 LANDMARKS_MIN = 2
 LOGARITHMIC = ("sharpness", "detail", "brightness")
 LOWER = ("sharpness", "detail", "brightness", "colour", "cast", "match")
@@ -156,8 +158,9 @@ def limit_of(name: str, seen: Sequence[float]) -> Range:
     deviation = 1.4826 * float(np.median(np.abs(data - middle)))
     low = max(deviation, (middle - float(np.quantile(data, 0.05))) / 1.645)
     high = max(deviation, (float(np.quantile(data, 0.95)) - middle) / 1.645)
-    below = max(SPREADS * low, (1 + BEYOND) * (middle - float(data.min())), FLOOR[name])
-    above = max(SPREADS * high, (1 + BEYOND) * (float(data.max()) - middle), FLOOR[name])
+    spreads, beyond = (LIGHT_SPREADS, LIGHT_BEYOND) if name in LIGHT else (SPREADS, BEYOND)
+    below = max(spreads * low, (1 + beyond) * (middle - float(data.min())), FLOOR[name])
+    above = max(spreads * high, (1 + beyond) * (float(data.max()) - middle), FLOOR[name])
     ends = middle - below, middle + above
     if name in LOGARITHMIC:
         ends = float(np.exp(ends[0])), float(np.exp(ends[1]))
