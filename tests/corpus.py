@@ -41,9 +41,9 @@ def measure(name: str, images: list[Image]) -> None:
             for fault_name, spoilt in bad_frames(image):
                 spoilt_count[fault_name] += 1
                 passed[fault_name] += attest(spoilt, rule).fault is None
-    print(f"{name}: false alarms {say_rate(alarms.total(), tried)} {dict(alarms)}")
+    print(f"{name}: false alarms {say_rate(alarms.total(), tried)} {dict(alarms)}")  # noqa: T201
     for fault_name, count in spoilt_count.items():
-        print(f"  {fault_name:<22} passed {passed[fault_name]}/{count}")
+        print(f"  {fault_name:<22} passed {passed[fault_name]}/{count}")  # noqa: T201
 
 
 def main(folders: list[str]) -> None:
