@@ -15,7 +15,7 @@ from inspector.badframes import bad_frames
 from inspector.commission import learn
 from inspector.contract.bounds import say_rate
 from inspector.contract.image import Image
-from inspector.devices.camera_replay import names_in, read_image
+from inspector.devices.camera_replay import read_image
 from inspector.station.attest import attest
 from tests.test_commission import good_cells, in_fixture
 
@@ -46,12 +46,11 @@ def measure(name: str, images: list[Image]) -> None:
         print(f"  {fault_name:<22} passed {passed[fault_name]}/{count}")  # noqa: T201
 
 
-def main(folders: list[str]) -> None:
+def main(files: list[str]) -> None:
     cv2.setNumThreads(1)
-    for folder in folders:
-        images = [read_image(Path(folder) / name, name) for name in names_in(Path(folder))]
-        measure(folder, [image for image in images if min(image.shape[:2]) > 32])
-    if not folders:
+    if files:
+        measure(f"{len(files)} pictures", [read_image(Path(file), file) for file in files])
+    else:
         cells = good_cells(10_000)
         measure("ELPV, as it is", cells)
         measure("ELPV, in a fixture", in_fixture(cells))
