@@ -197,7 +197,8 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
     watch.lap("fit")
     predictions = job.runtime.predict(cuts)
     watch.lap("predict")
-    verdicts = [judge(prediction, job.limits) for prediction in predictions]
+    limits = job.limits
+    verdicts = [judge(prediction, limits) for prediction in predictions]
     judged = zip(regions, predictions, verdicts, strict=True)
     results = tuple(_region_result(*each) for each in judged)
     i = worst(verdicts, [prediction.defect_score for prediction in predictions])
