@@ -38,6 +38,7 @@ class Voice:
         self._beat_at = float("-inf")
         self._turns = 0
         self._withheld: str | None = None
+        self._executed = False
         self._said_at = float("-inf")
         self._unsaid = 0
         self._apart_s = self._apart()
@@ -46,12 +47,14 @@ class Voice:
         """The thread has come this far."""
         now = self._gear.clock.monotonic()
         self._turns += 1
+        begins, self._executed = executing and not self._executed, executing
+        beats = now - self._beat_at >= BEAT_EVERY_S
         if not executing:
             self._withheld = f"{state}: {cause}"
-        if now - self._beat_at >= BEAT_EVERY_S:
-            if executing:  # it asks the disk: not at every step
-                shortage = self._gear.journal.shortage()
-                self._withheld = None if shortage is None else f"journal: {shortage}"
+        elif begins or beats:  # it asks the disk: not at every step
+            shortage = self._gear.journal.shortage()
+            self._withheld = None if shortage is None else f"journal: {shortage}"
+        if beats:
             self._beat(now, state, seq)
         return Pulse(now, self._turns, state, cause, self._withheld)
 

@@ -323,6 +323,19 @@ def test_a_station_may_begin_in_error_and_its_fault_is_kept_until_reset(rig: Rig
     assert rig.journal.last_seq() == 0
 
 
+def test_what_withholds_passes_is_up_to_date_with_every_state_told(rig: Rig) -> None:
+    station = rig.start(Blind())
+    for state, events in (
+        ("CONTINUOUS_EXECUTION", (*GET_READY, Event.START_CONTINUOUS)),
+        ("READY", (Event.STOP,)),
+        ("CONTINUOUS_EXECUTION", (Event.START_CONTINUOUS,)),
+    ):
+        rig.order(station, *events)
+        assert rig.reaches(state)
+        told = [message for message in rig.slate.states if message.state == state][-1]
+        assert (told.withheld is None) is (state == "CONTINUOUS_EXECUTION")
+
+
 def gaps_s(rig: Rig) -> list[float]:
     times = [at for at, _ in rig.slate.beats]
     return [after - before for before, after in itertools.pairwise(times)]
