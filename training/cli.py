@@ -160,7 +160,9 @@ def machine_of(plan: "Plan", path: Path) -> "Machine":
     import torch
 
     from training.fit import Machine
+    from training.memory import keep_freed_memory
 
+    keep_freed_memory()
     threads = plan.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     kind = "cuda" if torch.cuda.is_available() else "cpu"

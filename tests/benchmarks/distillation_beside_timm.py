@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.distillation_beside_timm --data elpv
 
-Same student, same teacher, same batches drawn beforehand, same optimiser, AMP where the plan has
-it, in turn (A B C A B C ...) in one process. timm.task.LogitDistillationTask asks the teacher
+Same student, same teacher, same batches drawn beforehand, same optimiser, all in fp32, in turn
+(A B C A B C ...) in one process. timm.task.LogitDistillationTask asks the teacher
 every time.
 """
 
@@ -25,6 +25,7 @@ from training.distill import Taught, Teachers
 from training.fit import Machine, autocast
 from training.job import Job, data_of
 from training.material import Material
+from training.memory import keep_freed_memory
 from training.models import Network, build
 from training.plan import Plan, read_plan
 from training.release import prepare
@@ -91,11 +92,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # for all of them alike
     machine = Machine(torch.device("cpu"), arguments.threads)
     plan = read_plan(arguments.plan)
-    plain = {"weights": "none", "feature_weight": 0.0, "mix": {"share": 0.0}, "drop_rate": 0.0}
+    plain = {
+        "weights": "none",
+        "feature_weight": 0.0,
+        "mix": {"share": 0.0},
+        "drop_rate": 0.0,
+        "precision": "fp32",
+    }
     student = type(plan.student).model_validate(plan.student.model_dump() | plain)
-    plan = plan.model_copy(update={"student": student})
+    teacher_plan = plan.teacher.model_copy(update={"precision": "fp32"})
+    plan = plan.model_copy(update={"student": student, "teacher": teacher_plan})
     with TemporaryDirectory() as name:
         folder = Path(name)
         run = Run(folder / "work", Screen(quiet=True).say)
