@@ -273,7 +273,10 @@ class Journal:
             log.warning("no room could be made: %s", error)
 
     def _pages_used(self) -> int:
+        """At most; exact from where it matters."""
         (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        if pages < PRESSED_SHARE * self._pages_max:
+            return int(pages)  # asked twice a part: how many of them are free changes nothing yet
         (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
         return int(pages) - int(free)
 
