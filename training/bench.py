@@ -16,7 +16,7 @@ from torch import nn
 
 from training.augment import Augmenter
 from training.distill import Labels, Taught, Teachers
-from training.fit import Objective
+from training.fit import CLIP_NORM, Objective
 from training.job import Data, Job
 from training.models import Network
 from training.teaching import fresh
@@ -61,7 +61,7 @@ class _Way:
             loss = self.objective(self.network, batch)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
             self._optimizer.step()
             images += len(batch.rows)
         self.rates.append(images / (time.perf_counter() - started))

@@ -16,6 +16,7 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
+from training.arguments import add_data, add_plan, add_weights
 from training.cli_compare import add_compare
 from training.cli_novelty import add_novelty
 
@@ -83,14 +84,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    release.add_argument("plan", type=Path, help="the plan, a TOML file")
-    release.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
+    add_plan(release)
+    add_data(release)
     release.add_argument("--out", type=Path, required=True, help="folder for work and bundles")
-    release.add_argument(
-        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
-    )
+    add_weights(release)
     release.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
     )
@@ -103,10 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
     )
-    bench.add_argument("plan", type=Path, help="the plan, a TOML file")
-    bench.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
+    add_plan(bench)
+    add_data(bench)
     bench.add_argument("--images", type=int, default=128, help="in a round (default 128)")
     bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
     bench.set_defaults(command=_bench)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
+from training.arguments import add_data, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -35,9 +36,7 @@ def add_compare(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     compare.add_argument("plans", type=Path, nargs="+", metavar="PLAN", help="a plan, a TOML file")
-    compare.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
+    add_data(compare)
     compare.add_argument(
         "--out", type=Path, required=True, help="folder for work, compare.html, .json and .csv"
     )
@@ -48,9 +47,7 @@ def add_compare(
         default=5,
         help="golden sets, each part in one of them (default 5); 1: each plan's own split",
     )
-    compare.add_argument(
-        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
-    )
+    add_weights(compare)
     compare.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, two folds"
     )

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.arguments import add_data, add_plan, add_weights
+
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
     from training.plan import Plan
@@ -30,10 +32,8 @@ def add_novelty(
         epilog=NOVELTY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    novelty.add_argument("plan", type=Path, help="the plan, a TOML file")
-    novelty.add_argument(
-        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
-    )
+    add_plan(novelty)
+    add_data(novelty)
     novelty.add_argument(
         "--out", type=Path, required=True, help="folder for work, novelty.json and novelty.csv"
     )
@@ -45,9 +45,7 @@ def add_novelty(
         metavar="CLASS",
         help="leave out this one only; may be repeated (default: each defect class in turn)",
     )
-    novelty.add_argument(
-        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
-    )
+    add_weights(novelty)
     novelty.add_argument("--quiet", action="store_true", help="only the table and errors")
     novelty.set_defaults(command=partial(_novelty, machine_of))
 

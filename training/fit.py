@@ -77,7 +77,7 @@ def fit(
     average = _average(network, how.ema)
     state = resume(folder, both, average, optimizer)
     shown = Views(material, augmenter, how.mix, seed)
-    steps = math.ceil(len(material.order(seed, 0)) / how.batch)
+    steps = math.ceil(material.shown() / how.batch)
     for epoch in range(state.epoch, how.epochs):
         started = time.monotonic()
         view = epoch % views if views else epoch

@@ -71,6 +71,10 @@ class Material:
             return np.sort(self.train)
         return np.sort(np.concatenate([self.train, self.unlabelled]))
 
+    def shown(self) -> int:
+        """How many images an epoch shows."""
+        return len(self.train) + self.unlabelled_shown
+
     def order(self, seed: int, epoch: int, how: How = "natural") -> NDArray[np.int64]:
         """The rows of an epoch; the same for the same seed and epoch."""
         rows = order(self.train, self.targets[self.train], [seed, epoch], how)

@@ -22,7 +22,7 @@ from training.dataset import (
     require_trainable,
 )
 from training.folds import Fold, split_by_fold
-from training.handover import Networks, write_networks
+from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
 from training.plan_tiles import Tiles
 from training.run import Stage, write_whole
@@ -107,6 +107,8 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
     """Teacher and student for later plans: `teacher.handed`, `student.old`."""
+    if (folder / FACTS).exists():  # written last, and the bundle's name stands for both networks
+        return
     plan = job.plan
     networks = Networks(
         labels=data.labels,

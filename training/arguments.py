@@ -1,0 +1,23 @@
+"""The arguments that several commands share, so that they are called and explained the same."""
+
+import argparse
+from pathlib import Path
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """PLAN, one."""
+    parser.add_argument("plan", type=Path, help="the plan, a TOML file")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data: what `read_dataset` reads."""
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of class folders, MVTec, or manifest CSV"
+    )
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """--weights: what `with_weights_from` takes."""
+    parser.add_argument(
+        "--weights", type=Path, help='folder with MODEL.*.safetensors, taken for weights = "hub"'
+    )
