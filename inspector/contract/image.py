@@ -16,7 +16,11 @@ Image = NDArray[np.uint8]
 TILES_MAX = 1_024
 """A part with more regions has no deadline a line could keep."""
 
-_INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+_INTERPOLATION = {
+    "halving": cv2.INTER_AREA,
+    "area": cv2.INTER_AREA,
+    "linear": cv2.INTER_LINEAR,
+}
 
 
 class ImageSpec(Strict):
@@ -26,8 +30,9 @@ class ImageSpec(Strict):
     height: Pixels
     fit: Literal["stretch", "pad"] = "stretch"
     """stretch: both sides to size. pad: keep the aspect ratio, black around it."""
-    interpolation: Literal["area", "linear"] = "area"
-    """area keeps small defects when shrinking (8 ms at 1600x1200); linear is quick and aliases."""
+    interpolation: Literal["halving", "area", "linear"] = "halving"
+    """area keeps small defects when shrinking; halving is area too, after exact halvings (from
+    1920x1080 to 224x224 in 1.9 ms, area in 4.3); linear is quick and aliases."""
 
 
 class Region(Strict):
@@ -134,6 +139,8 @@ def fit(image: Image, spec: ImageSpec) -> Image:
         # area is meant for shrinking; enlarging with it repeats pixels, so that is linear
         shrinks = width <= image.shape[1] and height <= image.shape[0]
         how = _INTERPOLATION[spec.interpolation] if shrinks else cv2.INTER_LINEAR
+        if spec.interpolation == "halving":
+            image = _halved(image, width, height)
         image = cv2.resize(image, (width, height), interpolation=how).astype(np.uint8, copy=False)
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
@@ -143,3 +150,19 @@ def fit(image: Image, spec: ImageSpec) -> Image:
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
     canvas[top : top + height, left : left + width] = image
     return canvas
+
+
+def _halved(image: Image, width: int, height: int) -> Image:
+    """The picture halved while that is exact and leaves at least twice the width and height.
+
+    OpenCV has a vector kernel for means of 2 x 2 pixels, and none for the fractional ones: most of
+    the work of an area resize is done by the quick one. An odd side ends it. Halved further, a
+    crack on the border of two pixels would be spread over both (a quarter of its contrast lost).
+    """
+    rows, columns = image.shape[:2]
+    while rows % 2 == columns % 2 == 0 and rows >= 4 * height and columns >= 4 * width:
+        rows, columns = rows // 2, columns // 2
+        image = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+    return image

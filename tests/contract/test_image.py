@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ SPEC = ImageSpec(width=64, height=48)
 
 
 @pytest.mark.parametrize("fitting", ["stretch", "pad"])
-@pytest.mark.parametrize("interpolation", ["area", "linear"])
+@pytest.mark.parametrize("interpolation", ["halving", "area", "linear"])
 @pytest.mark.parametrize("shape", [(48, 64, 3), (10, 9, 3), (300, 17, 3), (1, 1, 3), (480, 640)])
 def test_any_picture_gets_the_size_of_the_spec(
     fitting: str, interpolation: str, shape: tuple[int, ...]
@@ -107,3 +108,36 @@ def test_more_tiles_than_a_line_could_wait_for_are_refused() -> None:
     area = Region(name="area", x=0, y=0, width=4_000, height=4_000)
     with pytest.raises(ValueError, match=r"63 x 63 tiles of 64x64, overlap 0: at most 1024"):
         tiles_of(area, Tiling(width=64, height=64, overlap=0.0))
+
+
+def test_halving_stays_beside_area_on_a_picture_with_every_detail() -> None:
+    image = cv2.GaussianBlur(picture(128, width=960, height=540, seed=3), (3, 3), 0.8)
+    image[200:203, 100:800] = 0  # a crack three pixels wide
+    spec = {"width": 112, "height": 96}
+    by_area = fit(image, ImageSpec.model_validate({**spec, "interpolation": "area"}))
+    by_halves = fit(image, ImageSpec.model_validate({**spec, "interpolation": "halving"}))
+    apart = np.abs(by_area.astype(int) - by_halves.astype(int))
+    assert apart.mean() < 1.0  # grey levels; each halving rounds
+    # it stands out of its neighbourhood as far as the area mean has it
+    crack = [
+        128 - each[30:42, 20:80].min(axis=0).astype(float).mean() for each in (by_area, by_halves)
+    ]
+    assert crack[1] > 0.85 * crack[0] > 20
+
+
+def test_halves_of_a_picture_are_its_exact_means() -> None:
+    blocks = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    image = blocks.repeat(4, axis=0).repeat(4, axis=1)
+    assert np.array_equal(fit(image, SPEC), blocks)
+
+
+def test_an_odd_side_ends_the_halving_and_the_rest_is_area() -> None:
+    image = picture(128, width=8 * 67, height=8 * 50, seed=5)
+    halves = image
+    for size in ((268, 200), (134, 100)):  # once more would leave less than twice 64 x 48
+        halves = cv2.resize(halves, size, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(
+        fit(image, SPEC), cv2.resize(halves, (64, 48), interpolation=cv2.INTER_AREA)
+    )
+    odd = image[:, :-1]
+    assert np.array_equal(fit(odd, SPEC), cv2.resize(odd, (64, 48), interpolation=cv2.INTER_AREA))
