@@ -1,8 +1,9 @@
 """`inspector bench`: what the station adds to the bare model, measured part by part in one run.
 
-Each part goes the whole way (frame, fit, model, judge, commit to a real journal on disk), and
-right after it the bare onnxruntime call runs once more on the same batch. So both see the same
-machine in the same mood; the second call finds warm caches, which is to the station's cost.
+Each part goes the whole way (frame, attestation, fit, model, judge, commit to a real journal on
+disk), timed from its exposure, and right after it the bare onnxruntime call runs once more on the
+same batch. So both see the same machine in the same mood; the second call finds warm caches, which
+is to the station's cost. Frames lie in memory, or come from a capture process as a live camera's.
 """
 
 import tempfile
@@ -12,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from inspector.build import SystemClock, build_camera, build_job, new_boot
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import DeviceError, EndOfStream, FrameError, ModelError
@@ -21,6 +20,7 @@ from inspector.contract.image import Image
 from inspector.contract.status import Spread
 from inspector.contract.verdict import Evaluation
 from inspector.delivery.journal import Journal, JournalSettings
+from inspector.devices.camera_noise import Noise, noise_camera, noise_images
 from inspector.runtime.loader import open_runtime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.settings import read_settings
@@ -43,7 +43,7 @@ class Bench:
     raw: Spread
     """The bare onnxruntime call."""
     verdict: Spread
-    """From the trigger, with its frame ready in memory, until the row is durable."""
+    """From the exposure of its frame until the row is durable."""
     overhead: Spread
     """The one less the other, part by part."""
     commit: Spread
@@ -94,23 +94,36 @@ class NoPublisher:
     def beat(self, payload: bytes) -> None: ...
 
 
-def bench_station(path: Path, parts: int) -> Bench:
-    """With the station's own recipe, bundle, camera pictures, and the disk of its journal."""
+def bench_station(path: Path, parts: int, *, live: bool) -> Bench:
+    """With the station's own recipe, bundle, camera pictures, and the disk of its journal.
+
+    live: the camera goes on while it is measured; else a few of its pictures are kept for that.
+    """
     settings = read_settings(path)
-    images = _frames(build_camera(settings.camera))
-    return measure(build_job(settings), images, parts, settings.journal.path.parent)
+    camera = build_camera(settings.camera)
+    job, disk = build_job(settings), settings.journal.path.parent
+    if live:
+        return _with(camera, job, parts, disk)
+    return measure(job, MemoryCamera(_frames(camera)), parts, disk)
 
 
-def bench_bundle(folder: Path, width: int, height: int, parts: int, disk: Path) -> Bench:
-    """With frames of noise of this size, each judged whole."""
+def bench_bundle(folder: Path, noise: Noise, parts: int, disk: Path, *, live: bool) -> Bench:
+    """With frames of noise, each judged whole. live: through a capture process."""
     runtime = open_runtime(read_bundle(folder))
-    random = np.random.default_rng(0)
-    images = [random.integers(0, 256, (height, width, 3), np.uint8) for _ in range(FRAMES_KEPT)]
     recipe = Recipe(name="bench", bundle=runtime.bundle_id, deadline_ms=DEADLINE_MS)
-    return measure(Job(recipe, runtime), images, parts, disk)
+    camera: Camera = noise_camera(noise) if live else MemoryCamera(noise_images(noise))
+    return _with(camera, Job(recipe, runtime), parts, disk)
 
 
-def measure(job: Job, images: list[Image], parts: int, disk: Path) -> Bench:
+def _with(camera: Camera, job: Job, parts: int, disk: Path) -> Bench:
+    try:
+        camera.open()
+        return measure(job, camera, parts, disk)
+    finally:
+        camera.close()
+
+
+def measure(job: Job, camera: Camera, parts: int, disk: Path) -> Bench:
     """Interleaved: one part, one bare call. The journal is a new one in a folder on `disk`."""
     if not isinstance(job.runtime, OnnxRuntime):
         raise TypeError("the bare call is onnxruntime's")
@@ -120,7 +133,7 @@ def measure(job: Job, images: list[Image], parts: int, disk: Path) -> Bench:
         gear = Gear(
             station="bench",
             boot=new_boot(),
-            camera=MemoryCamera(images),
+            camera=camera,
             journal=journal,
             archive=NoArchive(),
             publisher=NoPublisher(),
@@ -130,11 +143,11 @@ def measure(job: Job, images: list[Image], parts: int, disk: Path) -> Bench:
             times = list(_times(job, job.runtime, gear, WARM_UP_PARTS + parts))[WARM_UP_PARTS:]
         finally:
             journal.close()
-    verdict_ms, commit_ms, raw_ms = zip(*times, strict=True)
+    verdict_ms, commit_ms, raw_ms, sizes = zip(*times, strict=True)
     overhead_ms = [v - r for v, r in zip(verdict_ms, raw_ms, strict=True)]
     return Bench(
         bundle=job.runtime.bundle_id,
-        size=f"{images[0].shape[1]}x{images[0].shape[0]}",
+        size=sizes[0],
         raw=_spread(raw_ms),
         verdict=_spread(verdict_ms),
         overhead=_spread(overhead_ms),
@@ -151,7 +164,7 @@ def report(bench: Bench) -> Iterator[str]:
     yield form.format("", "p50", "p99", "parts/s")
     for text, times, per_s in (
         ("onnxruntime alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
-        ("capture to verdict, journal commit included", bench.verdict, f"{bench.parts_per_s:.1f}"),
+        ("exposure to verdict, journal commit included", bench.verdict, f"{bench.parts_per_s:.1f}"),
         ("  overhead: the second less the first", bench.overhead, ""),
         ("  the journal commit in it", bench.commit, ""),
     ):
@@ -178,8 +191,8 @@ def _frames(camera: Camera) -> list[Image]:
 
 def _times(
     job: Job, runtime: OnnxRuntime, gear: Gear, parts: int
-) -> Iterator[tuple[float, float, float]]:
-    """Trigger to verdict, commit, and the bare call, in milliseconds.
+) -> Iterator[tuple[float, float, float, str]]:
+    """Exposure to verdict, commit, and the bare call, in milliseconds, and the frame's size.
 
     Raises ModelError where a part could not be judged: its times would mean nothing.
     """
@@ -190,10 +203,15 @@ def _times(
         done = inspect_part(part, job, gear, last, tally.slowest_commit_ms)
         if not done.result.regions:  # a part that was not judged takes no time to judge
             raise ModelError(f"a part could not be judged: {done.result.reason}")
+        if done.frame is None:
+            raise ModelError("a part was judged without a frame")
         last = done.frame
+        # waiting for the camera's next frame is not the station's work
+        verdict_ms = done.total_ms - 1000 * (last.exposed_at - part.seen_at)
         before = time.perf_counter()
         runtime.run_again()
-        yield done.total_ms, done.commit_ms, 1000 * (time.perf_counter() - before)
+        raw_ms = 1000 * (time.perf_counter() - before)
+        yield verdict_ms, done.commit_ms, raw_ms, f"{last.image.shape[1]}x{last.image.shape[0]}"
 
 
 def _spread(values: tuple[float, ...] | list[float]) -> Spread:

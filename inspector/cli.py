@@ -108,6 +108,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     source.add_argument("settings", type=Path, nargs="?", metavar="STATION.TOML")
     source.add_argument("--bundle", type=Path, metavar="DIR")
     bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
+    bench.add_argument("--live", action="store_true", help="frames come while it measures")
     bench.add_argument("--parts", type=part_count, default=1_000, metavar="N")
     bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
 
@@ -224,14 +225,15 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from inspector.bench import bench_bundle, bench_station, report
+    from inspector.devices.camera_noise import Noise
     from inspector.devices.quiet import quiet_cv2
 
     quiet_cv2()
     if args.bundle:
-        width, height = args.size
-        bench = bench_bundle(args.bundle, width, height, args.parts, args.disk)
+        noise = Noise(*args.size)
+        bench = bench_bundle(args.bundle, noise, args.parts, args.disk, live=args.live)
     else:
-        bench = bench_station(args.settings, args.parts)
+        bench = bench_station(args.settings, args.parts, live=args.live)
     for line in report(bench):
         print(line)
     return 0

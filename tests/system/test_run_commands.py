@@ -74,12 +74,13 @@ def test_replay_without_pictures_or_bundle_says_so(sealed: Bundle, tmp_path: Pat
 def test_bench_measures_model_and_station_in_one_run(sealed: Bundle, tmp_path: Path) -> None:
     for source in (
         ("--bundle", sealed.folder, "--size", "64x48", "--disk", tmp_path),
+        ("--bundle", sealed.folder, "--size", "640x480", "--disk", tmp_path, "--live"),
         (write_station(tmp_path, sealed),),
     ):
         done = run_inspector("bench", *source, "--parts", "50")
         assert done.returncode == 0, done.stderr
         assert "n = 50 parts" in done.stdout
-        for line in ("onnxruntime alone", "capture to verdict", "overhead", "journal commit"):
+        for line in ("onnxruntime alone", "exposure to verdict", "overhead", "journal commit"):
             assert line in done.stdout
     assert not list(tmp_path.glob("inspector-bench-*"))
 
