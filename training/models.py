@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from training.heads import head_names, quiet_head
 from training.novelty import Novelty
 
 SPREAD_MIN = 1e-2
@@ -124,6 +125,7 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
         ) from None
     if weights not in ("hub", "none"):
         _load(trunk, Path(weights))
+    quiet_head(trunk)
     config = timm.data.resolve_model_data_config(trunk)
     network = Network(trunk, config["mean"], config["std"])
     network.lay_out(channels_last=True)
@@ -135,7 +137,7 @@ def _load(trunk: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"plan: weights {str(path)!r}: there is no such file")
     state = timm.models.load_state_dict(str(path), use_ema=False)
-    head = tuple(f"{name}." for name in _classifier_names(trunk))
+    head = tuple(f"{name}." for name in head_names(trunk))
     own = trunk.state_dict()
     state = {k: v.float() for k, v in state.items() if not k.startswith(head)}
     missing = [k for k in own if k not in state and not k.startswith(head)]
@@ -151,13 +153,8 @@ def _load(trunk: nn.Module, path: Path) -> None:
 
 def classifier_keys(network: Network) -> list[str]:
     """Names of the head's tensors in the network's state, one row a class."""
-    heads = tuple(f"trunk.{name}." for name in _classifier_names(network.trunk))
+    heads = tuple(f"trunk.{name}." for name in head_names(network.trunk))
     return [name for name in network.state_dict() if name.startswith(heads)]
-
-
-def _classifier_names(trunk: nn.Module) -> tuple[str, ...]:
-    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
-    return (name,) if isinstance(name, str) else tuple(name)
 
 
 class Exported(nn.Module):

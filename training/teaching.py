@@ -59,7 +59,7 @@ def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
     for generation in range(1, how.generations + 1):
         name = "student" if generation == 1 else f"student-{generation}"
         make = _student_maker(job, data, teachers, teacher_plans, unlabelled, name)
-        stage = job.run.stage(name, make, 1, *teachers, identity(how), plan.seed, *extra)
+        stage = job.run.stage(name, make, 2, *teachers, identity(how), plan.seed, *extra)
         teachers, teacher_plans = (stage,), (how,)
     return stage
 
@@ -184,7 +184,7 @@ def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, 
         objective = Labels(settle(how, network, material, folder, job), material, job.machine)
         _fit(job, network, how, material, objective, folder, 0, name)
 
-    return job.run.stage(name, make, 1, split, job.plan.augment, identity(how), seed)
+    return job.run.stage(name, make, 2, split, job.plan.augment, identity(how), seed)
 
 
 def _handed_teacher(job: Job, data: Data, folder: Path) -> Stage:

@@ -31,6 +31,16 @@ def test_weights_from_a_file_are_taken_but_for_the_head(tmp_path: Path) -> None:
     assert torch.equal(ours["conv_stem.weight"], theirs["conv_stem.weight"])
 
 
+@pytest.mark.parametrize("model", ["mobilenetv2_035", "tf_mobilenetv3_small_075", "resnet18"])
+@pytest.mark.parametrize("classes", [2, 6])
+def test_a_fresh_head_begins_without_an_opinion(model: str, classes: int) -> None:
+    torch.manual_seed(0)
+    network = build(model, "none", classes).train()
+    with torch.no_grad():
+        probabilities = network(torch.from_numpy(pictures(8))).softmax(dim=1)
+    assert float((probabilities - 1.0 / classes).abs().max()) < 0.25 / classes
+
+
 def test_weights_of_another_model_are_refused_in_words(tmp_path: Path) -> None:
     other = build("resnet18", "none", classes=3)
     torch.save(other.trunk.state_dict(), tmp_path / "w.pth")
