@@ -1,6 +1,7 @@
-"""Commands to a station and its answers, schema version 1: one reply to every command.
+"""Commands to a station and its answers: one reply to every command.
 
-The same message on every door.
+The same message on every door. Version 2 of a command has `trigger` and `part`; one of version 1
+is still read.
 """
 
 from typing import Annotated, Literal, Self, get_args
@@ -10,9 +11,10 @@ from pydantic import Field, StringConstraints, model_validator
 from inspector.contract.foreign import REASON_MAX, read_message
 from inspector.contract.status import StateName
 from inspector.contract.strict import Name, Strict
+from inspector.contract.trigger import PartId
 
 Action = Literal[
-    "select", "start", "single", "stop", "reset", "halt", "reload", "rollback", "status"
+    "select", "start", "single", "stop", "reset", "halt", "reload", "rollback", "status", "trigger"
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
@@ -21,15 +23,19 @@ Outcome = Literal["done", "refused", "failed"]
 
 
 class Command(Strict):
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     id: Name
     """The sender's name for it; the reply repeats it."""
     action: Action
     bundle: Name | None = None
     """reload: the one to serve by."""
+    part: PartId | None = None
+    """trigger: what the line calls the part that is there."""
 
     @model_validator(mode="after")
-    def _bundle_for_reload(self) -> Self:
+    def _what_its_action_needs(self) -> Self:
+        if self.part is not None and self.action != "trigger":
+            raise ValueError("trigger may name a part, no other action does")
         if (self.bundle is not None) is not (self.action == "reload"):
             raise ValueError("reload names a bundle, no other action does")
         return self
