@@ -99,6 +99,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
     commission.add_argument("--parts", type=part_count, default=50, metavar="N")
     commission.add_argument("--folder", type=Path, metavar="DIR", help="pictures, not the camera")
+    commission.add_argument("--empty", type=Path, metavar="FILE", help="only: the empty scene")
     commission.add_argument("--out", type=Path, metavar="RECIPE.TOML", help="not the recipe itself")
 
     replay = add("replay", _replay, "judge a folder of pictures and print a table")
@@ -191,8 +192,12 @@ def _check(args: argparse.Namespace) -> int:
 def _commission(args: argparse.Namespace) -> int:
     from inspector.commission import run
     from inspector.devices.quiet import quiet_cv2
+    from inspector.empty_view import take
 
     quiet_cv2()
+    if args.empty:
+        print(take(args.settings, args.empty))
+        return 0
     for line in run(args.settings, args.parts, args.folder, args.out):
         print(line)
     return 0

@@ -1,11 +1,11 @@
 """Which broker, and how patient to be with it: the `[mqtt]` section of station.toml."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from inspector.contract.address import is_loopback
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Name, Strict
 
@@ -46,7 +46,7 @@ class MqttSettings(Strict):
             raise ValueError("password_file needs user")
         if self.backoff_min_s > self.backoff_max_s:
             raise ValueError("backoff_min_s must not be above backoff_max_s")
-        if not self.plaintext_beyond_loopback and not _is_loopback(self.host):
+        if not self.plaintext_beyond_loopback and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} is beyond this machine and results would travel readable: "
                 "write plaintext_beyond_loopback = true to accept that"
@@ -63,12 +63,3 @@ def read_password(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"mqtt.password_file {path}: is not UTF-8") from None
     return lines[0] if lines else ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -102,13 +102,22 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool,
+        correlation: bytes | None = None,
+        expiry_s: int | None = None,
     ) -> int:
         """Hand one QoS 1 message to the socket; returns its number for `acknowledged`.
 
         correlation: of the message this one answers, where MQTT 5 brought one.
+        expiry_s: after so long nobody is to get it any more; 3.1.1 has no word for it.
         """
         properties = self._properties(correlation)
+        if properties is not None and expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
         info = self._client.publish(topic, payload, _QOS, retain=retain, properties=properties)
         self._note(info.rc)
         return info.mid
