@@ -74,6 +74,7 @@ class CommandTrigger:
             self._executes = False
             if self._asked is not None and self._asked.sequence == 0:
                 self._asked.answer = Answer("refused", "the station has stopped")
+                self._asked = None
                 self._changed.notify_all()
 
     def wait(self, timeout_s: float) -> Part | None:

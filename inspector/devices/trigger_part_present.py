@@ -14,6 +14,8 @@ from inspector.station.presence import Presence, PresenceRule
 
 SAY_EVERY_S = 10.0
 BLIND_S = 1.0
+OCCUPIED_S = 300.0
+"""A scene that was not empty for so long is said: its light may not be that of `empty`."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class PartPresentTrigger:
         self._presence = Presence(settings, empty)
         self._sequence = 0
         self._said_at = float("-inf")
-        self._saw_at = time.monotonic()
+        self._saw_at = self._empty_at = time.monotonic()
         self.trouble: str | None = None
 
     @property
@@ -53,7 +55,7 @@ class PartPresentTrigger:
 
     def restart(self) -> None:
         self._presence.restart()
-        self._saw_at = time.monotonic()
+        self._saw_at = self._empty_at = time.monotonic()
 
     def pause(self) -> None: ...
 
@@ -74,7 +76,15 @@ class PartPresentTrigger:
             except (FrameError, ValueError) as error:
                 self._says(str(error))
                 continue
-            self.trouble, self._saw_at = None, now
+            self._saw_at = now
+            if not self._presence.occupied:
+                self._empty_at = now
+            occupied_s = now - self._empty_at
+            self.trouble = None
+            if occupied_s > OCCUPIED_S:
+                self._says(
+                    f"the scene was not empty for {occupied_s:.0f} s: has its light changed?"
+                )
             if fires:
                 self._sequence += 1
                 return Part(self._sequence, None, time.monotonic())

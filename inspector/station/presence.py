@@ -26,6 +26,9 @@ FOLLOW_S = 5.0
 LEAVE_SHARE = 0.5
 """Below this share of what makes a part, the scene is empty again: no flutter at the limit."""
 
+MOVED_SHARE = 0.1
+"""Of what makes a part: its edges betray one that moves."""
+
 Plane = NDArray[np.float32]
 
 
@@ -39,6 +42,9 @@ class PresenceRule(Strict):
     belts that never stop; a part as large as the picture never does that."""
     frames: Annotated[int, Field(ge=2, le=100)] = 3
     """So many frames in a row must agree, before it fires and before it is ready for the next."""
+    still_ms: Annotated[int, Field(ge=0, le=10_000)] = 300
+    """So long it must stand. What moves less than a tenth of `area_min` in that time counts as
+    still: a slow belt needs longer."""
 
 
 class _Phase(Enum):
@@ -61,7 +67,8 @@ class Presence:
         """Forget what was seen, and every light that was followed."""
         self._empty = self._learned
         self._phase = _Phase.EMPTY
-        self._before: Plane | None = None
+        self._stood: tuple[Plane, float] | None = None
+        """The frame since which nothing has moved, and when it was exposed."""
         self._seen_at: float | None = None
         self._agreed = 0
 
@@ -80,9 +87,9 @@ class Presence:
         cells = reduced(image)
         changed = np.abs(cells - self._empty) >= self._rule.contrast_min
         share = float(changed.mean())
-        fires = self._step(share, settled=self._settled(cells, changed))
+        fires = self._step(share, settled=self._settled(cells, changed, at))
         self._follow(cells, changed, at)
-        self._before, self._seen_at = cells, at
+        self._seen_at = at
         return fires
 
     def _step(self, share: float, *, settled: bool) -> bool:
@@ -103,22 +110,25 @@ class Presence:
                 self._phase, self._agreed = _Phase.EMPTY, 0
         return False
 
-    def _settled(self, cells: Plane, changed: NDArray[np.bool_]) -> bool:
+    def _settled(self, cells: Plane, changed: NDArray[np.bool_], at: float) -> bool:
         if self._rule.fires_when == "in_view":
             edges = (changed[0], changed[-1], changed[:, 0], changed[:, -1])
             return not any(edge.any() for edge in edges)
-        if self._before is None:
+        # held against where it stood, not against the frame before: that would let it creep
+        before, since = self._stood or (cells, at)
+        moved = np.abs(cells - before) >= self._rule.contrast_min
+        if self._stood is None or moved.mean() >= MOVED_SHARE * self._rule.area_min:
+            self._stood = cells, at
             return False
-        moved = np.abs(cells - self._before) >= self._rule.contrast_min
-        # a tenth of the least part: its edges betray a slow one
-        return float(moved.mean()) < 0.1 * self._rule.area_min
+        return at - since >= self._rule.still_ms / 1000
 
     def _follow(self, cells: Plane, changed: NDArray[np.bool_], at: float) -> None:
         if self._seen_at is None:
             return
         share = min(1.0, max(0.0, at - self._seen_at) / FOLLOW_S)
         if self._phase is _Phase.EMPTY:
-            self._empty = self._empty + share * (cells - self._empty)
+            # never what looks like a part, however slowly it comes
+            self._empty = self._empty + share * np.where(changed, 0.0, cells - self._empty)
         elif not changed.all():
             light = np.median((cells - self._empty)[~changed])
             self._empty = self._empty + share * light
