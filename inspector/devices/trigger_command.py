@@ -98,6 +98,7 @@ class CommandTrigger:
                 named = f" ({result.part.id})" if result.part.id else ""
                 words = f"seq {result.seq}{named}: {result.evaluation}: {result.reason}"
                 self._asked.answer = Answer("done", words)
+            self._asked = None
             self._changed.notify_all()
 
     def _is_asked(self) -> bool:
