@@ -28,7 +28,8 @@ class Scene:
             picture[40 : 40 + SIDE, left:right] = grey
         noise = self._noises[self._random.integers(16)]
         self.at += FRAME_S
-        return np.clip(picture * light + noise, 0, 255).astype(np.uint8)
+        shown: Image = np.clip(picture * light + noise, 0, 255).astype(np.uint8)
+        return shown
 
 
 def fired(presence: Presence, scene: Scene, frames: list[Image]) -> list[int]:
