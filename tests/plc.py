@@ -47,12 +47,14 @@ class Plc:
         beat, sequence = self._client.read_holding_registers(0, count=2, device_id=1).registers
         return beat, sequence
 
-    def sees_pass(self) -> bool:
-        """The rule a PLC's program must follow: a pass counts only beside a heartbeat that moves.
+    def sees_pass(self, not_of: int | None = None) -> bool:
+        """The rules of inspector/devices/line_modbus.py that a PLC's program must follow.
 
-        To be asked often, as a PLC's cycle does.
+        To be asked often, as a PLC's cycle does. not_of: the sequence at its own trigger.
         """
-        beat, _ = self.registers()
+        beat, sequence = self.registers()
+        if sequence == not_of:
+            return False
         now = time.monotonic()
         if beat != self._beat[0]:
             self._beat = beat, now

@@ -121,7 +121,7 @@ class MqttTrigger:
     @property
     def status(self) -> TriggerStatus:
         with self._came:
-            refused: dict[TriggerRefusal, int] = dict(self._refused)
+            refused = {why: count for why, count in self._refused.items() if count}
         if self._inbound.oversized:
             refused["oversized"] = self._inbound.oversized
         return TriggerStatus(kind="mqtt", trouble=self.trouble, refused=refused)

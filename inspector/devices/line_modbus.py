@@ -8,8 +8,8 @@ the PLC must hold a coil for nothing
 
 - whose heartbeat has not changed for 500 ms: the station is dead, hangs, or cannot reach it,
 - that comes after the PLC's own time for this part, counted from its own trigger,
-- unless done and pass are set, reject is not, and busy was seen since its own trigger, with the
-  sequence that the register holds now.
+- unless done and pass are set, reject is not, and the sequence is another than at its own trigger:
+  read the sequence first, then the coils. A pass is never beside the next part's sequence.
 """
 
 import logging
@@ -83,10 +83,21 @@ class ModbusLine:
             raise DeviceError(f"{self._where}: does not answer")
 
     def write(self, signal: Signal) -> None:
-        sequence = signal.part.sequence % WORD if signal.part else 0
-        if sequence != self._sequence:  # before the coils that speak of it
-            self._registers(1, [sequence])
-            self._sequence = sequence
+        # never the new part's number beside the old one's pass
+        if signal.passes:
+            self._name(signal)
+            self._coils(signal)
+        else:
+            self._coils(signal)
+            self._name(signal)
+
+    def tend(self, beat: int) -> None:
+        self._registers(0, [beat % WORD])
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _coils(self, signal: Signal) -> None:
         coils = [
             *(signal.ready, signal.busy, signal.acquired, signal.done),
             *(signal.passes, signal.rejects, signal.fault),
@@ -94,11 +105,11 @@ class ModbusLine:
         device = self._settings.device
         self._ask(self._client.write_coils, self._settings.coil, coils, device_id=device)
 
-    def tend(self, beat: int) -> None:
-        self._registers(0, [beat % WORD])
-
-    def close(self) -> None:
-        self._client.close()
+    def _name(self, signal: Signal) -> None:
+        sequence = signal.part.sequence % WORD if signal.part else 0
+        if sequence != self._sequence:
+            self._registers(1, [sequence])
+            self._sequence = sequence
 
     def _registers(self, offset: int, words: list[int]) -> None:
         address = self._settings.register_ + offset

@@ -128,10 +128,11 @@ class Presence:
         share = min(1.0, max(0.0, at - self._seen_at) / FOLLOW_S)
         if self._phase is _Phase.EMPTY:
             # never what looks like a part, however slowly it comes
-            self._empty = self._empty + share * np.where(changed, 0.0, cells - self._empty)
+            free = np.where(changed, 0.0, cells - self._empty).astype(np.float32)
+            self._empty = self._empty + np.float32(share) * free
         elif not changed.all():
-            light = np.median((cells - self._empty)[~changed])
-            self._empty = self._empty + share * light
+            light = np.float32(np.median((cells - self._empty)[~changed]))
+            self._empty = self._empty + np.float32(share) * light
 
 
 def reduced(image: Image) -> Plane:

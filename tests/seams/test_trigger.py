@@ -110,7 +110,9 @@ def mqtt(tmp_path: Path) -> Rig:
         line.publish(TOPIC, message, qos=1).wait_for_publish(5.0)
         time.sleep(0.1)  # from the broker to the station
 
-    return Rig("mqtt", trigger, comes, ends=[line.loop_stop, trigger.stop, broker.kill])
+    return Rig(
+        "mqtt", trigger, comes, ends=[line.disconnect, line.loop_stop, trigger.stop, broker.kill]
+    )
 
 
 def part_present(tmp_path: Path) -> Rig:
