@@ -135,7 +135,10 @@ class LineOutput:
             if ready and not self._ready:
                 self._was_there = self._trouble is None
             self._ready, self._fault = ready, fault
-            self._want(self._at_rest())
+            # of a single part the verdict would be over before any machine has seen it
+            runs_out = self._wanted.done and self._wanted is self._told and not fault
+            if not runs_out:
+                self._want(self._at_rest())
 
     def busy(self, part: Part) -> None:
         with self._changed:

@@ -117,7 +117,10 @@ class LineSignal(Protocol):
         """Why a pass could not be shown now; None where it could."""
 
     def rest(self, *, ready: bool, fault: bool) -> None:
-        """No part is in work, whatever was shown is over: reject. ready: parts may come."""
+        """No part is in work: reject. ready: parts may come.
+
+        A verdict that stands just now runs out; with `fault` it is over at once.
+        """
 
     def busy(self, part: Part) -> None:
         """A part is in work; what was shown of the one before is over."""

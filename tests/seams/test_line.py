@@ -138,6 +138,20 @@ def test_a_pass_is_a_pulse_for_one_part_and_a_reject_is_a_verdict_too(rig: Rig) 
     assert rig.shows(done=False, reject=True)
 
 
+def test_a_verdict_runs_out_when_the_station_stops_and_is_over_at_once_in_error(rig: Rig) -> None:
+    rig.line.rest(ready=True, fault=False)
+    show(rig, 1, passes=True)
+    rig.line.rest(ready=False, fault=False)
+    assert rig.shows(**{"pass": True})
+    assert rig.shows(**{"pass": False, "reject": True, "ready": False})
+    rig.line.rest(ready=True, fault=False)
+    assert rig.shows(ready=True)
+    rig.line._pulse_s = 600.0
+    show(rig, 2, passes=True)
+    rig.line.rest(ready=False, fault=True)
+    assert rig.shows(**{"pass": False, "reject": True, "fault": True})
+
+
 def test_the_next_part_ends_a_pass_before_its_time(rig: Rig) -> None:
     rig.line.rest(ready=True, fault=False)
     show(rig, 1, passes=True)

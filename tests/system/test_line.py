@@ -99,7 +99,8 @@ class Hall:
     def metric(self, name: str) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics") as page:
             lines = page.read().decode().splitlines()
-        return next(float(each.rpartition(" ")[2]) for each in lines if each.startswith(name))
+        found = (float(each.rpartition(" ")[2]) for each in lines if each.startswith(name))
+        return next(found, 0.0)
 
     def kill(self) -> None:
         assert self.station is not None
@@ -206,7 +207,7 @@ def test_a_plc_or_a_broker_that_is_gone_is_said_and_nothing_passes_until_it_is_b
     at.broker.kill()
     beat, _ = at.plc.registers()
     assert until(lambda: str(at.command("status").withheld).startswith("trigger: broker"))
-    assert at.plc.registers()[0] != beat
+    assert until(lambda: at.plc.registers()[0] != beat)
     assert until(lambda: at.metric("inspector_trigger_ready") == 0.0)
     at.broker.start()
     assert until(lambda: at.command("status").withheld is None)
