@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from inspector.build import build_trigger, line_driver
 from inspector.contract.command import Command
-from inspector.contract.errors import ConfigError, DeviceError
+from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.line_gpio import GpioLineSettings
 from inspector.finding import Finding
@@ -21,8 +21,8 @@ def check_trigger(settings: Settings, camera: Camera) -> Iterator[Finding]:
     kind = settings.trigger.kind
     try:
         trigger = build_trigger(settings, camera, as_client="check")
-    except ConfigError as error:
-        yield Finding("fault", str(error))
+    except (ConfigError, RecordError) as error:
+        yield Finding("fault", f"trigger {kind}: {error}")
         return
     if isinstance(trigger, MqttTrigger):
         trigger.start()

@@ -63,6 +63,7 @@ class GpioLine:
         if len(set(self._offsets.values())) < len(self._offsets):
             raise ConfigError("line: two wires have the same offset")
         self._request: Any = None
+        self._beat, self._level = 0, False
 
     def open(self) -> None:
         at_rest = self._gpiod.LineSettings(
@@ -91,7 +92,9 @@ class GpioLine:
         self._set({wire: level for wire, level in levels.items() if wire in self._offsets})
 
     def tend(self, beat: int) -> None:
-        self._set({"heartbeat": bool(beat % 2)})
+        if beat != self._beat:  # it may have gone on by any number
+            self._beat, self._level = beat, not self._level
+            self._set({"heartbeat": self._level})
 
     def close(self) -> None:
         if self._request is not None:
