@@ -30,7 +30,8 @@ from inspector.station.ports import Part
 
 REMEMBERED_MAX = 4_096
 """So many ids back a trigger is known as one that came before."""
-IDS_READ = 2_000  # rows of the journal, at the start
+IDS_READ, BYTES_READ = 2_000, 32_000_000  # of the journal, at the start
+ROWS_AT_ONCE = 50  # a row of a thousand tiles is large
 SAY_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,26 @@ class MqttTriggerSettings(Strict):
 
 
 def ids_recorded(journal: Path) -> list[str]:
-    """The triggers whose verdicts the journal holds, the last so many: they had theirs, also where
-    the station was killed since. Raises RecordError, ConfigError where it is not readable."""
+    """The triggers whose verdicts the journal holds, oldest first: they had theirs, also where the
+    station was killed since. Of the last IDS_READ rows, and fewer where these are large.
+
+    Raises RecordError, ConfigError where it is not readable.
+    """
     if not journal.exists():
         return []
+    found: list[str] = []
+    read_bytes = 0
     with JournalReader(journal) as reader:
-        rows = reader.after(max(0, reader.last_seq() - IDS_READ), IDS_READ)
-    triggers = (json.loads(payload).get("trigger") for _, payload in rows)
-    return [trigger["id"] for trigger in triggers if trigger and trigger["id"]]
+        end = reader.last_seq()
+        first = max(0, end - IDS_READ)
+        while end > first and read_bytes < BYTES_READ:
+            start = max(first, end - ROWS_AT_ONCE)
+            rows = [payload for _, payload in reader.after(start, end - start)]
+            read_bytes += sum(map(len, rows))
+            triggers = [json.loads(payload).get("trigger") for payload in rows]
+            found[:0] = [trigger["id"] for trigger in triggers if trigger and trigger["id"]]
+            end = start
+    return found
 
 
 @dataclass(frozen=True, slots=True)

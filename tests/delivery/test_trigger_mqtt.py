@@ -214,7 +214,7 @@ def test_what_had_its_verdict_before_a_restart_is_known_from_the_journal(tmp_pat
     path = tmp_path / "journal.db"
     assert ids_recorded(path) == []
     journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
-    for _ in range(3):
+    for _ in range(120):
         journal.put(result(journal.next_seq()))
     journal.close()
-    assert ids_recorded(path) == ["T1", "T2", "T3"]
+    assert ids_recorded(path) == [f"T{seq}" for seq in range(1, 121)]
