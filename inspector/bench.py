@@ -200,7 +200,7 @@ def _times(
     tally = Tally()
     for sequence in range(1, parts + 1):
         part = Part(sequence, None, time.monotonic())
-        done = inspect_part(part, job, gear, last, tally.slowest_commit_ms)
+        done = inspect_part(part, job, gear, last, tally.reserve_ms)
         if not done.result.regions:  # a part that was not judged takes no time to judge
             raise ModelError(f"a part could not be judged: {done.result.reason}")
         if done.frame is None:

@@ -2,28 +2,36 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
+from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.delivery.mqtt import Courier
+from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings, ids_recorded
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
+from inspector.devices.line_gpio import GpioLine, GpioLineSettings
+from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
+from inspector.devices.trigger_command import CommandTrigger, CommandTriggerSettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
+from inspector.devices.trigger_part_present import PartPresentSettings, PartPresentTrigger
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_recipe
+from inspector.settings import LineSettings, Settings, read_recipe
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
+from inspector.station.line import NO_LINE, LineDriver, LineOutput
 from inspector.station.loop import Station, keep_nothing
 from inspector.station.ports import Camera, Trigger
 from inspector.station.shadow import ShadowJudge
@@ -37,6 +45,16 @@ class SystemClock:
 
     def utc(self) -> datetime:
         return datetime.now(UTC)
+
+
+class Runs(Protocol):
+    """Has a thread that must live as long as the station does."""
+
+    def start(self) -> None: ...
+
+    def alive(self) -> bool: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,9 @@ class Built:
     """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
     shadow: "BuiltShadow | None"
     """None where no second bundle is named, or the station begins in ERROR."""
+    trigger: Trigger
+    at_the_line: Mapping[str, Runs]
+    """Trigger and signal, where they have threads of their own."""
 
     @property
     def job(self) -> Job | None:
@@ -90,26 +111,35 @@ def build(
         place=topics.Place.of(settings.topic_root, settings.station),
         will=_will(settings.station, boot),
     )
+    camera = build_camera(settings.camera)
+    line = build_line(settings, boot)
+    trigger = build_trigger(settings, camera)
     gear = Gear(
         station=settings.station,
         boot=boot,
-        camera=build_camera(settings.camera),
+        camera=camera,
         journal=journal,
         archive=archive,
         publisher=courier,
         clock=SystemClock(),
+        line=line or NO_LINE,
     )
     shadow = build_shadow(settings, courier) if first_fault is None else None
     station = Station(
         gear,
-        build_trigger(settings.trigger),
+        trigger,
         exchange,
         shadow.judge if shadow else None,
         rules=settings.rules,
         first_fault=first_fault,
         keep_fault=keep_fault,
     )
-    return Built(station, journal, courier, archive, reloader, prepare, shadow)
+    at_the_line: dict[str, Runs] = {"line": line} if line else {}
+    if isinstance(trigger, MqttTrigger):
+        at_the_line["trigger"] = trigger
+    return Built(
+        station, journal, courier, archive, reloader, prepare, shadow, trigger, at_the_line
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +199,56 @@ def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
             return VideoCamera(settings)
 
 
-def build_trigger(settings: IntervalSettings | ContinuousSettings) -> Trigger:
-    match settings:
-        case IntervalSettings():
-            return IntervalTrigger(settings)
-        case ContinuousSettings():
-            return ContinuousTrigger(settings)
+def build_trigger(settings: Settings, camera: Camera, as_client: str = "trigger") -> Trigger:
+    """camera: the station's own. Raises ConfigError where the trigger's file cannot be used."""
+    match settings.trigger:
+        case IntervalSettings() as interval:
+            return IntervalTrigger(interval)
+        case ContinuousSettings() as continuous:
+            return ContinuousTrigger(continuous)
+        case PartPresentSettings() as present:
+            return PartPresentTrigger(present, camera)
+        case CommandTriggerSettings() as command:
+            return CommandTrigger(command)
+        case MqttTriggerSettings() as mqtt:
+            return MqttTrigger(
+                mqtt,
+                settings.mqtt,
+                topic=topics.trigger(settings.topic_root, settings.station),
+                client_id=client_id(settings, as_client),
+                seen=ids_recorded(settings.journal.path),
+            )
+
+
+def build_line(settings: Settings, boot: str) -> LineOutput | None:
+    """None where the result on MQTT is the release. Raises ConfigError for a missing extra."""
+    if settings.line is None:
+        return None
+    driver = line_driver(settings, settings.line, boot)
+    return LineOutput(driver, pulse_ms=settings.line.pulse_ms, clock=SystemClock())
+
+
+def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver:
+    match line:
+        case ModbusLineSettings():
+            return ModbusLine(line)
+        case GpioLineSettings():
+            return GpioLine(line)
+        case MqttLineSettings():
+            return MqttLine(
+                line,
+                settings.mqtt,
+                topic=topics.line(settings.topic_root, settings.station),
+                client_id=client_id(settings, "line"),
+                station=settings.station,
+                boot=boot,
+            )
+
+
+def client_id(settings: Settings, what: str) -> str:
+    """Another one than the courier's: a broker lets each in once."""
+    place = f"{settings.topic_root}/{settings.station}".replace("/", "-")
+    return f"{settings.mqtt.client_id or f'inspector-{place}'}-{what}"
 
 
 def new_boot() -> str:

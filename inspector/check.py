@@ -7,13 +7,13 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from inspector.build import build_camera
+from inspector.check_line import check_line, check_trigger
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import (
     BundleError,
@@ -26,12 +26,12 @@ from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
-from inspector.delivery.connection import read_password
+from inspector.delivery.broker import MqttSettings, read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
-from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
+from inspector.finding import Finding
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
 from inspector.runtime.signature import trust_in
@@ -47,13 +47,6 @@ from inspector.station.recipe import (
 FRAME_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 3.0
 MB = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Literal["ok", "note", "fault"]
-    """A note does not keep the station from starting."""
-    text: str
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -81,9 +74,11 @@ def check(path: Path) -> Iterator[Finding]:
     if manifest and recipe and recipe.limits:
         yield from _check_limits(manifest, recipe.limits)
     if settings is None:
-        yield Finding("note", "camera, journal, archive and broker: not tried, see above")
+        yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
     yield from _check_camera(settings.camera, recipe, manifest)
+    yield from check_trigger(settings, build_camera(settings.camera))
+    yield from check_line(settings)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_journal(settings.journal)

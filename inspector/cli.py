@@ -16,7 +16,10 @@ from inspector.arguments import part_count, size
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
-SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
+SENT = (
+    *("result", "state", "alarm", "heartbeat", "command", "reply", "shadow"),
+    *("trigger", "line"),
+)
 
 EXAMPLES = """\
 examples:
@@ -84,9 +87,10 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     ask = add("command", _command, "ask a running station of this machine, print its one reply")
     ask.add_argument("settings", type=Path, metavar="STATION.TOML")
-    actions = "status select start single stop reset halt reload rollback"
+    actions = "status select start single stop reset halt reload rollback trigger"
     ask.add_argument("action", choices=actions.split())
     ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+    ask.add_argument("--part", metavar="ID", help="trigger: what the line calls the part")
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -95,6 +99,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
     commission.add_argument("--parts", type=part_count, default=50, metavar="N")
     commission.add_argument("--folder", type=Path, metavar="DIR", help="pictures, not the camera")
+    commission.add_argument("--empty", type=Path, metavar="FILE", help="only: the empty scene")
     commission.add_argument("--out", type=Path, metavar="RECIPE.TOML", help="not the recipe itself")
 
     replay = add("replay", _replay, "judge a folder of pictures and print a table")
@@ -143,7 +148,8 @@ def _command(args: argparse.Namespace) -> int:
     from inspector.supervise.door import ask
 
     folder = state_folder(read_settings(args.settings))
-    words = {"schema": 1, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
+    words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
+    words["part"] = args.part
     reply = ask(folder, parse(Command, words, "command"))
     print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
     print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
@@ -187,8 +193,12 @@ def _check(args: argparse.Namespace) -> int:
 def _commission(args: argparse.Namespace) -> int:
     from inspector.commission import run
     from inspector.devices.quiet import quiet_cv2
+    from inspector.empty_view import take
 
     quiet_cv2()
+    if args.empty:
+        print(take(args.settings, args.empty))
+        return 0
     for line in run(args.settings, args.parts, args.folder, args.out):
         print(line)
     return 0
@@ -271,23 +281,9 @@ def _bundle(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    from inspector.contract.command import Command, Reply
-    from inspector.contract.result import InspectionResult
-    from inspector.contract.shadow import ShadowMessage
-    from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
-    from inspector.contract.strict import Strict
-    from inspector.settings import Settings
-    from inspector.station.recipe import Recipe
+    from inspector.schemas import schema_of
 
-    told = (StateMessage, AlarmMessage, Heartbeat)
-    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
-    sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
-    written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
-    if args.what in sent:
-        schema = sent[args.what].model_json_schema(mode="serialization")
-    else:
-        schema = written[args.what].model_json_schema()
-    print(json.dumps(schema, indent=2, sort_keys=True))
+    print(json.dumps(schema_of(args.what), indent=2, sort_keys=True))
     return 0
 
 

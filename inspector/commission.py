@@ -32,7 +32,9 @@ from inspector.commission_sheet import draw, write_sheet
 from inspector.contract.errors import ConfigError, DeviceError, EndOfStream, FrameError
 from inspector.contract.image import Image
 from inspector.contract.strict import parse
+from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.camera_replay import names_in, read_image, shown
+from inspector.devices.trigger_command import CommandTriggerSettings
 from inspector.landmarks import landmarks
 from inspector.settings import Settings, read_recipe, read_settings
 from inspector.station.attest import attest, figures, reduced, registration
@@ -95,15 +97,20 @@ def from_folder(folder: Path, parts: int) -> list[Image]:
 
 def from_camera(settings: Settings, parts: int) -> list[Image]:
     """Parts as they come by, by the station's own camera and trigger. Raises DeviceError."""
-    camera, trigger = build_camera(settings.camera), build_trigger(settings.trigger)
+    if isinstance(settings.trigger, CommandTriggerSettings):
+        raise ConfigError("commission: nobody triggers parts here: use --folder")
+    camera = build_camera(settings.camera)
+    trigger = build_trigger(settings, camera, as_client="commission")
     images: list[Image] = []
     quiet_s = 0.0
     try:
         camera.open()
+        if isinstance(trigger, MqttTrigger):
+            trigger.start()
         trigger.restart()
         while len(images) < parts and quiet_s < QUIET_S:
             part = trigger.wait(WAIT_S)
-            if part is None:
+            if part is None or part.refused is not None:
                 quiet_s += WAIT_S
                 continue
             try:
@@ -111,11 +118,14 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
             except FrameError:
                 continue
             quiet_s = 0.0
+            trigger.done(part, None)
             images.append(frame.image.copy())
     except EndOfStream:
         pass
     finally:
         camera.close()
+        if isinstance(trigger, MqttTrigger):
+            trigger.stop()
     return _enough(images, f"{QUIET_S:g} s without a part" if quiet_s else "the camera")
 
 

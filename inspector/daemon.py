@@ -13,6 +13,7 @@ from inspector import __version__
 from inspector.build import Built, build
 from inspector.contract.errors import InspectorError
 from inspector.devices.quiet import quiet_cv2
+from inspector.devices.trigger_command import CommandTrigger
 from inspector.logs import set_up_logs
 from inspector.look import Look
 from inspector.settings import Settings, read_settings, state_folder
@@ -78,7 +79,8 @@ def _start(
     settings: Settings, built: Built, station: "_StationThread", watchers: ExitStack
 ) -> dict[str, Callable[[], bool]]:
     """Start everything; what must stay alive, by name. Raises ConfigError."""
-    commands = Commands(built.station, built.prepare, built.reloader)
+    ask = built.trigger.ask if isinstance(built.trigger, CommandTrigger) else None
+    commands = Commands(built.station, built.prepare, built.reloader, ask)
     door = Door(state_folder(settings), commands)
     threads = {
         "station": station.is_alive,
@@ -89,6 +91,7 @@ def _start(
     }
     if built.shadow is not None:
         threads["shadow"] = built.shadow.judge.alive
+    threads.update({name: each.alive for name, each in built.at_the_line.items()})
     watchers.callback(door.stop)
     door.start()
     if settings.metrics is not None:
@@ -104,6 +107,8 @@ def _start(
     built.reloader.start()
     if built.shadow is not None:
         built.shadow.start()
+    for each in built.at_the_line.values():
+        each.start()
     station.start()
     return threads
 
@@ -172,6 +177,8 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
     lives = built.courier.alive() and built.archive.alive()
     built.station.stop()
     station.join(timeout=LAST_PART_S)
+    for each in built.at_the_line.values():
+        each.stop()  # the line rejects from here on, whatever takes its time below
     if station.is_alive():
         log.error("the station did not finish its part within %g s", LAST_PART_S)
         return 1

@@ -12,7 +12,7 @@ from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.attest import attest
-from inspector.station.cycle import Job, Judged, judge_attested
+from inspector.station.judging import Job, Judged, judge_attested
 from inspector.station.stopwatch import Stopwatch
 from inspector.station.tally import spread
 

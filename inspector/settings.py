@@ -10,17 +10,35 @@ from inspector.contract.strict import Name, Strict, read_toml
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.disagreements import ShadowSettings
 from inspector.delivery.journal import JournalSettings
+from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
+from inspector.delivery.trigger_mqtt import MqttTriggerSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
+from inspector.devices.line_gpio import GpioLineSettings
+from inspector.devices.line_modbus import ModbusLineSettings
+from inspector.devices.trigger_command import CommandTriggerSettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
+from inspector.devices.trigger_part_present import PartPresentSettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
 from inspector.runtime.onnx import Threads
 from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
 from inspector.supervise.settings import MetricsSettings
+
+TriggerSettings = Annotated[
+    IntervalSettings
+    | ContinuousSettings
+    | MqttTriggerSettings
+    | PartPresentSettings
+    | CommandTriggerSettings,
+    Field(discriminator="kind"),
+]
+LineSettings = Annotated[
+    MqttLineSettings | ModbusLineSettings | GpioLineSettings, Field(discriminator="kind")
+]
 
 
 class Settings(Strict):
@@ -33,7 +51,9 @@ class Settings(Strict):
     bundles: Annotated[BundleSettings, FolderAlone]
     """The folder with the bundles a recipe may name, and whose bundles are taken."""
     camera: Annotated[ReplaySettings | OpenCvSettings, Field(discriminator="kind")]
-    trigger: Annotated[IntervalSettings | ContinuousSettings, Field(discriminator="kind")]
+    trigger: TriggerSettings
+    line: LineSettings | None = None
+    """What the line's machine sees. Left out, the result on MQTT is the release."""
     journal: JournalSettings
     mqtt: MqttSettings
     archive: ArchiveSettings

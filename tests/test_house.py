@@ -18,7 +18,7 @@ STATION = CONTRACT | {"inspector.station"}
 MAY_IMPORT: dict[str, set[str]] = {
     "inspector/contract": CONTRACT,
     "inspector/station": STATION,
-    "inspector/devices": STATION | {"inspector.devices"},
+    "inspector/devices": STATION | {"inspector.devices", "gpiod", "pymodbus"},
     "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
     "inspector/delivery": STATION | {"inspector.delivery", "paho"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
@@ -42,6 +42,8 @@ DOORS: dict[str, set[str]] = {
         "training/export.py",
         "training/compress/quantize.py",
     },
+    "gpiod": {"inspector/devices/line_gpio.py"},
+    "pymodbus": {"inspector/devices/line_modbus.py"},
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
     "safetensors": {"training/handover.py"},

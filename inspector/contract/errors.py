@@ -13,7 +13,7 @@ InspectorError
     EndOfStream     a finite source has shown its last frame: the station drains and ends
   RecordError     the journal cannot store: nothing may pass
   StateError      the command is not allowed now; answered to whoever sent it
-  CommandError    what came is no command: refused, answered to whoever sent it
+  CommandError    what came is no command, or no trigger: refused, answered to whoever sent it
 
 A part we cannot judge is a value (UNDEFINED with a reason), the world broken is one of these,
 and anything else means that we are broken: the process ends and is restarted.

@@ -1,6 +1,6 @@
-"""The result message, schema version 2: what the journal keeps and MQTT carries.
+"""The result message, schema version 3: what the journal keeps and MQTT carries.
 
-A change to these classes is a new version: tests/data/result-v2.json holds the schema as it is.
+A change to these classes is a new version: tests/data/result-v3.json holds the schema as it is.
 Rows that an older station wrote are delivered as they were written: `schema` says how to read one.
 """
 
@@ -33,13 +33,22 @@ Novelty = Annotated[float, Field(ge=0.0)]
 """How far from everything the model was taught: a distance, in the bundle's own unit."""
 Figure = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FIGURES_MAX = 32
+PART_ID_MAX = 256
 
 
 class PartRef(Strict):
-    id: str | None = Field(max_length=256)
+    id: str | None = Field(max_length=PART_ID_MAX)
     """What the line calls the part; null where nobody named it."""
     sequence: Annotated[int, Field(ge=1)]
     """Trigger number since this boot."""
+
+
+class TriggerRef(Strict):
+    """What the line sent with its trigger, given back so that it can be compared."""
+
+    id: str | None = Field(max_length=64)
+    deadline_ms: Annotated[int, Field(ge=1)] | None
+    """As the line asked; null where it asked for none. `deadline_ms` of the result is what held."""
 
 
 class RegionResult(Strict):
@@ -65,7 +74,7 @@ class LimitsUsed(Strict):
 
 
 class InspectionResult(Strict):
-    schema_version: Literal[2] = Field(default=2, alias="schema")
+    schema_version: Literal[3] = Field(default=3, alias="schema")
     result_id: str
     """Unique for ever: a consumer drops one it has seen before."""
     station: str
@@ -74,6 +83,8 @@ class InspectionResult(Strict):
     seq: Annotated[int, Field(ge=1)]
     """Row number in the station's journal: without gaps, never reused."""
     part: PartRef
+    trigger: TriggerRef | None
+    """null where the station found its parts by itself."""
     passed: bool = Field(
         validation_alias=AliasChoices("pass", "passed"), serialization_alias="pass"
     )
@@ -86,6 +97,8 @@ class InspectionResult(Strict):
     """Defect score of the worst region; null where none was judged."""
     novelty: Novelty | None
     """Of the same region; null where none was judged, or the bundle measures none."""
+    deadline_ms: Annotated[int, Field(ge=1)]
+    """From the trigger until the verdict must be there: the recipe's, or the line's if shorter."""
     late: bool
     """True where it was decided or recorded after its deadline: rejected."""
     attestation: dict[Figure, float] | None = Field(max_length=FIGURES_MAX)

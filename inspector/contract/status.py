@@ -54,6 +54,8 @@ class TallyCounts(Strict):
     """UNDEFINED since the last part that could be judged."""
     line_stops: Count = 0
     """How often so many were UNDEFINED in a row that the line was asked to stop."""
+    unshown: Count = 0
+    """Verdicts the line's signal did not get in time: rejected there, whatever their rows say."""
     clock_jumps: Count = 0
     """How often the wall's clock was set; nothing is decided by it."""
     frames_missed: Count = 0
@@ -90,8 +92,33 @@ class ShadowStatus(Strict):
     judge_ms: Spread | None = None
 
 
+TriggerRefusal = Literal[
+    "malformed", "oversized", "retained", "stale", "duplicate", "not_executing"
+]
+
+
+class TriggerStatus(Strict):
+    """How parts are found, and what came that is none; since this boot."""
+
+    kind: str
+    trouble: str | None = None
+    """Why no trigger can come now."""
+    refused: dict[TriggerRefusal, Count] = Field(default_factory=dict)
+    """Triggers that were not acted on: no verdict, so nothing that could pass."""
+
+
+class LineStatus(Strict):
+    """The line's signal; since this boot."""
+
+    kind: str
+    trouble: str | None = None
+    """Why the line cannot be told now: it rejects."""
+    failures: Count = 0
+    """How often it was lost, or did not answer."""
+
+
 class StateMessage(Strict):
-    schema_version: Literal[2] = Field(default=2, alias="schema")
+    schema_version: Literal[3] = Field(default=3, alias="schema")
     station: str
     boot: str
     state: StateName
@@ -108,6 +135,9 @@ class StateMessage(Strict):
     bundles: BundleStatus | None = None
     shadow: ShadowStatus | None = None
     """None where no second bundle is named."""
+    trigger: TriggerStatus | None = None
+    line: LineStatus | None = None
+    """None where the result on MQTT is the release."""
 
     @field_serializer("since")
     def _milliseconds(self, value: datetime | None) -> str | None:

@@ -41,6 +41,16 @@ def heartbeat(root: Root, station: Name) -> str:
     return f"{root}/{station}/heartbeat"
 
 
+def trigger(root: Root, station: Name) -> str:
+    """From the line: a part is there. QoS 1, never retained: a retained one is refused."""
+    return f"{root}/{station}/trigger"
+
+
+def line(root: Root, station: Name) -> str:
+    """To the line's machine: busy, verdict, fault. QoS 1, retained but for a pass."""
+    return f"{root}/{station}/line"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Every topic of one station."""
@@ -50,6 +60,8 @@ class Place:
     alarm: str
     heartbeat: str
     shadow: str
+    trigger: str
+    line: str
 
     @classmethod
     def of(cls, root: Root, station: Name) -> "Place":
@@ -59,4 +71,6 @@ class Place:
             alarm=alarm(root, station),
             heartbeat=heartbeat(root, station),
             shadow=shadow(root, station),
+            trigger=trigger(root, station),
+            line=line(root, station),
         )

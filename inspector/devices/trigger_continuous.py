@@ -3,6 +3,8 @@
 import time
 from typing import Literal
 
+from inspector.contract.result import InspectionResult
+from inspector.contract.status import TriggerStatus
 from inspector.contract.strict import Strict
 from inspector.station.ports import Part
 
@@ -14,6 +16,9 @@ class ContinuousSettings(Strict):
 class ContinuousTrigger:
     """Every wait is answered at once."""
 
+    trouble = None
+    status = TriggerStatus(kind="continuous")
+
     def __init__(self, settings: ContinuousSettings) -> None:  # noqa: ARG002 - as all triggers
         self.missed = 0
         self._sequence = 0
@@ -24,3 +29,7 @@ class ContinuousTrigger:
 
     def restart(self) -> None:
         """Nothing goes by between two waits."""
+
+    def pause(self) -> None: ...
+
+    def done(self, part: Part, result: InspectionResult | None) -> None: ...

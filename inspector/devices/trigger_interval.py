@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from inspector.contract.result import InspectionResult
+from inspector.contract.status import TriggerStatus
 from inspector.contract.strict import Strict
 from inspector.station.ports import Part
 
@@ -24,6 +26,9 @@ class IntervalTrigger:
     A beat that goes by while a part is still being inspected is skipped and counted, not made up
     for: a part judged by a picture of another moment could pass for its neighbour.
     """
+
+    trouble = None
+    status = TriggerStatus(kind="interval")
 
     def __init__(self, settings: IntervalSettings) -> None:
         self.missed = 0
@@ -53,3 +58,7 @@ class IntervalTrigger:
     def restart(self) -> None:
         """Begin a new row of beats now: what went by while nobody asked was not missed."""
         self._next_at = None
+
+    def pause(self) -> None: ...
+
+    def done(self, part: Part, result: InspectionResult | None) -> None: ...

@@ -2,18 +2,20 @@
 
 Only OK passes. Whatever keeps a part from being judged (no frame, a stale or odd one, a model
 that fails or computes nonsense, a deadline gone by, a journal near its end) makes it UNDEFINED,
-with the reason in the result. Record, then release: a verdict leaves only after its row is durable.
+with the reason in the result. Record, then release: a verdict leaves only after its row is durable,
+and the line's signal shows it last, since a pass it has shown cannot be taken back.
 
-**The deadline** runs from the trigger until the row is durable. How long the commit takes is not
+**The deadline** runs from the trigger until the row is durable and the line has been told; the
+line may ask for less than the recipe allows, never for more. How long the commit takes is not
 known before it, so the last look before it keeps a reserve: the slowest of the last hundred
 commits, at most a quarter of the deadline (one stalled disk write must not reject a whole belt).
 If the commit overruns even that, the row is turned into a late UNDEFINED before anybody is told
-of it: only then it is released. The usual part costs one commit, a part too late two.
+of it: only then it is released. The usual part costs one commit, a part too late two. A line that
+cannot be told in time rejects the part, whatever its row says: that is counted and said.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from inspector.contract.errors import (
     DeviceError,
@@ -22,73 +24,30 @@ from inspector.contract.errors import (
     FrameError,
     ModelError,
 )
-from inspector.contract.image import Image, Region, cut, fit
-from inspector.contract.result import NAMES, InspectionResult, LimitsUsed, PartRef, RegionResult
-from inspector.contract.strict import Name
-from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge, worst
+from inspector.contract.result import InspectionResult
+from inspector.contract.verdict import Evaluation, Verdict
 from inspector.station.attest import Attested, attest
-from inspector.station.ports import (
-    Archive,
-    Camera,
-    Clock,
-    Frame,
-    Journal,
-    Part,
-    Publisher,
-    Runtime,
-)
-from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
+from inspector.station.gear import Gear, in_the_way
+from inspector.station.judging import Job, Judged, judge_attested, judge_image
+from inspector.station.line import NO_LINE
+from inspector.station.ports import Frame, Part
+from inspector.station.recipe import Recipe
+from inspector.station.record import Looked, deadline_of, named_by, result_of
 from inspector.station.stopwatch import Stopwatch, ms
-from inspector.station.withhold import REASON_MAX, require_fresh, require_new, too_late, withheld
+from inspector.station.withhold import require_fresh, require_new, too_late, withheld
+
+__all__ = [
+    "Gear",
+    "Inspected",
+    "Job",
+    "Judged",
+    "inspect_part",
+    "judge_attested",
+    "judge_image",
+]
 
 COMMIT_SHARE_MAX = 0.25
 GRAB_TURN_S = 0.2
-PART_ID_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to inspect by: a recipe and the runtime of its bundle. Never one without the other."""
-
-    recipe: Recipe
-    runtime: Runtime
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError now, not at every part, where the two do not go together."""
-        _ = self.limits, region_rule(self.recipe, self.runtime.tiles)
-
-    @property
-    def limits(self) -> Limits:
-        return limits_of(self.recipe, self.runtime.limits)
-
-    @property
-    def limits_used(self) -> LimitsUsed:
-        source: str = "recipe" if self.recipe.limits else "bundle"
-        return LimitsUsed.model_validate({**self.limits.model_dump(), "source": source})
-
-
-@dataclass(frozen=True, slots=True)
-class Gear:
-    """What the cycle works with; all of it lasts from part to part."""
-
-    station: Name
-    boot: str
-    camera: Camera
-    journal: Journal
-    archive: Archive
-    publisher: Publisher
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the model says of a frame: the part's verdict is its worst region's."""
-
-    verdict: Verdict
-    label: str | None = None
-    score: float | None = None
-    novelty: float | None = None
-    regions: tuple[RegionResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +63,10 @@ class Inspected:
     total_ms: float
     """From the trigger until the row was durable."""
     commit_ms: float
+    line_ms: float
+    """Until the line had the verdict, or it was given up; 0 without a line signal."""
+    unshown: str | None
+    """Why the line did not get the verdict in time: it rejects the part, whatever the row says."""
     fault: DeviceError | None
     """Why no further part can be inspected; this one is recorded."""
 
@@ -122,17 +85,69 @@ def inspect_part(
 ) -> Inspected:
     """Inspect one part: grab, judge, record, tell. `last` is the frame of the part before.
 
-    commit_reserve_ms: what the commit may take, as far as is known.
+    commit_reserve_ms: what the commit, and telling the line, may take, as far as is known.
     moved: called at every step, so that a station that hangs is told from one that works.
     Raises RecordError where the result cannot be stored (the part must not pass), EndOfStream
     where there was no part any more. Everything else that goes wrong is in the result.
     """
     watch = Stopwatch(gear.clock, part.seen_at)
+    deadline_ms = deadline_of(part, job.recipe)
+    looked = _look(part, job, gear, last, watch, moved)
+
+    reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * deadline_ms)
+    # one that was never looked at is not late: why it was not says more
+    late = part.refused is None and watch.total_ms() + reserve_ms > deadline_ms
+    verdict = withheld(looked.judged.verdict, late, deadline_ms, in_the_way(gear))
+    result = result_of(looked, job, gear, verdict, late, watch)
+    moved()
+    commit_at = gear.clock.monotonic()
+    gear.journal.put(result)
+
+    total_ms = watch.total_ms()
+    commit_ms = ms(gear.clock.monotonic() - commit_at)
+    late_commit = part.refused is None and not late and total_ms > deadline_ms
+    if late_commit:
+        result = too_late(result, total_ms, deadline_ms)
+        gear.journal.amend(result)
+    gear.journal.release(result.seq)
+    gear.publisher.wake()
+    line_at = gear.clock.monotonic()
+    unshown, line_fault = _show(part, gear, passes=result.passed, deadline_ms=deadline_ms)
+    line_ms = 0.0 if gear.line is NO_LINE else ms(gear.clock.monotonic() - line_at)
+    moved()
+    if looked.frame is not None and result.image is not None:
+        gear.archive.offer(result.image, looked.frame.image)
+    return Inspected(
+        result=result,
+        frame=looked.frame,
+        late=late or late_commit,
+        late_commit=late_commit,
+        total_ms=total_ms,
+        commit_ms=commit_ms,
+        line_ms=line_ms,
+        unshown=unshown,
+        fault=looked.fault or line_fault,
+    )
+
+
+def _look(
+    part: Part,
+    job: Job,
+    gear: Gear,
+    last: Frame | None,
+    watch: Stopwatch,
+    moved: Callable[[], None],
+) -> Looked:
+    """From the trigger to what the model says. Raises EndOfStream where there was no part."""
+    if part.refused is not None:
+        return Looked(part, Judged(Verdict(Evaluation.UNDEFINED, part.refused)))
+    gear.line.busy(part)
     frame: Frame | None = None
-    fault: DeviceError | None = None
     attested: Attested | None = None
+    fault: DeviceError | None = None
     try:
         frame = _grab(part, job.recipe, gear, moved)
+        gear.line.acquired()
         watch.lap("wait")
         require_fresh(frame, part, last, gear.clock.monotonic())
         require_new(frame, last, job.recipe, gear.camera)
@@ -142,77 +157,34 @@ def inspect_part(
         judged = judge_attested(frame.image, attested, job, watch)
     except (DeviceTimeout, FrameError, ModelError, ValueError) as error:
         judged = Judged(Verdict(Evaluation.UNDEFINED, str(error)))
-        part = _named_by(error, part)
+        part = named_by(error, part)
     except EndOfStream:
         raise
     except DeviceError as error:
         judged = Judged(Verdict(Evaluation.UNDEFINED, f"camera gone: {error}"))
         fault = error
-
-    shortage = gear.journal.shortage()
-    reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * job.recipe.deadline_ms)
-    late = watch.total_ms() + reserve_ms > job.recipe.deadline_ms
-    verdict = withheld(judged.verdict, late, job.recipe.deadline_ms, shortage)
-    result = _result(part, frame, job, gear, judged, verdict, late, attested, watch)
-    moved()
-    commit_at = gear.clock.monotonic()
-    gear.journal.put(result)
-
-    total_ms = watch.total_ms()
-    commit_ms = ms(gear.clock.monotonic() - commit_at)
-    late_commit = not late and total_ms > job.recipe.deadline_ms
-    if late_commit:
-        result = too_late(result, total_ms, job.recipe.deadline_ms)
-        gear.journal.amend(result)
-    gear.journal.release(result.seq)
-    gear.publisher.wake()
-    moved()
-    if frame is not None and result.image is not None:
-        gear.archive.offer(result.image, frame.image)
-    return Inspected(
-        result=result,
-        frame=frame,
-        late=late or late_commit,
-        late_commit=late_commit,
-        total_ms=total_ms,
-        commit_ms=commit_ms,
-        fault=fault,
-    )
+    return Looked(part, judged, frame, attested, fault)
 
 
-def judge_attested(image: Image, attested: Attested, job: Job, watch: Stopwatch) -> Judged:
-    """Judge an image that is fit for it; one that is not is UNDEFINED. Raises as judge_image."""
-    if attested.fault is not None:
-        return Judged(Verdict(Evaluation.UNDEFINED, f"attestation: {attested.fault}"))
-    return judge_image(image, job, watch)
-
-
-def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
-    """Judge every region of one image, all in one batch; the worst stands for the part.
-
-    Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
-    """
-    regions = regions_for(image, job.recipe, job.runtime.tiles)
-    cuts = [fit(cut(image, region), job.runtime.spec) for region in regions]
-    watch.lap("fit")
-    predictions = job.runtime.predict(cuts)
-    watch.lap("predict")
-    limits = job.limits
-    verdicts = [judge(prediction, limits) for prediction in predictions]
-    judged = zip(regions, predictions, verdicts, strict=True)
-    results = tuple(_region_result(*each) for each in judged)
-    i = worst(verdicts, [prediction.defect_score for prediction in predictions])
-    verdict, result = verdicts[i], results[i]
-    if len(regions) > 1:
-        verdict = Verdict(verdict.evaluation, f"{result.name}: {verdict.reason}")
-    watch.lap("judge")
-    return Judged(verdict, result.label, result.score, result.novelty, results)
+def _show(
+    part: Part, gear: Gear, *, passes: bool, deadline_ms: int
+) -> tuple[str | None, DeviceError | None]:
+    """Tell the line, last of all; (why it was not told, whether that is a fault)."""
+    if part.refused is not None:
+        return None, None  # it rests: another part may be where this one was
+    try:
+        gear.line.show(part, passes=passes, by=part.seen_at + deadline_ms / 1000)
+    except DeviceTimeout as error:
+        return str(error), None
+    except DeviceError as error:
+        return str(error), error
+    return None, None
 
 
 def _grab(part: Part, recipe: Recipe, gear: Gear, moved: Callable[[], None]) -> Frame:
     """The part's frame. Waiting for it is work: it is done in short turns."""
     # a frame that comes after the deadline could pass nothing
-    timeout_ms = min(recipe.frame_timeout_ms, recipe.deadline_ms)
+    timeout_ms = min(recipe.frame_timeout_ms, deadline_of(part, recipe))
     end = gear.clock.monotonic() + timeout_ms / 1000
     while True:
         rest_s = end - gear.clock.monotonic()
@@ -222,75 +194,3 @@ def _grab(part: Part, recipe: Recipe, gear: Gear, moved: Callable[[], None]) -> 
             if rest_s <= GRAB_TURN_S:
                 raise DeviceTimeout(f"no frame for {timeout_ms} ms: {error}") from None
             moved()
-
-
-def _named_by(error: Exception, part: Part) -> Part:
-    """A picture that cannot be read still names its part, where it came from a file."""
-    if part.part_id is None and isinstance(error, FrameError) and error.name:
-        return Part(part.sequence, _stem(error.name), part.seen_at)
-    return part
-
-
-def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> RegionResult:
-    understood = verdict.evaluation is not Evaluation.UNDEFINED
-    label = prediction.label if verdict.passes else prediction.defect_label
-    novelty = prediction.novelty
-    return RegionResult(
-        name=region.name,
-        x=region.x,
-        y=region.y,
-        width=region.width,
-        height=region.height,
-        evaluation=NAMES[verdict.evaluation],
-        reason=verdict.reason,
-        label=label if understood else None,
-        score=round(prediction.defect_score, 6) if understood else None,
-        novelty=round(novelty, 6) if understood and novelty is not None else None,
-    )
-
-
-def _result(
-    part: Part,
-    frame: Frame | None,
-    job: Job,
-    gear: Gear,
-    judged: Judged,
-    verdict: Verdict,
-    late: bool,  # noqa: FBT001
-    attested: Attested | None,
-    watch: Stopwatch,
-) -> InspectionResult:
-    result_id = f"{gear.boot}-{part.sequence}"
-    part_id = part.part_id or (_stem(frame.name) if frame and frame.name else None)
-    kept = frame is not None and gear.archive.keeps(verdict.evaluation)
-    return InspectionResult(
-        result_id=result_id,
-        station=gear.station,
-        boot=gear.boot,
-        seq=gear.journal.next_seq(),
-        part=PartRef(id=part_id[:PART_ID_MAX] if part_id else None, sequence=part.sequence),
-        passed=verdict.passes,
-        evaluation=NAMES[verdict.evaluation],
-        reason=verdict.reason[:REASON_MAX],
-        label=judged.label,
-        score=judged.score,
-        novelty=judged.novelty,
-        late=late,
-        attestation=attested.figures if attested else None,
-        regions=judged.regions,
-        limits=job.limits_used,
-        recipe=job.recipe.name,
-        bundle=job.runtime.bundle_id,
-        captured_at=_captured_at(frame, gear.clock) if frame else None,
-        times_ms={**watch.times_ms, "total": watch.total_ms()},
-        image=result_id if kept else None,
-        simulated=gear.camera.simulated,
-    )
-
-
-def _captured_at(frame: Frame, clock: Clock) -> datetime:
-    return clock.utc() - timedelta(seconds=clock.monotonic() - frame.exposed_at)
-
-
-def _stem(name: str) -> str:
-    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
+from inspector.contract.result import InspectionResult
 from inspector.contract.status import StateMessage
 from inspector.station.alarm import Rules
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
@@ -124,6 +125,8 @@ class Station:
             ),
             bundles=self._exchange.status if self._exchange else None,
             shadow=self._shadow.status if self._shadow else None,
+            trigger=self._trigger.status,
+            line=self._gear.line.status,
         )
 
     # --- orders and states ---
@@ -186,6 +189,9 @@ class Station:
         if state in (State.PREOPERATIONAL, State.HALTED):  # RESET or HALT: a person has seen it
             self._voice.alarms.clear("not_judgeable")
             self._tally.unjudged_in_a_row = 0
+        if state not in EXECUTING:
+            self._trigger.pause()
+        self._gear.line.rest(ready=state in EXECUTING, fault=state is State.ERROR)
         self._state, self._cause = state, cause
         self._since = self._gear.clock.utc()
         log.info("%s: %s", state, cause)
@@ -204,7 +210,11 @@ class Station:
 
     def _next_part(self) -> None:
         try:
+            self._gear.line.require()
             part = self._trigger.wait(WAIT_S)
+        except EndOfStream as error:
+            self._end(error)
+            return
         except DeviceError as error:
             self._fault(error)
             return
@@ -212,48 +222,41 @@ class Station:
             self._gear.journal.rest()
             return
         self._tally.trigger()
+        result: InspectionResult | None = None
         try:
             inspected = inspect_part(
-                part,
-                self._job,
-                self._gear,
-                self._last,
-                self._tally.slowest_commit_ms,
-                self._moved,
+                part, self._job, self._gear, self._last, self._tally.reserve_ms, self._moved
             )
         except EndOfStream as error:
             self._tally.withdraw()
-            self._enter(move(self._state, Event.STOP), str(error))
-            self._ending.set()
+            self._end(error)
         except RecordError as error:
             self._tally.unrecorded += 1
             self._fault(RecordError(f"part {part.sequence} could not be recorded: {error}"))
         else:
+            result = inspected.result
             self._count(inspected)
             self._show_shadow(inspected, self._job)
             if inspected.fault:
                 self._fault(inspected.fault)
             elif self._state is State.SINGLE_EXECUTION:
                 self._enter(move(self._state, Event.JOB_DONE), "one part inspected")
+        self._trigger.done(part, result)
+
+    def _end(self, error: EndOfStream) -> None:
+        """A finite source has shown its last."""
+        self._enter(move(self._state, Event.STOP), str(error))
+        self._ending.set()
 
     def _count(self, inspected: Inspected) -> None:
         result, tally = inspected.result, self._tally
-        tally.verdict(
-            result.evaluation,
-            total_ms=inspected.total_ms,
-            commit_ms=inspected.commit_ms,
-            times_ms=result.times_ms,
-        )
-        tally.late += inspected.late
-        tally.late_commits += inspected.late_commit
+        tally.add(inspected)
         self._seq = result.seq
         frame, last = inspected.frame, self._last
         if frame is not None and (last is None or frame.sequence > last.sequence):
             tally.frames_missed += frame.sequence - last.sequence - 1 if last else 0
             self._last = frame
-        if result.evaluation == "UNDEFINED":
-            text = f"seq {result.seq} is UNDEFINED: {result.reason}"
-            self._voice.say(text, seq=result.seq, part=result.part.id, bundle=result.bundle)
+        self._voice.tell_of(inspected)
         tally.line_stops += self._voice.watch_unjudged(
             tally.unjudged_in_a_row, self._rules.unjudged_max, result.reason
         )
@@ -264,8 +267,10 @@ class Station:
             self._shadow.offer(inspected.result, inspected.frame.image, job.recipe)
 
     def _moved(self) -> None:
+        self._gear.line.moved()
+        executing = self._state in EXECUTING
         self.pulse = self._voice.moved(
-            self._state, self._cause, self._seq, executing=self._state in EXECUTING
+            self._state, self._cause, self._seq, self._trigger.trouble, executing=executing
         )
 
     # --- the world ---

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
-from inspector.contract.status import ShadowStatus
+from inspector.contract.status import LineStatus, ShadowStatus, TriggerStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
 from inspector.station.recipe import Recipe
 
@@ -19,6 +19,10 @@ class Part:
     sequence: int
     part_id: str | None
     seen_at: float  # time.monotonic()
+    trigger_id: str | None = None  # what the line calls its trigger
+    deadline_ms: int | None = None  # as the line asks; it can only shorten the recipe's
+    refused: str | None = None
+    """Why it must not be judged, though it was triggered: it is recorded as UNDEFINED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,72 @@ class Camera(Protocol):
 class Trigger(Protocol):
     """Says when a part is there. One thread uses it."""
 
-    missed: int
-    """Parts that came while another was in work: they have no verdict and must not pass."""
+    @property
+    def missed(self) -> int:
+        """Parts that came while another was in work: they have no verdict and must not pass."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no trigger can come now; None where one could."""
+
+    @property
+    def status(self) -> TriggerStatus:
+        """Any thread may ask."""
 
     def restart(self) -> None:
         """The station begins to execute: what came before is neither a part nor missed."""
 
+    def pause(self) -> None:
+        """It executes no more: what comes now is no part. May be called twice."""
+
     def wait(self, timeout_s: float) -> Part | None:
         """The next part, or None if none came in time. Sequences count from 1 without gaps.
 
-        Raises DeviceError if the trigger is gone.
+        Raises DeviceError if the trigger is gone, EndOfStream where no part will ever come again.
         """
+
+    def done(self, part: Part, result: InspectionResult | None) -> None:
+        """What became of a part it gave; None where nothing was recorded of it."""
+
+
+class LineSignal(Protocol):
+    """What the line's machine sees of the station. At rest it rejects.
+
+    One thread uses it. Only `show` waits, and never beyond its `by`.
+    """
+
+    @property
+    def status(self) -> LineStatus | None:
+        """None where there is no signal. Any thread may ask."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a pass could not be shown now; None where it could."""
+
+    def rest(self, *, ready: bool, fault: bool) -> None:
+        """No part is in work: reject. ready: parts may come.
+
+        A verdict that stands just now runs out; with `fault` it is over at once.
+        """
+
+    def busy(self, part: Part) -> None:
+        """A part is in work; what was shown of the one before is over."""
+
+    def acquired(self) -> None:
+        """Its picture is taken: it may move."""
+
+    def show(self, part: Part, *, passes: bool, by: float) -> None:
+        """Tell the part's verdict, for a moment; returns when the line has it.
+
+        Raises DeviceTimeout where it has not by then (time.monotonic()), DeviceError where it
+        cannot be told; either way no pass is left standing, as far as the medium lets us.
+        """
+
+    def require(self) -> None:
+        """Raises DeviceError where the line was there since `rest(ready=True)`, and is gone."""
+
+    def moved(self) -> None:
+        """The pipeline has come a step further: who watches the signal may know."""
 
 
 class Runtime(Protocol):

@@ -19,7 +19,7 @@ from inspector.contract.result import NAMES, EvaluationName, InspectionResult
 from inspector.contract.shadow import Opinion, ShadowMessage
 from inspector.contract.status import ShadowStatus
 from inspector.contract.verdict import WORST_FIRST
-from inspector.station.cycle import Job, Judged, judge_image
+from inspector.station.judging import Job, Judged, judge_image
 from inspector.station.ports import Clock, Runtime
 from inspector.station.recipe import Recipe
 from inspector.station.stopwatch import Stopwatch

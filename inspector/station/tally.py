@@ -4,10 +4,11 @@ import bisect
 import itertools
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from inspector.contract.result import EvaluationName
 from inspector.contract.status import Spread, TallyCounts
+from inspector.station.cycle import Inspected
 
 PARTS_TIMED = 1_000
 COMMITS_TIMED = 100
@@ -46,13 +47,15 @@ class Tally:
         self.line_stops = 0
         self.unjudged_in_a_row = 0
         self.unrecorded = 0
+        self.unshown = 0
         self.frames_missed = 0
         self.latencies: dict[str, Buckets] = {}
-        """Per stage of a part; `total` and `commit` among them."""
+        """Per stage of a part; `total`, `commit` and `line` among them."""
         self._triggers = 0
         self._verdicts: Counter[EvaluationName] = Counter()
         self._total_ms: deque[float] = deque(maxlen=PARTS_TIMED)
         self._commit_ms: deque[float] = deque(maxlen=COMMITS_TIMED)
+        self._line_ms: deque[float] = deque(maxlen=COMMITS_TIMED)
 
     def trigger(self) -> None:
         self._triggers += 1
@@ -61,30 +64,30 @@ class Tally:
         """The trigger was no part: a finite source had already shown its last."""
         self._triggers -= 1
 
-    def verdict(
-        self,
-        evaluation: EvaluationName,
-        *,
-        total_ms: float,
-        commit_ms: float,
-        times_ms: Mapping[str, float],
-    ) -> None:
-        """total_ms: from the trigger until the row was durable; commit_ms: the last bit of it;
-        times_ms: those of its other stages.
-        """
-        for stage, time_ms in {**times_ms, "total": total_ms, "commit": commit_ms}.items():
+    def add(self, inspected: Inspected) -> None:
+        """One part has its verdict."""
+        result, line_ms = inspected.result, inspected.line_ms
+        times_ms = {"total": inspected.total_ms, "commit": inspected.commit_ms}
+        if line_ms:  # there is a line to tell
+            times_ms["line"] = line_ms
+        for stage, time_ms in {**result.times_ms, **times_ms}.items():
             if stage not in self.latencies:  # replaced whole, since others read it
                 self.latencies = {**self.latencies, stage: Buckets()}
             self.latencies[stage].add(time_ms)
-        self._verdicts[evaluation] += 1
-        self.unjudged_in_a_row = self.unjudged_in_a_row + 1 if evaluation == "UNDEFINED" else 0
-        self._total_ms.append(total_ms)
-        self._commit_ms.append(commit_ms)
+        self._verdicts[result.evaluation] += 1
+        undefined = result.evaluation == "UNDEFINED"
+        self.unjudged_in_a_row = self.unjudged_in_a_row + 1 if undefined else 0
+        self._total_ms.append(inspected.total_ms)
+        self._commit_ms.append(inspected.commit_ms)
+        self._line_ms.append(line_ms)
+        self.late += inspected.late
+        self.late_commits += inspected.late_commit
+        self.unshown += inspected.unshown is not None
 
     @property
-    def slowest_commit_ms(self) -> float:
-        """Of the last hundred; 0 before the first."""
-        return max(self._commit_ms, default=0.0)
+    def reserve_ms(self) -> float:
+        """What commit and line took at most, of the last hundred; 0 before the first."""
+        return max(self._commit_ms, default=0.0) + max(self._line_ms, default=0.0)
 
     def counts(
         self, *, images_dropped: int, triggers_missed: int, capture_restarts: int
@@ -96,6 +99,7 @@ class Tally:
             late=self.late,
             late_commits=self.late_commits,
             unrecorded=self.unrecorded,
+            unshown=self.unshown,
             unjudged_in_a_row=self.unjudged_in_a_row,
             line_stops=self.line_stops,
             clock_jumps=self.clock_jumps,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from inspector.contract.status import AlarmMessage, Heartbeat
 from inspector.station.alarm import Alarms
-from inspector.station.cycle import Gear
+from inspector.station.cycle import Inspected
+from inspector.station.gear import Gear, in_the_way
 from inspector.station.state import State
 
 BEAT_EVERY_S = 0.2  # at most half a second apart is promised, and a turn may take 0.2 s
@@ -43,8 +44,10 @@ class Voice:
         self._unsaid = 0
         self._apart_s = self._apart()
 
-    def moved(self, state: State, cause: str, seq: int, *, executing: bool) -> Pulse:
-        """The thread has come this far."""
+    def moved(
+        self, state: State, cause: str, seq: int, trouble: str | None, *, executing: bool
+    ) -> Pulse:
+        """The thread has come this far. trouble: why no trigger can come."""
         now = self._gear.clock.monotonic()
         self._turns += 1
         begins, self._executed = executing and not self._executed, executing
@@ -52,8 +55,7 @@ class Voice:
         if not executing:
             self._withheld = f"{state}: {cause}"
         elif begins or beats:  # it asks the disk: not at every step
-            shortage = self._gear.journal.shortage()
-            self._withheld = None if shortage is None else f"journal: {shortage}"
+            self._withheld = in_the_way(self._gear) or (f"trigger: {trouble}" if trouble else None)
         if beats:
             self._beat(now, state, seq)
         return Pulse(now, self._turns, state, cause, self._withheld)
@@ -85,6 +87,16 @@ class Voice:
         if is_new:
             log.error("the line should stop: %s", cause)
         return is_new
+
+    def tell_of(self, inspected: Inspected) -> None:
+        """What a person should know of a part."""
+        result = inspected.result
+        context = {"seq": result.seq, "part": result.part.id, "bundle": result.bundle}
+        if result.evaluation == "UNDEFINED":
+            self.say(f"seq {result.seq} is UNDEFINED: {result.reason}", **context)
+        if inspected.unshown is not None:
+            text = f"seq {result.seq} is {result.evaluation}, and the line rejects it"
+            self.say(f"{text}: {inspected.unshown}", **context)
 
     def say(self, text: str, **context: object) -> None:
         """Not once a part: a camera that is away would fill the disk with its log."""

@@ -32,11 +32,14 @@ def require_new(frame: Frame, last: Frame | None, recipe: Recipe, camera: Camera
         raise FrameError("frozen: every pixel is that of the frame before", frame.name)
 
 
-def withheld(verdict: Verdict, late: bool, deadline_ms: int, shortage: str | None) -> Verdict:  # noqa: FBT001
-    """The verdict, or why it must not be given although the part was judged."""
+def withheld(verdict: Verdict, late: bool, deadline_ms: int, obstacle: str | None) -> Verdict:  # noqa: FBT001
+    """The verdict, or why it must not be given although the part was judged.
+
+    obstacle: why nothing may pass now.
+    """
     said = f"; judged {verdict.evaluation.name}: {verdict.reason}"
-    if shortage is not None:
-        return Verdict(Evaluation.UNDEFINED, f"journal: {shortage}{said}")
+    if obstacle is not None:
+        return Verdict(Evaluation.UNDEFINED, f"{obstacle}{said}")
     if late:
         return Verdict(Evaluation.UNDEFINED, f"deadline of {deadline_ms} ms missed{said}")
     return verdict

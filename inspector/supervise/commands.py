@@ -7,8 +7,9 @@ from collections.abc import Callable
 from queue import Empty, Queue
 from typing import Protocol
 
-from inspector.contract.command import REASON_MAX, Action, Command, Reply, parse_command
+from inspector.contract.command import Action, Command, Reply, parse_command
 from inspector.contract.errors import CommandError, InspectorError
+from inspector.contract.foreign import REASON_MAX
 from inspector.station.cycle import Job
 from inspector.station.inbox import Answer, Order
 from inspector.station.loop import Station
@@ -43,9 +44,19 @@ class Loader(Protocol):
 class Commands:
     """Every door hands its commands here; any thread may."""
 
-    def __init__(self, station: Station, prepare: Callable[[], Job], loader: Loader) -> None:
-        """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError."""
+    def __init__(
+        self,
+        station: Station,
+        prepare: Callable[[], Job],
+        loader: Loader,
+        trigger: Callable[[str | None], Answer] | None = None,
+    ) -> None:
+        """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError.
+
+        trigger: has a part inspected and waits for its verdict; None where others trigger parts.
+        """
         self._station = station
+        self._trigger = trigger
         self._prepare = prepare
         self._loader = loader
         self._lock = threading.Lock()
@@ -70,6 +81,11 @@ class Commands:
             return Answer("done", "this is what it does")
         if command.action == "select":
             return self._select(cause)
+        if command.action == "trigger":
+            if self._trigger is None:
+                words = 'parts are triggered otherwise: write trigger = { kind = "command" }'
+                return Answer("refused", words)
+            return self._trigger(command.part)
         if command.action in ("reload", "rollback"):
             return self._load(command.bundle, sender)
         return self._ask(Order(EVENTS[command.action], cause))

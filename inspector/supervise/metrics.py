@@ -34,6 +34,7 @@ class _Look(Collector):
         yield from _about(self._vitals)
         yield from _ledger(self._vitals)
         yield from _times(self._vitals)
+        yield from _at_the_line(self._vitals)
         yield from _bundles(self._vitals)
         if self._vitals.delivery is not None:
             yield from _delivery(self._vitals.delivery)
@@ -77,6 +78,7 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
         ("parts_unrecorded", "Parts that could not be stored: rejected.", tally.unrecorded),
         ("deadline_missed", "Parts rejected because their deadline had passed.", tally.late),
         ("late_results", "Of these, judged in time but stored too late.", tally.late_commits),
+        ("verdicts_unshown", "Verdicts the line did not get in time.", tally.unshown),
         ("line_stops", "How often the line was asked to stop.", tally.line_stops),
         ("capture_restarts", "Of the process that reads the camera.", tally.capture_restarts),
         ("images_dropped", "Images that were not kept.", tally.images_dropped),
@@ -103,6 +105,23 @@ def _times(vitals: Vitals) -> Iterator[Metric]:
             "Until a row was durable.",
             buckets=_cumulated(commit),
             sum_value=commit.sum_s,
+        )
+
+
+def _at_the_line(vitals: Vitals) -> Iterator[Metric]:
+    trigger, line = vitals.state.trigger, vitals.state.line
+    if trigger is not None:
+        yield _gauge("trigger_ready", "1: a trigger could come now.", trigger.trouble is None)
+        refused = CounterMetricFamily(
+            "inspector_triggers_refused", "Triggers that were not acted on.", labels=["reason"]
+        )
+        for reason, count in sorted(trigger.refused.items()):
+            refused.add_metric([reason], count)
+        yield refused
+    if line is not None:
+        yield _gauge("line_connected", "1: the line can be told.", line.trouble is None)
+        yield CounterMetricFamily(
+            "inspector_line_failures", "How often the line was lost.", value=line.failures
         )
 
 

@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.command import Command, Reply
+from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.topics import Place
+from inspector.contract.trigger import TriggerMessage
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -20,13 +22,15 @@ DATA = Path(__file__).parent.parent / "data"
 @pytest.mark.parametrize(
     ("model", "snapshot"),
     [
-        (InspectionResult, "result-v2.json"),
-        (StateMessage, "state-v2.json"),
+        (InspectionResult, "result-v3.json"),
+        (StateMessage, "state-v3.json"),
         (AlarmMessage, "alarm-v1.json"),
         (Heartbeat, "heartbeat-v1.json"),
         (ShadowMessage, "shadow-v1.json"),
-        (Command, "command-v1.json"),
+        (Command, "command-v2.json"),
         (Reply, "reply-v1.json"),
+        (TriggerMessage, "trigger-v1.json"),
+        (LineMessage, "line-v1.json"),
     ],
 )
 def test_the_schema_is_the_one_we_promised(model: type[Strict], snapshot: str) -> None:
@@ -42,6 +46,8 @@ def example(*, passed: bool, evaluation: str, **changes: object) -> InspectionRe
             "boot": "boot",
             "seq": 1,
             "part": PartRef(id=None, sequence=1),
+            "trigger": None,
+            "deadline_ms": 500,
             "pass": passed,
             "evaluation": evaluation,
             "reason": "why",
@@ -67,7 +73,7 @@ def test_a_result_survives_the_way_to_json_and_back() -> None:
     sent = example(passed=True, evaluation="OK")
     data = json.loads(sent.to_json())
     assert data["pass"] is True
-    assert data["schema"] == 2
+    assert data["schema"] == 3
     assert data["captured_at"] == "2026-01-02T03:04:05.678Z"
     assert InspectionResult.model_validate_json(sent.to_json()).to_json() == sent.to_json()
 
@@ -110,3 +116,19 @@ def test_topics_are_the_plants_path() -> None:
     assert place.state == "acme/berlin/hall1/line2/s1/state"
     assert place.alarm == "acme/berlin/hall1/line2/s1/alarm"
     assert place.heartbeat == "acme/berlin/hall1/line2/s1/heartbeat"
+    assert place.trigger == "acme/berlin/hall1/line2/s1/trigger"
+    assert place.line == "acme/berlin/hall1/line2/s1/line"
+
+
+@pytest.mark.parametrize(
+    "words", [{"pass": True}, {"pass": True, "reject": False}, {"reject": False}]
+)
+def test_the_line_is_never_shown_pass_and_reject_nor_a_pass_that_is_no_verdict(
+    words: dict[str, bool],
+) -> None:
+    with pytest.raises(ValidationError, match="pass"):
+        LineMessage.model_validate({"station": "s1", "boot": "b", **words})
+    shown = LineMessage.model_validate(
+        {"station": "s1", "boot": "b", "pass": True, "reject": False, "done": True}
+    )
+    assert json.loads(shown.to_json())["pass"] is True

@@ -2,7 +2,13 @@
 
 from datetime import UTC, datetime
 
-from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, RegionResult
+from inspector.contract.result import (
+    InspectionResult,
+    LimitsUsed,
+    PartRef,
+    RegionResult,
+    TriggerRef,
+)
 
 
 def result(seq: int, *, result_id: str | None = None, padding: int = 0) -> InspectionResult:
@@ -14,6 +20,8 @@ def result(seq: int, *, result_id: str | None = None, padding: int = 0) -> Inspe
         boot="boot",
         seq=seq,
         part=PartRef(id=f"P{seq}", sequence=seq),
+        trigger=TriggerRef(id=f"T{seq}", deadline_ms=None),
+        deadline_ms=500,
         passed=True,
         evaluation="OK",
         reason=reason,

@@ -16,7 +16,8 @@ from inspector.bench import MemoryCamera, NoArchive
 from inspector.build import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import DeviceError, DeviceTimeout
-from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
+from inspector.contract.result import InspectionResult
+from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage, TriggerStatus
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
@@ -197,8 +198,14 @@ class Broken:
     """A trigger with a bug."""
 
     missed = 0
+    trouble = None
+    status = TriggerStatus(kind="broken")
 
     def restart(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def done(self, part: Part, result: InspectionResult | None) -> None: ...
 
     def wait(self, timeout_s: float) -> Part | None:
         raise KeyError(timeout_s)

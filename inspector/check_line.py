@@ -1,0 +1,74 @@
+"""`inspector check`: tries the trigger and the line's signal as it does the camera."""
+
+import time
+from collections.abc import Iterator
+
+from inspector.build import build_trigger, line_driver
+from inspector.contract.command import Command
+from inspector.contract.errors import ConfigError, DeviceError, RecordError
+from inspector.delivery.trigger_mqtt import MqttTrigger
+from inspector.devices.line_gpio import GpioLineSettings
+from inspector.finding import Finding
+from inspector.settings import Settings, state_folder
+from inspector.station.line import REST
+from inspector.station.ports import Camera
+from inspector.supervise.door import ask
+
+TRY_S = 3.0
+
+
+def check_trigger(settings: Settings, camera: Camera) -> Iterator[Finding]:
+    kind = settings.trigger.kind
+    try:
+        trigger = build_trigger(settings, camera, as_client="check")
+    except (ConfigError, RecordError) as error:
+        yield Finding("fault", f"trigger {kind}: {error}")
+        return
+    if isinstance(trigger, MqttTrigger):
+        trigger.start()
+        end = time.monotonic() + TRY_S
+        while trigger.trouble is not None and time.monotonic() < end:
+            time.sleep(0.05)
+        trouble = trigger.trouble
+        trigger.stop()
+        if trouble is not None:
+            text = f"trigger mqtt: {trouble}; no part can be triggered before that"
+            yield Finding("note", text)
+            return
+    yield Finding("ok", f"trigger: {kind}")
+
+
+def check_line(settings: Settings) -> Iterator[Finding]:
+    """Shows the line the rest of a station that is not there, and nothing else."""
+    if settings.line is None:
+        yield Finding("note", "line: no signal; the result on MQTT is the release")
+        return
+    kind = settings.line.kind
+    if _runs(settings):
+        yield Finding("note", f"line {kind}: not tried, the station is running and shows it")
+        return
+    try:
+        driver = line_driver(settings, settings.line, boot="check")
+    except ConfigError as error:
+        yield Finding("fault", str(error))
+        return
+    try:
+        driver.open()
+        driver.write(REST)
+    except DeviceError as error:
+        yield Finding("fault", f"line {kind}: {error}; no part would pass")
+        return
+    finally:
+        driver.close()
+    yield Finding("ok", f"line {kind}: shows reject, its rest")
+    if isinstance(settings.line, GpioLineSettings):
+        yield Finding("note", "line gpio: written, and never tried on a chip: look at every wire")
+
+
+def _runs(settings: Settings) -> bool:
+    """Whether another process speaks to the line now: it must not be contradicted."""
+    try:
+        ask(state_folder(settings), Command(schema=1, id="check", action="status"))
+    except DeviceError:
+        return False
+    return True

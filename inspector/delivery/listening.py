@@ -1,0 +1,100 @@
+"""A connection of its own that listens, on a thread of its own: it rejoins a broker by itself.
+
+Apart from the courier's, so that what comes waits for no result, and no result for what comes.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from inspector.delivery.broker import MqttSettings
+from inspector.delivery.connection import Connection
+from inspector.delivery.inbound import Inbound, Message
+from inspector.delivery.patience import Patience
+from inspector.delivery.versions import Versions
+
+TURN_S = 0.5
+STEADY_S = 10.0  # a connection that held this long was a good one
+STOP_S = 3.0
+
+
+class Listening:
+    """`take` gets every message, on this thread, and must return at once."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        client_id: str,
+        name: str,
+        inbound: Inbound,
+        take: Callable[[Message], None],
+    ) -> None:
+        self.trouble: str | None = "not connected yet"
+        """Why nothing can come now; written by this thread, read by any."""
+        self._settings = settings
+        self._client_id = client_id
+        self._inbound = inbound
+        self._take = take
+        self._patience = Patience(settings)
+        self._versions = Versions(settings.protocol)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._stopping = threading.Event()
+        self._wake_in, self._wake_out = socket.socketpair()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake_in.send(b"\0")
+        if self._thread.is_alive():
+            self._thread.join(STOP_S + self._settings.connect_timeout_s)
+        if not self._thread.is_alive():
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            opened_at = time.monotonic()
+            connection = self._connect()
+            self._serve(connection)
+            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
+            if self._versions.ended(connection) and not self._stopping.is_set():
+                self._stopping.wait(self._patience.delay_s(failures))
+
+    def _connect(self) -> Connection:
+        protocol, answer_timeout_s = self._versions.next(self._settings)
+        connection = Connection(
+            self._settings,
+            protocol,
+            client_id=self._client_id,
+            answer_timeout_s=answer_timeout_s,
+            inbound=self._inbound,
+        )
+        connection.open()
+        return connection
+
+    def _serve(self, connection: Connection) -> None:
+        """Until the connection is lost or `stop`."""
+        while connection.lost is None and not self._stopping.is_set():
+            connection.turn(self._wake_out, TURN_S)
+            if self.trouble is not None and connection.lost is None and self._inbound.listening:
+                self._versions.accepted(connection)
+                self._patience.greet(connection.protocol)
+                self.trouble = None
+            while self._inbound.received:
+                self._take(self._inbound.received.popleft())
+        if connection.lost is None:
+            connection.leave()
+            return
+        # the usual sign of a client of the same name: a broker ends the older one
+        hint = f"; another client may be called {self._client_id}" if connection.ready else ""
+        self.trouble = f"broker {self._patience.broker}: {connection.lost}"
+        self._patience.say(f"{self._client_id}: {connection.lost}{hint}")
+        connection.drop()

@@ -1,0 +1,130 @@
+"""The line's signal as coils and registers of a PLC's Modbus TCP server; we are its client.
+
+    coil      + 0 ready   1 busy   2 acquired   3 done   4 pass   5 reject   6 fault
+    register  + 0 heartbeat, counts while the pipeline moves   1 the part's sequence, modulo 65536
+
+All coils are written in one request. Nobody can take a coil back from a PLC that is not reached:
+the PLC must hold a coil for nothing
+
+- whose heartbeat has not changed for 500 ms: the station is dead, hangs, or cannot reach it,
+- that comes after the PLC's own time for this part, counted from its own trigger,
+- unless done and pass are set, reject is not, and the sequence is another than at its own trigger:
+  read the sequence first, then the coils. A pass is never beside the next part's sequence.
+"""
+
+import logging
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from inspector.contract.address import is_loopback
+from inspector.contract.errors import ConfigError, DeviceError
+from inspector.contract.strict import Strict
+from inspector.station.line import Signal
+
+WORD = 65_536
+Address = Annotated[int, Field(ge=0, le=65_500)]
+
+
+class ModbusLineSettings(Strict):
+    kind: Literal["modbus"] = "modbus"
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Annotated[int, Field(ge=1, le=65_535)] = 502
+    device: Annotated[int, Field(ge=0, le=255)] = 1
+    """The unit identifier."""
+    coil: Address = 0
+    """The first of seven, counted from 0."""
+    register_: Address = Field(default=0, alias="register")
+    """The first of two holding registers, counted from 0."""
+    pulse_ms: Annotated[int, Field(ge=10, le=10_000)] = 100
+    """How long a verdict stands: longer than the PLC's cycle, shorter than the gap between parts.
+    """
+    timeout_ms: Annotated[int, Field(ge=10, le=5_000)] = 250
+    """For an answer of the PLC, and for TCP."""
+    plaintext_beyond_loopback: bool = False
+    """Modbus knows no other way: whoever is on that network can forge a pass."""
+
+    @model_validator(mode="after")
+    def _said_where_it_leaves_the_machine(self) -> Self:
+        if not self.plaintext_beyond_loopback and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is beyond this machine and anyone on its network can forge a "
+                "pass: write plaintext_beyond_loopback = true to accept that"
+            )
+        return self
+
+
+class ModbusLine:
+    """station.line.LineDriver"""
+
+    kind = "modbus"
+
+    def __init__(self, settings: ModbusLineSettings) -> None:
+        """Raises ConfigError where the extra is not installed."""
+        try:
+            from pymodbus.client import ModbusTcpClient
+            from pymodbus.exceptions import ModbusException
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "line.kind modbus: needs the modbus extra: pip install 'inspector[modbus]'"
+            ) from None
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # our errors say it all
+        self._settings = settings
+        self._where = f"PLC {settings.host}:{settings.port}"
+        self._failures = (ModbusException, OSError)
+        self._client: Any = ModbusTcpClient(
+            settings.host, port=settings.port, timeout=settings.timeout_ms / 1000, retries=0
+        )
+        self._sequence: int | None = None
+
+    def open(self) -> None:
+        self._sequence = None
+        if not self._client.connect():
+            raise DeviceError(f"{self._where}: does not answer")
+
+    def write(self, signal: Signal) -> None:
+        # never the new part's number beside the old one's pass
+        if signal.passes:
+            self._name(signal)
+            self._coils(signal)
+        else:
+            self._coils(signal)
+            self._name(signal)
+
+    def tend(self, beat: int) -> None:
+        self._registers(0, [beat % WORD])
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _coils(self, signal: Signal) -> None:
+        coils = [
+            *(signal.ready, signal.busy, signal.acquired, signal.done),
+            *(signal.passes, signal.rejects, signal.fault),
+        ]
+        device = self._settings.device
+        self._ask(self._client.write_coils, self._settings.coil, coils, device_id=device)
+
+    def _name(self, signal: Signal) -> None:
+        sequence = signal.part.sequence % WORD if signal.part else 0
+        if sequence != self._sequence:
+            self._registers(1, [sequence])
+            self._sequence = sequence
+
+    def _registers(self, offset: int, words: list[int]) -> None:
+        address = self._settings.register_ + offset
+        device = self._settings.device
+        self._ask(self._client.write_registers, address, words, device_id=device)
+
+    def _ask(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            answer = request(*args, **kwargs)
+        except self._failures as error:
+            raise DeviceError(f"{self._where}: no answer to a write: {_short(error)}") from None
+        if answer.isError():
+            raise DeviceError(f"{self._where}: refuses a write: {answer}")
+
+
+def _short(error: Exception) -> str:
+    """The library names itself and the socket first."""
+    return str(error).replace("Modbus Error: ", "")[:200]

@@ -1,0 +1,99 @@
+"""The picture itself is the trigger: a part has come into view of the station's own camera."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Literal
+
+from inspector.contract.errors import ConfigError, DeviceTimeout, FrameError
+from inspector.contract.result import InspectionResult
+from inspector.contract.status import TriggerStatus
+from inspector.devices.camera_replay import read_image
+from inspector.station.ports import Camera, Part
+from inspector.station.presence import Presence, PresenceRule
+
+SAY_EVERY_S = 10.0
+BLIND_S = 1.0
+OCCUPIED_S = 300.0
+"""A scene that was not empty for so long is said: its light may not be that of `empty`."""
+
+log = logging.getLogger(__name__)
+
+
+class PartPresentSettings(PresenceRule):
+    kind: Literal["part_present"] = "part_present"
+    empty: Path
+    """A picture of the scene without a part: `inspector commission STATION.TOML --empty FILE`.
+    Learned at the start instead, a part that stands there then would be taken for the scene."""
+
+
+class PartPresentTrigger:
+    """ports.Trigger. It shares the camera with the cycle, on the station's thread.
+
+    The part is judged by the next frame, exposed after the one that told of it.
+    """
+
+    missed = 0
+
+    def __init__(self, settings: PartPresentSettings, camera: Camera) -> None:
+        """Raises ConfigError where the picture of the empty scene cannot be read."""
+        try:
+            empty = read_image(settings.empty, str(settings.empty))
+        except FrameError as error:
+            words = f"take one: inspector commission STATION.TOML --empty {settings.empty}"
+            raise ConfigError(f"trigger.empty: {error}; {words}") from None
+        self._camera = camera
+        self._presence = Presence(settings, empty)
+        self._sequence = 0
+        self._said_at = float("-inf")
+        self._saw_at = self._empty_at = time.monotonic()
+        self.trouble: str | None = None
+
+    @property
+    def status(self) -> TriggerStatus:
+        return TriggerStatus(kind="part_present", trouble=self.trouble)
+
+    def restart(self) -> None:
+        self._presence.restart()
+        self._saw_at = self._empty_at = time.monotonic()
+
+    def pause(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> Part | None:
+        """Every frame once: the next to come, for as long as there is time."""
+        end = time.monotonic() + timeout_s
+        while True:
+            now = time.monotonic()
+            if now >= end:
+                return None
+            try:
+                frame = self._camera.grab(not_before=now, timeout_s=end - now)
+                fires = self._presence.see(frame.image, frame.exposed_at)
+            except DeviceTimeout as error:
+                if now - self._saw_at > BLIND_S:  # a camera may be slower than one wait
+                    self._says(str(error))
+                return None
+            except (FrameError, ValueError) as error:
+                self._says(str(error))
+                continue
+            self._saw_at = now
+            if not self._presence.occupied:
+                self._empty_at = now
+            occupied_s = now - self._empty_at
+            self.trouble = None
+            if occupied_s > OCCUPIED_S:
+                self._says(
+                    f"the scene was not empty for {occupied_s:.0f} s: has its light changed?"
+                )
+            if fires:
+                self._sequence += 1
+                return Part(self._sequence, None, time.monotonic())
+
+    def done(self, part: Part, result: InspectionResult | None) -> None: ...
+
+    def _says(self, words: str) -> None:
+        """Without pictures no part is seen: that is more than a log line."""
+        self.trouble = words
+        if time.monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            log.warning("trigger: no part can be seen: %s", words)

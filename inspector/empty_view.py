@@ -1,0 +1,39 @@
+"""`inspector commission STATION.TOML --empty FILE`: the scene without a part, for part_present."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.build import build_camera
+from inspector.contract.errors import DeviceError, EndOfStream
+from inspector.settings import read_settings
+
+FRAMES = 8
+FRAME_TIMEOUT_S = 10.0
+
+
+def take(station: Path, out: Path) -> str:
+    """Write the mean of some frames, so that noise is not taken for the scene; what was done.
+
+    Raises ConfigError, DeviceError.
+    """
+    camera = build_camera(read_settings(station).camera)
+    images: list[NDArray[np.float32]] = []
+    try:
+        camera.open()
+        while len(images) < FRAMES:
+            frame = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S)
+            images.append(frame.image.astype(np.float32))
+    except EndOfStream:
+        pass
+    finally:
+        camera.close()
+    if not images or any(image.shape != images[0].shape for image in images):
+        raise DeviceError("the camera gives no frames of one size")
+    mean = np.mean(images, axis=0).round().astype(np.uint8)
+    if not cv2.imwrite(str(out), mean):
+        raise DeviceError(f"{out}: cannot be written as a picture: name it .png")
+    return f"{out}: the mean of {len(images)} frames; look at it: no part may be in it"

@@ -1,0 +1,33 @@
+"""The JSON schema of every message and file, out of the classes that read and write them."""
+
+from typing import Any
+
+from inspector.contract.command import Command, Reply
+from inspector.contract.line import LineMessage
+from inspector.contract.result import InspectionResult
+from inspector.contract.shadow import ShadowMessage
+from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
+from inspector.contract.strict import Strict
+from inspector.contract.trigger import TriggerMessage
+from inspector.settings import Settings
+from inspector.station.recipe import Recipe
+
+MESSAGES: dict[str, type[Strict]] = {
+    "result": InspectionResult,
+    "state": StateMessage,
+    "alarm": AlarmMessage,
+    "heartbeat": Heartbeat,
+    "command": Command,
+    "reply": Reply,
+    "shadow": ShadowMessage,
+    "trigger": TriggerMessage,
+    "line": LineMessage,
+}
+FILES: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
+
+
+def schema_of(what: str) -> dict[str, Any]:
+    """Of a message as it is sent, or a file as it is written."""
+    if what in MESSAGES:
+        return MESSAGES[what].model_json_schema(mode="serialization")
+    return FILES[what].model_json_schema()

@@ -1,0 +1,90 @@
+"""What the model says of one image: every region judged, the worst stands for the part."""
+
+from dataclasses import dataclass
+
+from inspector.contract.image import Image, Region, cut, fit
+from inspector.contract.result import NAMES, LimitsUsed, RegionResult
+from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge, worst
+from inspector.station.attest import Attested
+from inspector.station.ports import Runtime
+from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
+from inspector.station.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to inspect by: a recipe and the runtime of its bundle. Never one without the other."""
+
+    recipe: Recipe
+    runtime: Runtime
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError now, not at every part, where the two do not go together."""
+        _ = self.limits, region_rule(self.recipe, self.runtime.tiles)
+
+    @property
+    def limits(self) -> Limits:
+        return limits_of(self.recipe, self.runtime.limits)
+
+    @property
+    def limits_used(self) -> LimitsUsed:
+        source: str = "recipe" if self.recipe.limits else "bundle"
+        return LimitsUsed.model_validate({**self.limits.model_dump(), "source": source})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the model says of a frame: the part's verdict is its worst region's."""
+
+    verdict: Verdict
+    label: str | None = None
+    score: float | None = None
+    novelty: float | None = None
+    regions: tuple[RegionResult, ...] = ()
+
+
+def judge_attested(image: Image, attested: Attested, job: Job, watch: Stopwatch) -> Judged:
+    """Judge an image that is fit for it; one that is not is UNDEFINED. Raises as judge_image."""
+    if attested.fault is not None:
+        return Judged(Verdict(Evaluation.UNDEFINED, f"attestation: {attested.fault}"))
+    return judge_image(image, job, watch)
+
+
+def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
+    """Judge every region of one image, all in one batch; the worst stands for the part.
+
+    Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
+    """
+    regions = regions_for(image, job.recipe, job.runtime.tiles)
+    cuts = [fit(cut(image, region), job.runtime.spec) for region in regions]
+    watch.lap("fit")
+    predictions = job.runtime.predict(cuts)
+    watch.lap("predict")
+    limits = job.limits
+    verdicts = [judge(prediction, limits) for prediction in predictions]
+    judged = zip(regions, predictions, verdicts, strict=True)
+    results = tuple(_region_result(*each) for each in judged)
+    i = worst(verdicts, [prediction.defect_score for prediction in predictions])
+    verdict, result = verdicts[i], results[i]
+    if len(regions) > 1:
+        verdict = Verdict(verdict.evaluation, f"{result.name}: {verdict.reason}")
+    watch.lap("judge")
+    return Judged(verdict, result.label, result.score, result.novelty, results)
+
+
+def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> RegionResult:
+    understood = verdict.evaluation is not Evaluation.UNDEFINED
+    label = prediction.label if verdict.passes else prediction.defect_label
+    novelty = prediction.novelty
+    return RegionResult(
+        name=region.name,
+        x=region.x,
+        y=region.y,
+        width=region.width,
+        height=region.height,
+        evaluation=NAMES[verdict.evaluation],
+        reason=verdict.reason,
+        label=label if understood else None,
+        score=round(prediction.defect_score, 6) if understood else None,
+        novelty=round(novelty, 6) if understood and novelty is not None else None,
+    )

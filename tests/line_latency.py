@@ -1,0 +1,57 @@
+"""How long the line takes to have a verdict, by medium, on loopback:
+
+python -m tests.line_latency [PARTS]
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from inspector.build import SystemClock
+from inspector.delivery.broker import MqttSettings
+from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
+from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
+from inspector.station.line import LineDriver, LineOutput
+from inspector.station.ports import Part
+from tests.brokers import Mosquitto
+from tests.plc import Plc
+from tests.support import until
+
+
+def measure(name: str, driver: LineDriver, parts: int) -> None:
+    line = LineOutput(driver, pulse_ms=10, clock=SystemClock())
+    line.start()
+    assert until(lambda: line.trouble is None)
+    line.rest(ready=True, fault=False)
+    took_ms = []
+    for sequence in range(1, parts + 1):
+        part = Part(sequence, None, time.monotonic())
+        line.moved()
+        line.busy(part)
+        line.acquired()
+        time.sleep(0.01)  # the model
+        start = time.monotonic()
+        line.show(part, passes=bool(sequence % 2), by=start + 5.0)
+        took_ms.append(1_000 * (time.monotonic() - start))
+    line.stop()
+    cuts = statistics.quantiles(took_ms, n=100)
+    figures = f"p50 {cuts[49]:.2f} ms, p99 {cuts[98]:.2f}, most {max(took_ms):.2f}"
+    sys.stdout.write(f"{name}: n = {parts}, {figures}\n")
+
+
+def main(parts: int) -> None:
+    with Plc() as plc:
+        settings = ModbusLineSettings(host="127.0.0.1", port=plc.port)
+        measure("modbus", ModbusLine(settings), parts)
+    with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)).start() as broker:
+        mqtt = MqttSettings(host="127.0.0.1", port=broker.port)
+        driver = MqttLine(
+            MqttLineSettings(), mqtt, topic="p/s/line", client_id="line", station="s", boot="b"
+        )
+        measure("mqtt", driver, parts)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)

@@ -1,0 +1,103 @@
+"""A PLC for the tests: pymodbus's own Modbus TCP server, in a process that can be killed.
+
+python -m tests.plc PORT
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.support import free_port, until
+
+ROOT = Path(__file__).parent.parent
+COILS = ("ready", "busy", "acquired", "done", "pass", "reject", "fault")
+HEARTBEAT_STILL_S = 0.5
+
+
+class Plc:
+    """The server, and what its program sees of it by a connection of its own."""
+
+    def __init__(self) -> None:
+        pytest.importorskip("pymodbus", reason="needs the extra modbus")
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Any = None
+        self._beat = (-1, 0.0)
+
+    def start(self) -> Self:
+        from pymodbus.client import ModbusTcpClient
+
+        command = [sys.executable, "-m", "tests.plc", str(self.port)]
+        self._process = subprocess.Popen(command, cwd=ROOT)
+        self._client = ModbusTcpClient("127.0.0.1", port=self.port, timeout=1.0, retries=0)
+        assert until(self._client.connect, 20.0)
+        return self
+
+    def coils(self) -> dict[str, bool]:
+        bits = self._client.read_coils(0, count=len(COILS), device_id=1).bits
+        return dict(zip(COILS, bits, strict=False))
+
+    def registers(self) -> tuple[int, int]:
+        """Heartbeat and the part's sequence."""
+        beat, sequence = self._client.read_holding_registers(0, count=2, device_id=1).registers
+        return beat, sequence
+
+    def sees_pass(self, not_of: int | None = None) -> bool:
+        """The rules of inspector/devices/line_modbus.py that a PLC's program must follow.
+
+        To be asked often, as a PLC's cycle does. not_of: the sequence at its own trigger.
+        """
+        beat, sequence = self.registers()
+        if sequence == not_of:
+            return False
+        now = time.monotonic()
+        if beat != self._beat[0]:
+            self._beat = beat, now
+        alive = now - self._beat[1] < HEARTBEAT_STILL_S
+        coils = self.coils()
+        return alive and coils["done"] and coils["pass"] and not coils["reject"]
+
+    def set_pass(self) -> None:
+        """As a station left it that was killed."""
+        self._client.write_coils(0, [True, False, True, True, True, False, False], device_id=1)
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def main(port: int) -> None:
+    from pymodbus.server import StartTcpServer
+    from pymodbus.simulator import DataType, SimData, SimDevice
+
+    coils = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
+    registers = [SimData(0, count=16, values=0, datatype=DataType.REGISTERS)]
+    blocks = (coils, coils, registers, registers)
+    StartTcpServer(SimDevice(id=1, simdata=blocks), address=("127.0.0.1", port))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
