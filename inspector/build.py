@@ -12,9 +12,11 @@ from inspector.delivery.archive import ImageArchive
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
+from inspector.devices.camera_genicam import genicam_camera
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
+from inspector.devices.genicam_settings import GenicamSettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
 from inspector.runtime.loader import load_runtime
@@ -159,7 +161,8 @@ def build_job(settings: Settings) -> Job:
     return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
 
 
-def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
+def build_camera(settings: ReplaySettings | OpenCvSettings | GenicamSettings) -> Camera:
+    """Raises ConfigError where what drives it is not installed."""
     match settings:
         case ReplaySettings():
             return ReplayCamera(settings)
@@ -167,6 +170,8 @@ def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
             return opencv_camera(settings)
         case OpenCvSettings():
             return VideoCamera(settings)
+        case GenicamSettings():
+            return genicam_camera(settings)
 
 
 def build_trigger(settings: IntervalSettings | ContinuousSettings) -> Trigger:

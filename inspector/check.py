@@ -4,25 +4,20 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 import tomllib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from inspector.build import build_camera
+from inspector.check_camera import Finding, check_camera
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
-    DeviceError,
-    FrameError,
     RecordError,
 )
-from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
@@ -30,8 +25,6 @@ from inspector.delivery.connection import read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import MqttSettings
-from inspector.devices.camera_opencv import OpenCvSettings
-from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
 from inspector.runtime.signature import trust_in
@@ -41,19 +34,10 @@ from inspector.station.recipe import (
     Tiles,
     WholeFrame,
     region_rule,
-    regions_for,
 )
 
-FRAME_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 3.0
 MB = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Literal["ok", "note", "fault"]
-    """A note does not keep the station from starting."""
-    text: str
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -83,7 +67,7 @@ def check(path: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("note", "camera, journal, archive and broker: not tried, see above")
         return
-    yield from _check_camera(settings.camera, recipe, manifest)
+    yield from check_camera(settings.camera, recipe, manifest)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_journal(settings.journal)
@@ -183,42 +167,6 @@ def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
         f"limits: the recipe's pass {passed[0]} of {len(scores)} golden defects, the bundle's "
         f"{passed[1]}; the bundle's certificate does not hold for the recipe's",
     )
-
-
-def _check_camera(
-    settings: ReplaySettings | OpenCvSettings, recipe: Recipe | None, manifest: Manifest | None
-) -> Iterator[Finding]:
-    camera = build_camera(settings)
-    try:
-        camera.open()
-        image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
-    except FrameError as error:
-        yield Finding("note", f"camera: {error}")
-        return
-    except DeviceError as error:
-        yield Finding("fault", f"camera: {error}")
-        return
-    finally:
-        camera.close()
-    yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}")
-    if recipe:
-        yield from _check_regions(image, recipe, manifest)
-    if recipe and not recipe.frame and not camera.simulated:
-        size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
-        yield Finding(
-            "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
-        )
-
-
-def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:
-    try:
-        count = len(regions_for(image, recipe, manifest.tiles if manifest else None))
-    except ConfigError:
-        return  # told with the bundle
-    except ValueError as error:
-        yield Finding("fault", f"recipe {recipe.name}: {error}")
-    else:
-        yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
 
 
 def _nearest(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from inspector.delivery.journal import JournalSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
+from inspector.devices.genicam_settings import GenicamSettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
 from inspector.logs import LogSettings
@@ -32,7 +33,9 @@ class Settings(Strict):
     recipe: Path
     bundles: Annotated[BundleSettings, FolderAlone]
     """The folder with the bundles a recipe may name, and whose bundles are taken."""
-    camera: Annotated[ReplaySettings | OpenCvSettings, Field(discriminator="kind")]
+    camera: Annotated[
+        ReplaySettings | OpenCvSettings | GenicamSettings, Field(discriminator="kind")
+    ]
     trigger: Annotated[IntervalSettings | ContinuousSettings, Field(discriminator="kind")]
     journal: JournalSettings
     mqtt: MqttSettings
