@@ -21,6 +21,7 @@ SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
 EXAMPLES = """\
 examples:
   inspector demo                                   200 real parts, with a broker of its own
+  inspector cameras                                what station.toml may name as its camera
   inspector check station.toml                     every fault, before the station starts
   inspector run station.toml                       inspect until SIGTERM
   inspector command station.toml reset             end an ERROR, once you have seen its cause
@@ -90,6 +91,8 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
+
+    add("cameras", _cameras, "list the cameras that answer, as station.toml names them")
 
     commission = add("commission", _commission, "learn from good parts what a frame must be")
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -183,6 +186,14 @@ def _check(args: argparse.Namespace) -> int:
     return CONFIG_FAULT if faults else 0
 
 
+def _cameras(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
+    from inspector.cameras import listed
+
+    for line in listed():
+        print(line)
+    return 0
+
+
 def _commission(args: argparse.Namespace) -> int:
     from inspector.commission import run
     from inspector.devices.quiet import quiet_cv2
@@ -269,23 +280,9 @@ def _bundle(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    from inspector.contract.command import Command, Reply
-    from inspector.contract.result import InspectionResult
-    from inspector.contract.shadow import ShadowMessage
-    from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
-    from inspector.contract.strict import Strict
-    from inspector.settings import Settings
-    from inspector.station.recipe import Recipe
+    from inspector.schemas import schema
 
-    told = (StateMessage, AlarmMessage, Heartbeat)
-    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
-    sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
-    written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
-    if args.what in sent:
-        schema = sent[args.what].model_json_schema(mode="serialization")
-    else:
-        schema = written[args.what].model_json_schema()
-    print(json.dumps(schema, indent=2, sort_keys=True))
+    print(json.dumps(schema(args.what), indent=2, sort_keys=True))
     return 0
 
 

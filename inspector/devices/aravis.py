@@ -54,7 +54,8 @@ def found() -> list[Found]:
 
 
 def _text(text: bytes | None) -> str:
-    return (text or b"").decode(errors="replace")
+    """What a camera says of itself, as it may stand in a message."""
+    return "".join(c if c.isprintable() else "?" for c in (text or b"").decode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import math
 import time
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import get_args
 
 import cv2
@@ -50,10 +52,11 @@ def genicam_camera(settings: GenicamSettings) -> ProcessCamera:
         tries=settings.reopen_tries,
         reports=settings.trigger != "free",
     )
+    shown = f"camera {settings.camera}"
+    if settings.trigger == "line":
+        shown += f" on {settings.line}"
     on_request = settings.trigger == "software"
-    return ProcessCamera(
-        f"camera {settings.camera}", GenicamSource, settings, patience, on_request=on_request
-    )
+    return ProcessCamera(shown, GenicamSource, settings, patience, on_request=on_request)
 
 
 class GenicamSource:
@@ -68,7 +71,7 @@ class GenicamSource:
         self._without_clock = 0
 
     def open(self) -> None:
-        self._device = device = aravis.Device(_find(self._settings.camera))
+        self._device = device = _opened(self._settings.camera)
         exposure_s = set_up(device, self._settings)
         self._before_leader_s = exposure_s + self._settings.latency_ms / 1000
         self._time, self._without_clock = FrameTime(), 0
@@ -77,7 +80,7 @@ class GenicamSource:
             _quiet(device)
 
     def read(self, into: Image | None) -> Shot | None:
-        device = self._opened
+        device = self._open_device
         if self.on_request:
             return self._expose(device, into)
         self._time.look()
@@ -92,7 +95,7 @@ class GenicamSource:
             return Shot(_to_bgr(whole, into), exposed_at or 0.0, fresh=exposed_at is not None)
 
     def rest(self) -> None:
-        self._opened.require_control()
+        self._open_device.require_control()
 
     def close(self) -> None:
         if self._device is not None:
@@ -100,7 +103,7 @@ class GenicamSource:
             device.close()
 
     @property
-    def _opened(self) -> aravis.Device:
+    def _open_device(self) -> aravis.Device:
         if self._device is None:
             raise DeviceError("is not open")
         return self._device
@@ -137,16 +140,25 @@ def _quiet(device: aravis.Device) -> None:
     raise DeviceError(UNASKED)
 
 
-def _find(name: str) -> str:
-    """Its name for the library. Raises DeviceError, saying what is there, where it is not."""
+def _opened(name: str) -> aravis.Device:
+    """Raises DeviceError, saying which cameras are there, where this one is not."""
+    if _is_address(name):  # asked directly: at once, and behind a router too
+        with suppress(DeviceError):
+            return aravis.Device(name)
     cameras = aravis.found()
     for camera in cameras:
         if camera.answers_to(name):
-            return camera.id
-    if name.count(".") == 3 and name.replace(".", "").isdigit():
-        return name  # behind a router, where it does not hear a broadcast
-    others = ", ".join(f"{each.id} ({each.address})" for each in cameras)
-    raise DeviceError(f"does not answer; there are {others}" if others else "does not answer")
+            return aravis.Device(camera.id)
+    others = ", ".join(f"{each.id} at {each.address}" for each in cameras)
+    raise DeviceError(f"does not answer; there is {others}" if others else "does not answer")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(raw: aravis.RawFrame | aravis.Spoiled) -> aravis.RawFrame:

@@ -59,7 +59,7 @@ def _region(device: Device, wishes: GenicamSettings) -> None:
 
 
 def _no_automatic(device: Device, wishes: GenicamSettings) -> None:
-    """An exposure that follows the parts would make them look otherwise, and its length is unknown."""
+    """An exposure that follows the parts changes how they look, and nobody knows its length."""
     if device.call("is_exposure_auto_available"):
         if wishes.exposure_us is not None:
             device.call("set_exposure_time_auto", OFF)
