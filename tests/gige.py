@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,18 +37,43 @@ class GigeCamera:
         self._lost = str(lost_per_thousand)
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = -1
+        self._opened: list[ProcessCamera] = []
 
     def start(self) -> Self:
         lock = Path(tempfile.gettempdir()) / "inspector-gige-camera.lock"
         self._turn = os.open(lock, os.O_CREAT | os.O_RDWR)
-        fcntl.flock(self._turn, fcntl.LOCK_EX)  # another run of these tests may have it
-        command = [PROGRAM, "-i", "lo", "-s", self.serial, "-r", self._lost]
+        end = time.monotonic() + 60
+        while not self._has_turn():  # another run of these tests has it
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert _PORT not in _listening(), "some GigE Vision camera is on loopback already"
+        # it ends with us, however we end
+        command = ["setpriv", "--pdeathsig", "KILL", PROGRAM, "-i", "lo", "-s", self.serial]
+        command += ["-r", self._lost]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
-        while _PORT not in Path("/proc/net/udp").read_text():
+        while _PORT not in _listening():
             assert time.monotonic() < end
             time.sleep(0.02)
         return self
+
+    def opened(self, **changes: Any) -> ProcessCamera:
+        """This camera as a station has it, until `end`."""
+        camera = gige(**changes)
+        self._opened.append(camera)
+        camera.open()
+        return camera
+
+    def end(self) -> None:
+        for camera in self._opened:
+            camera.close()
+        self.kill()
+
+    def _has_turn(self) -> bool:
+        with suppress(BlockingIOError):
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -59,6 +85,10 @@ class GigeCamera:
             self._process.wait()
             self._process = None
             os.close(self._turn)
+
+
+def _listening() -> str:
+    return Path("/proc/net/udp").read_text()
 
 
 def gige(**changes: Any) -> ProcessCamera:

@@ -4,7 +4,7 @@ Every call can fail: then it raises DeviceError in the library's words.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import byref, c_double, c_int, c_int64, c_size_t, c_uint, c_uint8, c_uint32
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from inspector.devices.aravis_calls import call, free, unref
 SUCCESS = 0
 # of an ArvBufferStatus; aravis' arvbuffer.h
 _SPOILED = {
-    2: "its last packets never came",
+    2: "packets were lost",
     3: "packets were lost",
     4: "its packets are out of order",
     5: "it is larger than the camera said",
@@ -92,6 +92,8 @@ class Device:
         if self._is_gige and not call("arv_gv_device_is_controller", self._device):
             self.close()
             raise DeviceError("is controlled by another program, or was until a moment ago")
+        with suppress(DeviceError):  # who was killed has left it sending, to an address of his
+            self.call("stop_acquisition")
 
     def call(self, verb: str, *arguments: Any) -> Any:
         """arv_camera_VERB of this camera. Raises DeviceError in the library's words."""

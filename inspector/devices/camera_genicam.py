@@ -83,16 +83,16 @@ class GenicamSource:
         device = self._open_device
         if self.on_request:
             return self._expose(device, into)
-        self._time.look()
+        self._time.look(time.monotonic(), time.time())
         wait_s = FOR_EVER_S if self._settings.trigger == "free" else LOOK_S
         with device.next(wait_s) as raw:
-            self._time.look()
+            self._time.look(time.monotonic(), time.time())
             if raw is None:
                 self.rest()
                 return None
             whole = _whole(raw)
             exposed_at = self._exposed_at(whole)
-            return Shot(_to_bgr(whole, into), exposed_at or 0.0, fresh=exposed_at is not None)
+            return Shot(to_bgr(whole, into), exposed_at or 0.0, fresh=exposed_at is not None)
 
     def rest(self) -> None:
         self._open_device.require_control()
@@ -118,7 +118,7 @@ class GenicamSource:
         with device.next(timeout_s) as raw:
             if raw is None:
                 raise DeviceError(f"gave no frame within {timeout_s:g} s of its trigger")
-            return Shot(_to_bgr(_whole(raw), into), triggered_at, fresh=True)
+            return Shot(to_bgr(_whole(raw), into), triggered_at, fresh=True)
 
     def _exposed_at(self, raw: aravis.RawFrame) -> float | None:
         if raw.device_s in (0.0, raw.leader_s):  # the library's stand-in for a missing clock
@@ -167,7 +167,7 @@ def _whole(raw: aravis.RawFrame | aravis.Spoiled) -> aravis.RawFrame:
     return raw
 
 
-def _to_bgr(raw: aravis.RawFrame, into: Image | None) -> Image:
+def to_bgr(raw: aravis.RawFrame, into: Image | None) -> Image:
     """In one step from the library's memory into the one given, where its size is right."""
     if raw.pixel_format not in _TO_BGR:
         raise DeviceError(

@@ -6,7 +6,6 @@ busy machine sees a packet long after it came, so an old frame would look new. S
 says how far apart frames are, and the quickest way a frame took lately says where that clock began.
 """
 
-import time
 from collections import deque
 
 FRAMES_KEPT = 64
@@ -24,12 +23,11 @@ class FrameTime:
         self._ways: deque[float] = deque(maxlen=FRAMES_KEPT)
         self._wall_leads: deque[float] = deque(maxlen=LOOKS_KEPT)
 
-    def look(self) -> None:
-        """Compare this machine's two clocks: before and after each frame, so that a wall clock set
-        in between makes a frame older, never newer.
+    def look(self, monotonic: float, wall: float) -> None:
+        """This machine's two clocks, the first read first: before and after each frame, so that a
+        wall clock set in between makes a frame older, never newer.
         """
-        monotonic = time.monotonic()
-        self._wall_leads.append(time.time() - monotonic)
+        self._wall_leads.append(wall - monotonic)
 
     def of(self, device_s: float, leader_s: float) -> float | None:
         """time.monotonic() at the camera's stamp, too late by the quickest way and no more; None
