@@ -31,6 +31,8 @@ def check_camera(
     recipe: Recipe | None,
     manifest: Manifest | None,
 ) -> Iterator[Finding]:
+    if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
+        settings = settings.model_copy(update={"reopen_tries": 0})
     try:
         camera = build_camera(settings)
     except ConfigError as error:

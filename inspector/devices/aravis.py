@@ -80,18 +80,22 @@ class Spoiled:
     why: str
 
 
+class Taken(DeviceError):  # noqa: N818 - the word for it
+    """The camera is there and in other hands."""
+
+
 class Device:
     """One camera under our control. One thread uses it."""
 
     def __init__(self, name: str) -> None:
-        """Raises DeviceError where it is not there, or another program controls it."""
+        """Raises DeviceError where it is not there, Taken where another program controls it."""
         self._camera = call("arv_camera_new", name.encode())
         self._device = call("arv_camera_get_device", self._camera)
         self._is_gige = bool(call("arv_camera_is_gv_device", self._camera))
         self._stream: int | None = None
         if self._is_gige and not call("arv_gv_device_is_controller", self._device):
             self.close()
-            raise DeviceError("is controlled by another program, or was until a moment ago")
+            raise Taken("is controlled by another program, or was until a moment ago")
         with suppress(DeviceError):  # who was killed has left it sending, to an address of his
             self.call("stop_acquisition")
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-from contextlib import suppress
 from ipaddress import ip_address
 from typing import get_args
 
@@ -143,8 +142,12 @@ def _quiet(device: aravis.Device) -> None:
 def _opened(name: str) -> aravis.Device:
     """Raises DeviceError, saying which cameras are there, where this one is not."""
     if _is_address(name):  # asked directly: at once, and behind a router too
-        with suppress(DeviceError):
+        try:
             return aravis.Device(name)
+        except aravis.Taken:
+            raise
+        except DeviceError:
+            pass  # others may be there
     cameras = aravis.found()
     for camera in cameras:
         if camera.answers_to(name):

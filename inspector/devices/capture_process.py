@@ -234,7 +234,7 @@ class _Link:
             now = f" (now: {reason})" if reason != self._first_cause else ""
             self._frame = None
             if tries > of:
-                self._gone = f"{text}; given up after {of} tries{now}"
+                self._gone = f"{text}; given up after {of} tries{now}" if of else text
             else:
                 self._away = f"{text}; opening it again, try {tries} of {of}{now}"
             self._news.notify_all()

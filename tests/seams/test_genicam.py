@@ -217,9 +217,9 @@ def test_a_frame_on_request_is_exposed_once_and_after_the_request(server: GigeCa
 
 
 def test_a_wire_without_a_pulse_gives_no_frame_and_is_no_fault(server: GigeCamera) -> None:
-    camera = server.opened(trigger="line", line="Line0", read_timeout_ms=500)
-    with pytest.raises(DeviceTimeout, match=r"on Line0: no frame within 1\.5 s"):
-        grab(camera, timeout_s=1.5)
+    camera = server.opened(trigger="line", line="Line0", read_timeout_ms=400)
+    with pytest.raises(DeviceTimeout, match=r"on Line0: no frame within 1 s"):
+        grab(camera, timeout_s=1.0)
     assert camera.restarts == 0
 
 
@@ -231,7 +231,7 @@ def test_a_frame_that_lost_packets_is_counted_and_never_shown(
     camera = server.opened(trigger=trigger)
     whole = 0
     reasons = set()
-    for _ in range(30):
+    for _ in range(15):
         try:
             frame = grab(camera, timeout_s=1.0)
         except DeviceTimeout:
@@ -248,11 +248,8 @@ def test_a_frame_that_lost_packets_is_counted_and_never_shown(
         assert f"camera {ADDRESS}: a frame is not whole: packets were lost" in reasons
 
 
-@pytest.mark.parametrize("trigger", ["free", "software"])
-def test_a_stopped_camera_is_noticed_rejected_and_found_again(
-    server: GigeCamera, trigger: str
-) -> None:
-    camera = server.opened(trigger=trigger)
+def test_a_stopped_camera_is_noticed_rejected_and_found_again(server: GigeCamera) -> None:
+    camera = server.opened()
     before = grab(camera)
     server.send(signal.SIGSTOP)
     stopped_at = time.monotonic()
@@ -284,14 +281,12 @@ def test_no_frame_is_newer_than_it_is_after_its_process_was_stopped(server: Gige
     pid = camera.pid
     assert pid is not None
     frames = [grab(camera) for _ in range(15)]
-    for _ in range(2):
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.5)
-        os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGCONT)
+    for _ in range(20):  # the very next ones, however old
         since = frames[-1].exposed_at
-        for _ in range(20):  # the very next ones, however old
-            frames.append(camera.grab(not_before=since + 1e-6, timeout_s=5.0))
-            since = frames[-1].exposed_at
+        frames.append(camera.grab(not_before=since + 1e-6, timeout_s=5.0))
     assert camera.pid == pid
     camera.close()
     numbers = np.unwrap([number_in(frame.image) for frame in frames], period=255)
@@ -299,6 +294,7 @@ def test_no_frame_is_newer_than_it_is_after_its_process_was_stopped(server: Gige
     assert max(beginnings) - min(beginnings) < PERIOD_S
 
 
+@pytest.mark.slow
 def test_a_camera_in_other_hands_is_said_to_be_and_had_when_it_is_free(server: GigeCamera) -> None:
     other = Device(ADDRESS)
     camera = server.opened()
