@@ -24,6 +24,7 @@ LOOK_S = 0.2
 FOR_EVER_S = 3_600.0
 """A free-running camera that is silent so long: it was killed long before."""
 GRACE_S = 0.3
+HELD_UP_S = 0.1
 QUIET_S = 0.2
 STRAGGLERS_MAX = 2
 UNASKED = "sends frames that nobody asked for: its trigger does not hold"
@@ -73,7 +74,9 @@ class GenicamSource:
         self._device = device = _opened(self._settings.camera)
         exposure_s = set_up(device, self._settings)
         self._before_leader_s = exposure_s + self._settings.latency_ms / 1000
-        self._time, self._without_clock = FrameTime(), 0
+        # pulses may be far apart: no part can be spent on getting to know the clock
+        settle = 1 if self._settings.trigger == "line" else SETTLE
+        self._time, self._without_clock = FrameTime(settle), 0
         device.start(BUFFERS)
         if self.on_request:
             _quiet(device)
@@ -82,7 +85,8 @@ class GenicamSource:
         device = self._open_device
         if self.on_request:
             return self._expose(device, into)
-        self._time.look(time.monotonic(), time.time())
+        began_at = time.monotonic()
+        self._time.look(began_at, time.time())
         wait_s = FOR_EVER_S if self._settings.trigger == "free" else LOOK_S
         with device.next(wait_s) as raw:
             self._time.look(time.monotonic(), time.time())
@@ -91,6 +95,8 @@ class GenicamSource:
                 return None
             whole = _whole(raw)
             exposed_at = self._exposed_at(whole)
+            if time.monotonic() - began_at > wait_s + HELD_UP_S:
+                exposed_at = None  # we were stopped: it may have lain there
             return Shot(to_bgr(whole, into), exposed_at or 0.0, fresh=exposed_at is not None)
 
     def rest(self) -> None:

@@ -9,18 +9,22 @@ says how far apart frames are, and the quickest way a frame took lately says whe
 from collections import deque
 
 FRAMES_KEPT = 64
+KEPT_S = 60.0
+"""Two clocks drift apart by some milliseconds in that time; what is older says nothing any more."""
 LOOKS_KEPT = 16
 JUMP_S = 0.05
 """A way shorter by more than this than any other lately is no way: the camera's clock was set."""
 SETTLE = 3
-"""Frames until the quickest way is known, after a beginning or a jump."""
+"""Frames until the quickest way is known, after a beginning, a jump or a long pause."""
 
 
 class FrameTime:
     """Estimates never later than the truth, by up to what the quickest way took."""
 
-    def __init__(self) -> None:
-        self._ways: deque[float] = deque(maxlen=FRAMES_KEPT)
+    def __init__(self, settle: int = SETTLE) -> None:
+        """settle: after how many frames the quickest way is believed to be known."""
+        self._settle = settle
+        self._ways: deque[tuple[float, float]] = deque(maxlen=FRAMES_KEPT)
         self._wall_leads: deque[float] = deque(maxlen=LOOKS_KEPT)
 
     def look(self, monotonic: float, wall: float) -> None:
@@ -35,8 +39,12 @@ class FrameTime:
 
         device_s: the stamp by the camera's clock. leader_s: the first packet by the wall clock.
         """
-        way = leader_s - max(self._wall_leads) - device_s
-        if self._ways and way < min(self._ways) - JUMP_S:
+        seen_at = leader_s - max(self._wall_leads)
+        way_s = seen_at - device_s
+        while self._ways and self._ways[0][0] < seen_at - KEPT_S:
+            self._ways.popleft()
+        if self._ways and way_s < min(each for _, each in self._ways) - JUMP_S:
             self._ways.clear()
-        self._ways.append(way)
-        return device_s + min(self._ways) if len(self._ways) >= SETTLE else None
+        self._ways.append((seen_at, way_s))
+        quickest_s = min(each for _, each in self._ways)
+        return device_s + quickest_s if len(self._ways) >= self._settle else None

@@ -75,6 +75,16 @@ def test_a_camera_clock_of_another_pace_is_followed(world: World, drift: float) 
     assert all(each is not None and -0.002 < each < WAY_S + 1e-4 for each in said)
 
 
+@pytest.mark.parametrize("drift", [-2e-4, 2e-4])
+def test_after_a_long_pause_the_clocks_are_compared_anew(world: World, drift: float) -> None:
+    world.drift = drift
+    world.device_lead -= world.now * drift
+    world.now += 3_600.0
+    said = [world.frame() for _ in range(SETTLE)]
+    assert said[:-1] == [None] * (SETTLE - 1)
+    assert said[-1] == pytest.approx(WAY_S, abs=1e-3)
+
+
 def test_nobody_knows_the_time_of_the_first_frames() -> None:
     world = World()
     said = [world.frame() for _ in range(SETTLE + 1)]
