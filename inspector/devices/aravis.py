@@ -25,7 +25,6 @@ _SPOILED = {
     7: "it was broken off",
 }
 _PRIVILEGE = 0x0A00  # GigE Vision bootstrap register: who controls the camera
-_GIGE = "GigEVision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +167,10 @@ class Device:
     def close(self) -> None:
         """Stop it and give it free for others."""
         if self._stream is not None:
-            try:
+            with suppress(DeviceError):  # it may be gone
                 self.call("stop_acquisition")
-            finally:
-                unref(self._stream)
-                self._stream = None
+            unref(self._stream)
+            self._stream = None
         if self._camera is not None:
             unref(self._camera)
             self._camera = None

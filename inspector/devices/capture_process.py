@@ -73,8 +73,9 @@ class ProcessCamera:
     def open(self) -> None:
         """Begin to read; waits for the first try, later ones go on behind `grab`."""
         if self._link is None:
-            self._link = _Link(self._shown, self._order, self._patience, self._sequence)
-            self._link.on_request = self._on_request
+            self._link = _Link(
+                self._shown, self._order, self._patience, self._sequence, self._on_request
+            )
             self._link.first_try.wait(self._patience.open_s + START_S)
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:
@@ -94,9 +95,16 @@ class ProcessCamera:
 class _Link:
     """One opening of the camera: the watching thread, the newest frame, and what is known."""
 
-    def __init__(self, shown: str, order: bytes, patience: Patience, sequence: int) -> None:
+    def __init__(
+        self,
+        shown: str,
+        order: bytes,
+        patience: Patience,
+        sequence: int,
+        on_request: bool,  # noqa: FBT001 - as the camera's
+    ) -> None:
         self.first_try = threading.Event()
-        self.on_request = False
+        self.on_request = on_request
         self.restarts = 0
         self.spoiled_count = 0
         self.sequence = sequence
@@ -216,6 +224,7 @@ class _Link:
         with self._news:
             self.spoiled_count += 1
             self._why_spoiled = why
+            self._is_back()
             self._news.notify_all()
         if self.spoiled_count.bit_count() == 1:  # the 1st, 2nd, 4th, 8th...: no flood in the log
             log.warning("%s", self._spoiled_text())

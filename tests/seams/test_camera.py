@@ -146,14 +146,14 @@ def test_a_killed_server_times_out_and_a_new_one_is_found(rig: Rig) -> None:
     before = grab(rig.camera)
     rig.server.kill()
     killed_at = time.monotonic()
-    assert until(lambda: "opening it again, try" in times_out(rig.camera, killed_at), timeout_s=3.0)
+    assert until(lambda: "opening it again, try" in why_none(rig.camera, killed_at), timeout_s=3.0)
     rig.server.start()
     after = rig.camera.grab(not_before=time.monotonic(), timeout_s=20.0)
     assert after.sequence > before.sequence
 
 
-def times_out(camera: Camera, not_before: float) -> str:
-    """Why; empty where a frame came."""
+def why_none(camera: Camera, not_before: float) -> str:
+    """Why there is no frame in time; empty where one came."""
     try:
         camera.grab(not_before=not_before, timeout_s=0.1)
     except DeviceTimeout as error:
