@@ -31,6 +31,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[GigeCamera]:
     server.end()
 
 
+STOPPED_S = 0.6
+
+
 def source(**changes: Any) -> GenicamSource:
     """Without a process between, for what only the camera and the library do."""
     settings = {"camera": ADDRESS, "exposure_us": 10_000, **changes}
@@ -277,12 +280,13 @@ def test_a_camera_restarted_while_no_part_came_is_set_up_again(
 
 
 def test_no_frame_is_newer_than_it_is_after_its_process_was_stopped(server: GigeCamera) -> None:
-    camera = server.opened(pixel_format="Mono8", width=256, height=256, latency_ms=0)
+    size = {"width": 256, "height": 256}
+    camera = server.opened(pixel_format="Mono8", latency_ms=0, read_timeout_ms=5_000, **size)
     pid = camera.pid
     assert pid is not None
     frames = [grab(camera) for _ in range(15)]
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(0.5)
+    time.sleep(STOPPED_S)
     os.kill(pid, signal.SIGCONT)
     for _ in range(20):  # the very next ones, however old
         since = frames[-1].exposed_at
@@ -291,7 +295,8 @@ def test_no_frame_is_newer_than_it_is_after_its_process_was_stopped(server: Gige
     camera.close()
     numbers = np.unwrap([number_in(frame.image) for frame in frames], period=255)
     beginnings = [f.exposed_at - PERIOD_S * n for f, n in zip(frames, numbers, strict=True)]
-    assert max(beginnings) - min(beginnings) < PERIOD_S
+    # as if the first had been exposed that much later; a busy machine spoils a little of it
+    assert max(beginnings[15:]) - min(beginnings[:15]) < STOPPED_S / 2
 
 
 @pytest.mark.slow
