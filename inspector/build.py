@@ -15,9 +15,11 @@ from inspector.delivery.journal import Journal
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.delivery.mqtt import Courier
 from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings, ids_recorded
+from inspector.devices.camera_genicam import genicam_camera
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
+from inspector.devices.genicam_settings import GenicamSettings
 from inspector.devices.line_gpio import GpioLine, GpioLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
 from inspector.devices.trigger_command import CommandTrigger, CommandTriggerSettings
@@ -189,7 +191,8 @@ def build_job(settings: Settings) -> Job:
     return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
 
 
-def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
+def build_camera(settings: ReplaySettings | OpenCvSettings | GenicamSettings) -> Camera:
+    """Raises ConfigError where what drives it is not installed."""
     match settings:
         case ReplaySettings():
             return ReplayCamera(settings)
@@ -197,6 +200,8 @@ def build_camera(settings: ReplaySettings | OpenCvSettings) -> Camera:
             return opencv_camera(settings)
         case OpenCvSettings():
             return VideoCamera(settings)
+        case GenicamSettings():
+            return genicam_camera(settings)
 
 
 def build_trigger(settings: Settings, camera: Camera, as_client: str = "trigger") -> Trigger:

@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 import tomllib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,24 +12,20 @@ from typing import Any
 import numpy as np
 
 from inspector.build import build_camera
+from inspector.check_camera import check_camera
 from inspector.check_line import check_line, check_trigger
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
-    DeviceError,
-    FrameError,
     RecordError,
 )
-from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
 from inspector.delivery.broker import MqttSettings, read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
-from inspector.devices.camera_opencv import OpenCvSettings
-from inspector.devices.camera_replay import ReplaySettings
 from inspector.finding import Finding
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
@@ -41,10 +36,8 @@ from inspector.station.recipe import (
     Tiles,
     WholeFrame,
     region_rule,
-    regions_for,
 )
 
-FRAME_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 3.0
 MB = 1_000_000
 
@@ -76,7 +69,7 @@ def check(path: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
-    yield from _check_camera(settings.camera, recipe, manifest)
+    yield from check_camera(settings.camera, recipe, manifest)
     yield from check_trigger(settings, build_camera(settings.camera))
     yield from check_line(settings)
     yield from _check_folder("journal", settings.journal.path.parent)
@@ -178,42 +171,6 @@ def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
         f"limits: the recipe's pass {passed[0]} of {len(scores)} golden defects, the bundle's "
         f"{passed[1]}; the bundle's certificate does not hold for the recipe's",
     )
-
-
-def _check_camera(
-    settings: ReplaySettings | OpenCvSettings, recipe: Recipe | None, manifest: Manifest | None
-) -> Iterator[Finding]:
-    camera = build_camera(settings)
-    try:
-        camera.open()
-        image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
-    except FrameError as error:
-        yield Finding("note", f"camera: {error}")
-        return
-    except DeviceError as error:
-        yield Finding("fault", f"camera: {error}")
-        return
-    finally:
-        camera.close()
-    yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}")
-    if recipe:
-        yield from _check_regions(image, recipe, manifest)
-    if recipe and not recipe.frame and not camera.simulated:
-        size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
-        yield Finding(
-            "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
-        )
-
-
-def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:
-    try:
-        count = len(regions_for(image, recipe, manifest.tiles if manifest else None))
-    except ConfigError:
-        return  # told with the bundle
-    except ValueError as error:
-        yield Finding("fault", f"recipe {recipe.name}: {error}")
-    else:
-        yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
 
 
 def _nearest(folder: Path) -> Path:

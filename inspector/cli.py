@@ -24,6 +24,7 @@ SENT = (
 EXAMPLES = """\
 examples:
   inspector demo                                   200 real parts, with a broker of its own
+  inspector cameras                                what station.toml may name as its camera
   inspector check station.toml                     every fault, before the station starts
   inspector run station.toml                       inspect until SIGTERM
   inspector command station.toml reset             end an ERROR, once you have seen its cause
@@ -94,6 +95,8 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
+
+    add("cameras", _cameras, "list the cameras that answer, as station.toml names them")
 
     commission = add("commission", _commission, "learn from good parts what a frame must be")
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -188,6 +191,14 @@ def _check(args: argparse.Namespace) -> int:
         print(f"{level:<6}{finding.text}")
     print(f"{faults} faults" if faults else "no faults: the station can start")
     return CONFIG_FAULT if faults else 0
+
+
+def _cameras(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command
+    from inspector.cameras import listed
+
+    for line in listed():
+        print(line)
+    return 0
 
 
 def _commission(args: argparse.Namespace) -> int:

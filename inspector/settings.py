@@ -15,6 +15,7 @@ from inspector.delivery.mqtt import MqttSettings
 from inspector.delivery.trigger_mqtt import MqttTriggerSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
+from inspector.devices.genicam_settings import GenicamSettings
 from inspector.devices.line_gpio import GpioLineSettings
 from inspector.devices.line_modbus import ModbusLineSettings
 from inspector.devices.trigger_command import CommandTriggerSettings
@@ -50,7 +51,9 @@ class Settings(Strict):
     recipe: Path
     bundles: Annotated[BundleSettings, FolderAlone]
     """The folder with the bundles a recipe may name, and whose bundles are taken."""
-    camera: Annotated[ReplaySettings | OpenCvSettings, Field(discriminator="kind")]
+    camera: Annotated[
+        ReplaySettings | OpenCvSettings | GenicamSettings, Field(discriminator="kind")
+    ]
     trigger: TriggerSettings
     line: LineSettings | None = None
     """What the line's machine sees. Left out, the result on MQTT is the release."""

@@ -28,6 +28,8 @@ class Day:
 class Driver:
     """devices.capture_wire.Source."""
 
+    on_request = False
+
     def __init__(self, day: Day) -> None:
         self._day = day
         self._count = 0
@@ -52,5 +54,7 @@ class Driver:
         image = into if into is not None and into.shape == shape else np.empty(shape, np.uint8)
         image[:] = self._count % 251
         return Shot(image, exposed_at, fresh=True)
+
+    def rest(self) -> None: ...
 
     def close(self) -> None: ...

@@ -33,6 +33,8 @@ class NoiseSource:
     """Frames of noise, no two alike in a row. As a driver does, it writes each into the memory
     it is given, and says when it was exposed: just before that."""
 
+    on_request = False
+
     def __init__(self, noise: Noise) -> None:
         self._noise = noise
         self._images: list[Image] = []
@@ -53,6 +55,8 @@ class NoiseSource:
             return Shot(image, exposed_at, fresh=True)
         np.copyto(into, image)
         return Shot(into, exposed_at, fresh=True)
+
+    def rest(self) -> None: ...
 
     def close(self) -> None:
         self._images = []

@@ -98,6 +98,8 @@ def opencv_camera(settings: OpenCvSettings) -> ProcessCamera:
 class OpenCvSource:
     """Reads without pause, so that nothing old lies in a buffer; blocks, as its driver does."""
 
+    on_request = False
+
     def __init__(self, settings: OpenCvSettings) -> None:
         self._settings = settings
         self._capture: cv2.VideoCapture | None = None
@@ -123,6 +125,8 @@ class OpenCvSource:
         fresh = self._pace.waited_for_it(began_at, time.monotonic())
         exposed_at = began_at - self._settings.latency_ms / 1000
         return Shot(image.astype(np.uint8, copy=False), exposed_at, fresh)
+
+    def rest(self) -> None: ...
 
     def close(self) -> None:
         if self._capture is not None:

@@ -10,6 +10,7 @@ import ctypes
 import faulthandler
 import os
 import pickle
+import select
 import signal
 import socket
 import sys
@@ -17,13 +18,15 @@ from typing import cast
 
 import numpy as np
 
-from inspector.contract.errors import DeviceError
+from inspector.contract.errors import DeviceError, FrameError
 from inspector.contract.image import Image
 from inspector.devices.capture_wire import (
     ALIVE,
+    ASK,
     FAILED,
     FRAME_BYTES_MAX,
     MESSAGE_MAX,
+    SPOILED,
     FrameNote,
     RingWriter,
     Shot,
@@ -35,6 +38,7 @@ from inspector.devices.quiet import quiet_cv2
 
 PR_SET_PDEATHSIG = 1
 ORDER_MAX = 65_536
+REST_S = 0.2
 
 
 def main(fd: int, parent: int) -> int:
@@ -53,12 +57,16 @@ def main(fd: int, parent: int) -> int:
             link.send(ALIVE)
             Shooting(source, link).run()
         except DeviceError as error:
-            link.send(FAILED + str(error).encode()[: MESSAGE_MAX - 1])
+            link.send(in_words(FAILED, error))
         except (BrokenPipeError, ConnectionResetError):
             return 0  # the station is gone: nobody to tell
         finally:
             source.close()
     return 0
+
+
+def in_words(kind: bytes, error: DeviceError) -> bytes:
+    return kind + str(error).encode()[: MESSAGE_MAX - 1]
 
 
 def die_with(parent: int) -> None:
@@ -82,6 +90,7 @@ class Shooting:
         self._link = link
         self._ring: RingWriter | None = None
         self._sequence = 0
+        self._asked = False
         self._ending = False
 
     def run(self) -> None:
@@ -90,13 +99,30 @@ class Shooting:
             self._take_back()
             if self._ending:
                 return
-            free = self._ring.next() if self._ring else None
-            shot = self._source.read(free[1] if free else None)
-            self._sequence += 1
-            if not shot.fresh:
-                self._link.send(ALIVE)
+            if self._source.on_request and not self._asked:
+                self._rest()
             else:
-                self._show(shot, free)
+                self._asked = False
+                self._read()
+
+    def _rest(self) -> None:
+        if not select.select([self._link], [], [], REST_S)[0]:
+            self._source.rest()
+            self._link.send(ALIVE)
+
+    def _read(self) -> None:
+        free = self._ring.next() if self._ring else None
+        try:
+            shot = self._source.read(free[1] if free else None)
+        except FrameError as error:
+            self._sequence += 1
+            self._link.send(in_words(SPOILED, error))
+            return
+        self._sequence += shot is not None
+        if shot is None or not shot.fresh:
+            self._link.send(ALIVE)
+        else:
+            self._show(shot, free)
 
     def _show(self, shot: Shot, free: tuple[int, Image] | None) -> None:
         image = shot.image
@@ -127,7 +153,7 @@ class Shooting:
         self._ring.announce(self._link)
 
     def _take_back(self) -> None:
-        """Slots that come home; an empty message says that the station has let go."""
+        """Slots that come home, and requests; an empty message: the station has let go."""
         while not self._ending:
             try:
                 message = self._link.recv(MESSAGE_MAX, socket.MSG_DONTWAIT)
@@ -135,6 +161,8 @@ class Shooting:
                 return
             if not message:
                 self._ending = True
+            elif message[:1] == ASK:
+                self._asked = True
             elif self._ring is not None:
                 self._ring.take_back(*unpack_free(message))
 

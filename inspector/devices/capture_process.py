@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.contract.errors import DeviceError, DeviceTimeout, FrameError
 from inspector.devices.capture_watch import END_S, KILL_S, START_S, Child, Patience
 from inspector.devices.capture_wire import VIEWS_MAX, Source
 from inspector.station.ports import Frame
@@ -34,15 +34,31 @@ class ProcessCamera:
     simulated = False
 
     def __init__(
-        self, shown: str, kind: Callable[[Any], Source], settings: object, patience: Patience
+        self,
+        shown: str,
+        kind: Callable[[Any], Source],
+        settings: object,
+        patience: Patience,
+        *,
+        on_request: bool = False,
     ) -> None:
-        """shown: the source as people may see it. kind: its class, made from `settings` there."""
+        """shown: the source as people may see it. kind: its class, made from `settings` there.
+
+        on_request: as the source's; each `grab` has one frame exposed.
+        """
         self._shown = shown
+        self._on_request = on_request
         self._order = pickle.dumps((kind, settings))
         self._patience = patience
         self._link: _Link | None = None
         self._restarts = 0
+        self._spoiled = 0
         self._sequence = 0
+
+    @property
+    def spoiled(self) -> int:
+        """Frames that did not come whole since this camera was made: none of them was shown."""
+        return self._spoiled + (self._link.spoiled_count if self._link else 0)
 
     @property
     def restarts(self) -> int:
@@ -57,7 +73,9 @@ class ProcessCamera:
     def open(self) -> None:
         """Begin to read; waits for the first try, later ones go on behind `grab`."""
         if self._link is None:
-            self._link = _Link(self._shown, self._order, self._patience, self._sequence)
+            self._link = _Link(
+                self._shown, self._order, self._patience, self._sequence, self._on_request
+            )
             self._link.first_try.wait(self._patience.open_s + START_S)
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:
@@ -69,6 +87,7 @@ class ProcessCamera:
         if self._link is not None:
             self._link.stop()
             self._restarts += self._link.restarts
+            self._spoiled += self._link.spoiled_count
             self._sequence = self._link.sequence
             self._link = None
 
@@ -76,9 +95,18 @@ class ProcessCamera:
 class _Link:
     """One opening of the camera: the watching thread, the newest frame, and what is known."""
 
-    def __init__(self, shown: str, order: bytes, patience: Patience, sequence: int) -> None:
+    def __init__(
+        self,
+        shown: str,
+        order: bytes,
+        patience: Patience,
+        sequence: int,
+        on_request: bool,  # noqa: FBT001 - as the camera's
+    ) -> None:
         self.first_try = threading.Event()
+        self.on_request = on_request
         self.restarts = 0
+        self.spoiled_count = 0
         self.sequence = sequence
         self._child: Child | None = None
         self._base = 0
@@ -90,6 +118,7 @@ class _Link:
         self._away = ""
         self._gone = ""
         self._first_cause = ""
+        self._why_spoiled = ""
         self._stopping = threading.Event()
         # the kernel kills the child with the thread that started it: that must be this one
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -103,20 +132,25 @@ class _Link:
     def newest(self, not_before: float, timeout_s: float) -> Frame:
         """Raises as Camera.grab."""
         end = time.monotonic() + timeout_s
+        asked: Child | None = None
         with self._news:
+            spoiled_before = self.spoiled_count
             while True:
                 if self._gone:
                     raise DeviceError(self._gone)
                 frame = self._frame
                 if frame is not None and frame.exposed_at >= not_before:
                     break
+                if self.spoiled_count > spoiled_before and self.on_request:
+                    raise FrameError(self._spoiled_text())
                 if not self._thread.is_alive():
                     raise DeviceError(f"{self._shown}: nobody watches its capture process")
                 rest_s = end - time.monotonic()
                 if rest_s <= 0:
-                    raise DeviceTimeout(
-                        self._away or f"{self._shown}: no frame within {timeout_s:g} s"
-                    )
+                    spoiled = self.spoiled_count > spoiled_before
+                    late = f"{self._shown}: no frame within {timeout_s:g} s"
+                    raise DeviceTimeout(self._away or (self._spoiled_text() if spoiled else late))
+                asked = self._ask(asked)
                 self._news.wait(rest_s)
         child = self._child
         if child is None or child.home.held <= VIEWS_MAX:
@@ -124,6 +158,17 @@ class _Link:
         image = frame.image.copy()  # so many are held that the camera would run out of slots
         image.flags.writeable = False
         return Frame(image, frame.exposed_at, frame.sequence)
+
+    def _ask(self, asked: Child | None) -> Child | None:
+        """Have a frame exposed, once by each child that is open; the one that was asked."""
+        child = self._child
+        if not self.on_request or child is None or child is asked or not child.is_open:
+            return asked
+        child.home.ask()
+        return child
+
+    def _spoiled_text(self) -> str:
+        return f"{self._shown}: {self._why_spoiled} ({self.spoiled_count} such frames by now)"
 
     def stop(self) -> None:
         self._stopping.set()
@@ -156,20 +201,38 @@ class _Link:
             return f"its capture process cannot be started: {error.strerror}"
         self._base = self.sequence + 1  # so that a restart shows as a gap
         try:
-            return child.listen(self._patience, self._show, self._stopping)
+            return child.listen(self._patience, self, self._stopping)
         finally:
             self._child = None
             if not child.end(gently=self._stopping.is_set()):
                 log.warning("%s: capture process %d cannot be killed", self._shown, child.pid)
 
-    def _show(self, frame: Frame) -> None:
+    def opened(self) -> None:
         with self._news:
-            if self._away:
-                log.info("%s: is back", self._shown)
-            self._away = self._first_cause = ""
+            if self._patience.reports:
+                self._is_back()
+            self._news.notify_all()
+
+    def show(self, frame: Frame) -> None:
+        with self._news:
+            self._is_back()
             self.sequence = self._base + frame.sequence
             self._frame = Frame(frame.image, frame.exposed_at, self.sequence)
             self._news.notify_all()
+
+    def spoiled(self, why: str) -> None:
+        with self._news:
+            self.spoiled_count += 1
+            self._why_spoiled = why
+            self._is_back()
+            self._news.notify_all()
+        if self.spoiled_count.bit_count() == 1:  # the 1st, 2nd, 4th, 8th...: no flood in the log
+            log.warning("%s", self._spoiled_text())
+
+    def _is_back(self) -> None:
+        if self._away:
+            log.info("%s: is back", self._shown)
+        self._away = self._first_cause = ""
         self.first_try.set()
 
     def _note(self, reason: str, tries: int) -> None:
@@ -180,7 +243,7 @@ class _Link:
             now = f" (now: {reason})" if reason != self._first_cause else ""
             self._frame = None
             if tries > of:
-                self._gone = f"{text}; given up after {of} tries{now}"
+                self._gone = f"{text}; given up after {of} tries{now}" if of else text
             else:
                 self._away = f"{text}; opening it again, try {tries} of {of}{now}"
             self._news.notify_all()

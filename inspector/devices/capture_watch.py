@@ -11,17 +11,19 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from inspector.contract.image import Image
 from inspector.devices.capture_wire import (
     ALIVE,
+    ASK,
     FAILED,
     FRAME,
     MESSAGE_MAX,
     RING,
+    SPOILED,
     FrameNote,
     RingReader,
     pack_free,
@@ -49,6 +51,19 @@ class Patience:
     """Between two frames; two of its own frame times where those are longer."""
     tries: int
     """To open it again, in a row."""
+    reports: bool = False
+    """It says that it is well while no frame is due: silence is no slow camera."""
+
+
+class Listener(Protocol):
+    """Who wants to know what a child says."""
+
+    def opened(self) -> None: ...
+
+    def show(self, frame: Frame) -> None: ...
+
+    def spoiled(self, why: str) -> None:
+        """A frame came that is none."""
 
 
 class WayHome:
@@ -69,6 +84,11 @@ class WayHome:
         """memory: the array that every view of these pixels has as its base."""
         self._held.add((ring, slot))
         weakref.finalize(memory, self._free, ring, slot).atexit = False
+
+    def ask(self) -> None:
+        """The other thing that is said to a child: expose now."""
+        with self._lock, suppress(OSError):
+            self._link.send(ASK, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         with self._lock:  # no thread may send to a number that is already another file's
@@ -93,16 +113,14 @@ class Child:
         self._ring: RingReader | None = None
         self._periods: deque[float] = deque(maxlen=PERIODS)
         self._frame_at = 0.0
-        self._is_open = False
+        self.is_open = False
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def listen(
-        self, patience: Patience, show: Callable[[Frame], None], stopping: threading.Event
-    ) -> str:
-        """Show its frames until it fails, goes silent or is to stop; says why."""
+    def listen(self, patience: Patience, listener: Listener, stopping: threading.Event) -> str:
+        """Tell the listener until it fails, goes silent or is to stop; says why."""
         heard_at = time.monotonic()
         while not stopping.is_set():
             limit_s = self._limit_s(patience)
@@ -113,12 +131,12 @@ class Child:
                 silent_s = time.monotonic() - heard_at
                 if silent_s < limit_s:
                     continue
-                what = "gives no frame" if self._is_open else "does not open"
+                what = "gives no frame" if self.is_open else "does not open"
                 return f"is stuck, {what} for {silent_s:.1f} s: its process was killed"
             except OSError:  # it died with mail unread
                 message, fds = b"", []
             heard_at = time.monotonic()
-            failure = self._take(bytes(message), list(fds), show)
+            failure = self._take(bytes(message), list(fds), listener)
             if failure:
                 return failure
         return "was closed"
@@ -139,22 +157,27 @@ class Child:
         return True
 
     def _limit_s(self, patience: Patience) -> float:
-        if not self._is_open:
+        if not self.is_open:
             return patience.open_s + START_S
+        if patience.reports:
+            return patience.stall_s
         if not self._periods:  # its pace is not known yet
             return max(patience.open_s, patience.stall_s)
         return max(patience.stall_s, STUCK_FRAMES * statistics.median(self._periods))
 
-    def _take(self, message: bytes, fds: list[int], show: Callable[[Frame], None]) -> str:
+    def _take(self, message: bytes, fds: list[int], listener: Listener) -> str:
         """Follow one message; says what is wrong with it, or with the child, if anything is."""
         kind = message[:1]
         try:
             if kind == FRAME:
-                show(self._frame(unpack_frame(message)))
+                listener.show(self._frame(unpack_frame(message)))
             elif kind == RING:
                 self._ring = RingReader.received(message, fds)
             elif kind == ALIVE:
-                self._is_open = True
+                self.is_open = True
+                listener.opened()
+            elif kind == SPOILED:
+                listener.spoiled(message[1:].decode(errors="replace"))
             elif kind == FAILED:
                 return message[1:].decode(errors="replace")
             elif not message:

@@ -33,10 +33,11 @@ written, one is the newest, one is on its way home."""
 MESSAGE_MAX = 4_096
 FRAME_BYTES_MAX = 8_192 * 8_192 * 3
 
-FRAME, RING, ALIVE, FAILED, FREE = b"F", b"R", b"A", b"X", b"B"
+FRAME, RING, ALIVE, SPOILED, FAILED, FREE, ASK = b"F", b"R", b"A", b"S", b"X", b"B", b"Q"
 """FRAME a slot holds a new frame; RING another row of slots, its memory comes with the message;
-ALIVE there are frames, but none that could be judged; FAILED in words, and the process ends;
-FREE the station does not need the slot any more."""
+ALIVE it is well, but has no frame that could be judged; SPOILED in words: a frame came that is
+none; FAILED in words, and the process ends; FREE the station does not need the slot any more; ASK
+it wants a frame exposed now, of a source that waits to be asked."""
 
 _FRAME = struct.Struct("<cIIQd")  # kind, ring, slot, sequence, exposed_at
 _RING = struct.Struct("<cIII")  # kind, ring, height, width
@@ -58,11 +59,19 @@ class Shot:
 class Source(Protocol):
     """A camera as its own process sees it: it may block, since that process can be killed."""
 
+    on_request: bool
+    """It exposes when the station asks, and only then; others are read without pause."""
+
     def open(self) -> None:
         """Raises DeviceError where there is nothing to open."""
 
-    def read(self, into: Image | None) -> Shot:
-        """The next frame, into this memory where its size is right. Raises DeviceError."""
+    def read(self, into: Image | None) -> Shot | None:
+        """The next frame, into this memory where its size is right; None where it is well and has
+        none. Raises FrameError for one that is none, DeviceError where the source fails.
+        """
+
+    def rest(self) -> None:
+        """Now and then, while nobody asks a source on request. Raises DeviceError if it is gone."""
 
     def close(self) -> None: ...
 

@@ -1,0 +1,72 @@
+"""`inspector check`, of the camera: what it gives, how fast, and whether the recipe fits it."""
+
+import time
+from collections.abc import Iterator
+
+from inspector.build import build_camera
+from inspector.contract.bundle import Manifest
+from inspector.contract.errors import ConfigError, DeviceError, FrameError
+from inspector.contract.image import Image
+from inspector.devices.camera_opencv import OpenCvSettings
+from inspector.devices.camera_replay import ReplaySettings
+from inspector.devices.genicam_settings import GenicamSettings
+from inspector.finding import Finding
+from inspector.station.ports import Camera
+from inspector.station.recipe import Recipe, regions_for
+
+FRAME_TIMEOUT_S = 10.0
+RATE_S = 1.0
+
+
+def check_camera(
+    settings: ReplaySettings | OpenCvSettings | GenicamSettings,
+    recipe: Recipe | None,
+    manifest: Manifest | None,
+) -> Iterator[Finding]:
+    if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
+        settings = settings.model_copy(update={"reopen_tries": 0})
+    try:
+        camera = build_camera(settings)
+    except ConfigError as error:
+        yield Finding("fault", f"camera: {error}")
+        return
+    try:
+        camera.open()
+        image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
+        pace = "" if camera.simulated else f", {_rate(camera):.3g} a second"
+    except FrameError as error:
+        yield Finding("note", f"camera: {error}")
+        return
+    except DeviceError as error:
+        yield Finding("fault", f"camera: {error}")
+        return
+    finally:
+        camera.close()
+    yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}{pace}")
+    if recipe:
+        yield from _check_regions(image, recipe, manifest)
+    if recipe and not recipe.frame and not camera.simulated:
+        size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
+        yield Finding(
+            "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
+        )
+
+
+def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:
+    try:
+        count = len(regions_for(image, recipe, manifest.tiles if manifest else None))
+    except ConfigError:
+        return  # told with the bundle
+    except ValueError as error:
+        yield Finding("fault", f"recipe {recipe.name}: {error}")
+    else:
+        yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
+
+
+def _rate(camera: Camera) -> float:
+    """Frames a second, by their numbers, lost ones among them. Raises DeviceError."""
+    first = last = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S)
+    began_at = time.monotonic()
+    while (passed_s := time.monotonic() - began_at) < RATE_S or last is first:
+        last = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S)
+    return (last.sequence - first.sequence) / passed_s
