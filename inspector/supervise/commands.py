@@ -7,8 +7,9 @@ from collections.abc import Callable
 from queue import Empty, Queue
 from typing import Protocol
 
-from inspector.contract.command import REASON_MAX, Action, Command, Reply, parse_command
+from inspector.contract.command import Action, Command, Reply, parse_command
 from inspector.contract.errors import CommandError, InspectorError
+from inspector.contract.foreign import REASON_MAX
 from inspector.station.cycle import Job
 from inspector.station.inbox import Answer, Order
 from inspector.station.loop import Station

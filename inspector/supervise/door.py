@@ -15,8 +15,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from inspector.contract.command import COMMAND_BYTES_MAX, Command, Reply
+from inspector.contract.command import Command, Reply
 from inspector.contract.errors import ConfigError, DeviceError
+from inspector.contract.foreign import MESSAGE_BYTES_MAX
 from inspector.supervise.commands import FINISH_S, LOAD_S, TAKE_S, Commands
 
 log = logging.getLogger(__name__)
@@ -116,8 +117,8 @@ def ask(folder: Path, command: Command) -> Reply:
 def _read(connection: socket.socket) -> bytes:
     """One line, or what there is before the end; one byte more than allowed where it is longer."""
     data = b""
-    while b"\n" not in data and len(data) <= COMMAND_BYTES_MAX:
-        more = connection.recv(COMMAND_BYTES_MAX + 1 - len(data))
+    while b"\n" not in data and len(data) <= MESSAGE_BYTES_MAX:
+        more = connection.recv(MESSAGE_BYTES_MAX + 1 - len(data))
         if not more:
             break
         data += more

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from inspector.contract.command import COMMAND_BYTES_MAX, DEPTH_MAX, Command, parse_command
+from inspector.contract.command import Command, parse_command
 from inspector.contract.errors import CommandError
+from inspector.contract.foreign import DEPTH_MAX, MESSAGE_BYTES_MAX
 
 GOOD = b'{"schema":1,"id":"c-1","action":"reset"}'
 
@@ -38,8 +39,8 @@ def test_a_command_survives_the_way_to_json_and_back() -> None:
         (b'{"schema":1,"id":"c-1","action":"reset","force":true}', "is not a key here"),
         (b'{"schema":' + b"9" * 5_000 + b',"id":"c-1","action":"reset"}', "is not JSON"),
         (b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), "nested deeper"),
-        (b"[" * COMMAND_BYTES_MAX, "nested deeper"),
-        (b" " * (COMMAND_BYTES_MAX + 1), "is longer than"),
+        (b"[" * MESSAGE_BYTES_MAX, "nested deeper"),
+        (b" " * (MESSAGE_BYTES_MAX + 1), "is longer than"),
     ],
 )
 def test_what_is_no_command_is_refused_in_words(message: bytes, says: str) -> None:
@@ -49,7 +50,7 @@ def test_what_is_no_command_is_refused_in_words(message: bytes, says: str) -> No
 
 @pytest.mark.parametrize("unit", [b'\\"', b'"', b"\\\\", b"{}", b'"['])
 def test_no_message_takes_long_to_refuse(unit: bytes) -> None:
-    message = (b'{"id":"' + unit * COMMAND_BYTES_MAX)[:COMMAND_BYTES_MAX]
+    message = (b'{"id":"' + unit * MESSAGE_BYTES_MAX)[:MESSAGE_BYTES_MAX]
     start = time.monotonic()
     with pytest.raises(CommandError):
         parse_command(message)

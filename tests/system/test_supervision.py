@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inspector.contract.bundle import Bundle
-from inspector.contract.command import COMMAND_BYTES_MAX
+from inspector.contract.foreign import MESSAGE_BYTES_MAX
 from inspector.delivery.journal import JournalReader
 from tests.brokers import Listener, Mosquitto
 from tests.support import (
@@ -141,7 +141,7 @@ def test_the_door_is_its_owners_alone_and_answers_every_message_once(
         assert stat.S_IMODE(door.stat().st_mode) == 0o600
         good = talk(path, b'{"schema":1,"id":"a","action":"status"}')
         assert (good["id"], good["outcome"], good["state"]) == ("a", "done", "PREOPERATIONAL")
-        for message in (b"", b"halt", b"\x00" * 100, b"{" * COMMAND_BYTES_MAX * 2):
+        for message in (b"", b"halt", b"\x00" * 100, b"{" * MESSAGE_BYTES_MAX * 2):
             try:
                 bad = talk(path, message)
             except (BrokenPipeError, ConnectionResetError):
