@@ -26,10 +26,9 @@ from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
-from inspector.delivery.connection import read_password
+from inspector.delivery.broker import MqttSettings, read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
-from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.runtime.loader import find_bundle, open_runtime

@@ -1,4 +1,4 @@
-"""One MQTT connection, from CONNECT until it is lost, and the settings it needs.
+"""One MQTT connection, from CONNECT until it is lost.
 
 paho is driven from the outside (its documented loop_read, loop_write, loop_misc): no thread of
 its own that could die unseen, and a new message leaves at once. A client is used for one
@@ -6,94 +6,32 @@ connection only, so that paho never resends from its memory what the journal wil
 The callbacks only note what came: an error in them cannot be lost, there is nothing to fail.
 """
 
-import ipaddress
 import select
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
+from paho.mqtt import MQTTException
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import Field, model_validator
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.strict import Name, Strict
-
-Protocol = Literal["5", "3.1.1"]
-Seconds = Annotated[float, Field(gt=0.0, le=600.0)]
+from inspector.delivery.broker import MqttSettings, Protocol, read_password
+from inspector.delivery.inbound import PACKET_BYTES_MAX, Inbound
 
 _QOS = 1
 _LEAST_REFUSAL = 0x80
 # What a broker of another protocol version answers (MQTT 5: 0x84; paho maps 3.1.1's 1 to it)
 _UNSUPPORTED_VERSION = 0x84
+# What paho raises where the other side speaks no MQTT
+_MALFORMED = (MQTTException, ValueError, LookupError, TypeError, struct.error)
 _TURN_MAX_S = 1.0  # paho's keep-alive is looked after at least this often
-
-
-class MqttSettings(Strict):
-    """Which broker, and how patient to be with it."""
-
-    host: Annotated[str, Field(min_length=1, max_length=253)]
-    port: Annotated[int, Field(ge=1, le=65_535)] = 1_883
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """auto tries MQTT 5 first and remembers what the broker speaks."""
-    client_id: Name | None = None
-    """Left out, it is made of the topic: inspector-ROOT-STATION."""
-    user: Annotated[str, Field(min_length=1)] | None = None
-    password_file: Path | None = None
-    """Its first line is the password; read at every connect, so that it can be changed."""
-    plaintext_beyond_loopback: bool = False
-    """Results and password cross the network readable, and anyone there can forge both."""
-    keepalive_s: Annotated[int, Field(ge=2, le=3_600)] = 10
-    """The broker publishes the last will one and a half times this after we have gone silent."""
-    in_flight_max: Annotated[int, Field(ge=1, le=100)] = 20
-    """Messages sent and not yet acknowledged."""
-    connect_timeout_s: Seconds = 3.0
-    """For TCP, and again for the broker's answer."""
-    version_timeout_s: Seconds = 2.0
-    """How long protocol "auto" waits for an answer in MQTT 5 before it tries 3.1.1."""
-    acknowledge_timeout_s: Seconds = 10.0
-    """A message not acknowledged within this ends the connection."""
-    backoff_min_s: Seconds = 0.5
-    backoff_max_s: Seconds = 15.0
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.password_file is not None and self.user is None:
-            raise ValueError("password_file needs user")
-        if self.backoff_min_s > self.backoff_max_s:
-            raise ValueError("backoff_min_s must not be above backoff_max_s")
-        if not self.plaintext_beyond_loopback and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host!r} is beyond this machine and results would travel readable: "
-                "write plaintext_beyond_loopback = true to accept that"
-            )
-        return self
-
-
-def read_password(path: Path) -> str:
-    """The first line of the file. Raises ConfigError, which quotes none of it."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"mqtt.password_file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"mqtt.password_file {path}: is not UTF-8") from None
-    return lines[0] if lines else ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +51,12 @@ class Connection:
         protocol: Protocol,
         *,
         client_id: str,
-        will_topic: str,
-        will: bytes,
         answer_timeout_s: float,
+        will_topic: str | None = None,
+        will: bytes = b"",
+        inbound: Inbound | None = None,
     ) -> None:
+        """inbound: what to listen to, from the moment the broker has accepted us."""
         self.lost: str | None = None
         self.ready = False
         """The broker has accepted us."""
@@ -128,8 +68,12 @@ class Connection:
         self._settings = settings
         self.protocol = protocol
         self._answer_timeout_s = answer_timeout_s
-        self._client = self._make_client(client_id, will_topic, will)
-        self._publish_properties = self._properties()
+        self._client = self._make_client(client_id)
+        if will_topic is not None:
+            self._client.will_set(will_topic, will, _QOS, retain=True)
+        self._inbound = inbound
+        if inbound is not None:
+            inbound.attach(self._client, self._end)
         self._socket: Any = None
 
     def open(self) -> None:
@@ -139,7 +83,9 @@ class Connection:
             self._login()
             # clean, and no session expiry: the broker keeps nothing for us, the journal does
             if self.protocol == "5":
-                self._client.connect(*broker, clean_start=True)
+                limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
+                limits.MaximumPacketSize = PACKET_BYTES_MAX
+                self._client.connect(*broker, clean_start=True, properties=limits)
             else:
                 self._client.connect(*broker)
         except ConfigError as error:
@@ -155,17 +101,21 @@ class Connection:
         else:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
-        """Hand one QoS 1 message to the socket; returns its number for `acknowledged`."""
-        info = self._client.publish(
-            topic, payload, _QOS, retain=retain, properties=self._publish_properties
-        )
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None
+    ) -> int:
+        """Hand one QoS 1 message to the socket; returns its number for `acknowledged`.
+
+        correlation: of the message this one answers, where MQTT 5 brought one.
+        """
+        properties = self._properties(correlation)
+        info = self._client.publish(topic, payload, _QOS, retain=retain, properties=properties)
         self._note(info.rc)
         return info.mid
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Hand one QoS 0 message to the socket: what is late is worth nothing."""
-        info = self._client.publish(topic, payload, 0, properties=self._publish_properties)
+        info = self._client.publish(topic, payload, 0, properties=self._properties(None))
         self._note(info.rc)
 
     def turn(self, wake: socket.socket, timeout_s: float) -> bool:
@@ -178,7 +128,7 @@ class Connection:
         if self.lost is not None:
             return False
         timeout_s = min(timeout_s, _TURN_MAX_S)
-        if not self.ready:
+        if not self._answered:
             timeout_s = min(timeout_s, self._answer_by - time.monotonic())
         poll = select.poll()
         poll.register(wake, select.POLLIN)
@@ -188,12 +138,13 @@ class Connection:
         events = dict(poll.poll(1_000 * max(0.0, timeout_s)))
         network = events.get(self._socket.fileno(), 0)
         if network & ~select.POLLOUT:
-            self._note(self._client.loop_read())
+            self._read()
         if network & select.POLLOUT:
             self._note(self._client.loop_write())
         self._note(self._client.loop_misc())
-        if not self.ready and time.monotonic() >= self._answer_by:
-            self._end(f"no answer to CONNECT in MQTT {self.protocol}")
+        if not self._answered and time.monotonic() >= self._answer_by:
+            what = "SUBSCRIBE" if self.ready else "CONNECT"
+            self._end(f"no answer to {what} in MQTT {self.protocol}")
         return wake.fileno() in events
 
     def leave(self) -> None:
@@ -211,7 +162,12 @@ class Connection:
         if self._socket is not None:
             self._socket.close()
 
-    def _make_client(self, client_id: str, will_topic: str, will: bytes) -> Client:
+    @property
+    def _answered(self) -> bool:
+        """Whether nothing is owed us: the broker has accepted us, and what we listen to."""
+        return self.ready and (self._inbound is None or self._inbound.listening)
+
+    def _make_client(self, client_id: str) -> Client:
         version = MQTTProtocolVersion.MQTTv5
         if self.protocol == "3.1.1":
             version = MQTTProtocolVersion.MQTTv311
@@ -220,17 +176,18 @@ class Connection:
         )
         client.connect_timeout = self._settings.connect_timeout_s
         client.max_inflight_messages = 0  # no limit: the courier keeps it, and paho must not queue
-        client.will_set(will_topic, will, _QOS, retain=True)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         return client
 
-    def _properties(self) -> Properties | None:
+    def _properties(self, correlation: bytes | None) -> Properties | None:
         if self.protocol == "3.1.1":
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's
         properties.ContentType = "application/json"
+        if correlation is not None:
+            properties.CorrelationData = correlation
         return properties
 
     def _login(self) -> None:
@@ -240,6 +197,12 @@ class Connection:
         if self._settings.password_file is not None:
             password = read_password(self._settings.password_file)
         self._client.username_pw_set(self._settings.user, password)
+
+    def _read(self) -> None:
+        try:
+            self._note(self._client.loop_read())
+        except _MALFORMED as error:
+            self._end(f"the broker sent what is no MQTT: {error}")
 
     def _note(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -267,6 +230,8 @@ class Connection:
         receive_max = getattr(properties, "ReceiveMaximum", None)
         if receive_max is not None:
             self.in_flight_max = min(self.in_flight_max, int(receive_max))
+        if self._inbound is not None:
+            self._inbound.subscribe(client, self.protocol)
 
     def _on_publish(
         self,

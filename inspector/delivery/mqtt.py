@@ -15,7 +15,8 @@ from pathlib import Path
 
 from inspector.contract.topics import Place
 from inspector.delivery.board import Board
-from inspector.delivery.connection import Connection, MqttSettings
+from inspector.delivery.broker import MqttSettings
+from inspector.delivery.connection import Connection
 from inspector.delivery.cursors import Cursors
 from inspector.delivery.outbox import Outbox
 from inspector.delivery.reader import JournalReader

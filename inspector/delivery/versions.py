@@ -1,6 +1,7 @@
 """Which version of MQTT to speak with a broker one does not know."""
 
-from inspector.delivery.connection import Connection, MqttSettings, Protocol
+from inspector.delivery.broker import MqttSettings, Protocol
+from inspector.delivery.connection import Connection
 
 
 class Versions:

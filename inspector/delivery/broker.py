@@ -1,0 +1,74 @@
+"""Which broker, and how patient to be with it: the `[mqtt]` section of station.toml."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.strict import Name, Strict
+
+Protocol = Literal["5", "3.1.1"]
+Seconds = Annotated[float, Field(gt=0.0, le=600.0)]
+
+
+class MqttSettings(Strict):
+    """Which broker, and how patient to be with it."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Annotated[int, Field(ge=1, le=65_535)] = 1_883
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """auto tries MQTT 5 first and remembers what the broker speaks."""
+    client_id: Name | None = None
+    """Left out, it is made of the topic: inspector-ROOT-STATION."""
+    user: Annotated[str, Field(min_length=1)] | None = None
+    password_file: Path | None = None
+    """Its first line is the password; read at every connect, so that it can be changed."""
+    plaintext_beyond_loopback: bool = False
+    """Results and password cross the network readable, and anyone there can forge both."""
+    keepalive_s: Annotated[int, Field(ge=2, le=3_600)] = 10
+    """The broker publishes the last will one and a half times this after we have gone silent."""
+    in_flight_max: Annotated[int, Field(ge=1, le=100)] = 20
+    """Messages sent and not yet acknowledged."""
+    connect_timeout_s: Seconds = 3.0
+    """For TCP, and again for the broker's answer."""
+    version_timeout_s: Seconds = 2.0
+    """How long protocol "auto" waits for an answer in MQTT 5 before it tries 3.1.1."""
+    acknowledge_timeout_s: Seconds = 10.0
+    """A message not acknowledged within this ends the connection."""
+    backoff_min_s: Seconds = 0.5
+    backoff_max_s: Seconds = 15.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.password_file is not None and self.user is None:
+            raise ValueError("password_file needs user")
+        if self.backoff_min_s > self.backoff_max_s:
+            raise ValueError("backoff_min_s must not be above backoff_max_s")
+        if not self.plaintext_beyond_loopback and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is beyond this machine and results would travel readable: "
+                "write plaintext_beyond_loopback = true to accept that"
+            )
+        return self
+
+
+def read_password(path: Path) -> str:
+    """The first line of the file. Raises ConfigError, which quotes none of it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"mqtt.password_file {path}: is not UTF-8") from None
+    return lines[0] if lines else ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
