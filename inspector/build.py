@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
+from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
@@ -83,12 +84,15 @@ def build(
         prepare()
     archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal)
+    journal.register(settings.consumers)
     courier = Courier(
         settings.mqtt,
         journal=settings.journal.path,
         released=journal.released,
         place=topics.Place.of(settings.topic_root, settings.station),
         will=_will(settings.station, boot),
+        who=Identity(settings.station, boot),
+        consumers=settings.consumers,
     )
     gear = Gear(
         station=settings.station,

@@ -1,15 +1,16 @@
 """Where am I: station.toml. A change needs a restart; what is inspected is the recipe's matter."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.delivery.archive import ArchiveSettings
+from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
-from inspector.delivery.journal import JournalSettings
+from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
@@ -37,6 +38,8 @@ class Settings(Strict):
     journal: JournalSettings
     mqtt: MqttSettings
     archive: ArchiveSettings
+    consumers: Annotated[tuple[ConsumerSettings, ...], Field(max_length=16)] = ()
+    """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -50,6 +53,15 @@ class Settings(Strict):
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0
     """How long the end waits for the broker; what it has not got by then is sent next time."""
+
+    @model_validator(mode="after")
+    def _consumers_named_once(self) -> Self:
+        names = [each.name for each in self.consumers]
+        if len(set(names)) < len(names):
+            raise ValueError("consumers: each name once")
+        if COURIER in names:
+            raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
+        return self
 
 
 def state_folder(settings: Settings) -> Path:

@@ -120,6 +120,9 @@ class Listener:
         self._client.loop_start()
         assert self._subscribed.wait(10.0)
 
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10.0)
+
     def payloads(self, topic: str) -> list[bytes]:
         return [bytes(m.payload) for m in self.messages if m.topic == topic]
 

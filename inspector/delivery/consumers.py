@@ -157,7 +157,9 @@ class Consumers:
 
     def due(self) -> float | None:
         """When there is something to do without the network."""
-        times = [each.replay.pace.next_at() for each in self._all if self._waits(each)]
+        # one that waits for the broker is woken by the broker
+        under_way = [each.replay for each in self._all if each.replay and not each.replay.in_flight]
+        times = [replay.pace.next_at() for replay in under_way]
         if any(each.saved != each.acknowledged for each in self._all):
             times.append(self._save_at)
         return min(times, default=None)
@@ -232,9 +234,7 @@ class Consumers:
         consumer.replay = Replay(
             request, self._who.station, consumer.name, consumer.place.replayed, consumer.pace
         )
-        log.info(
-            "consumer %s: results %d to %d again", consumer.name, request.first, request.last
-        )
+        log.info("consumer %s: results %d to %d again", consumer.name, request.first, request.last)
 
     def _end(self, consumer: _Consumer, outcome: Literal["done", "failed"], reason: str) -> None:
         if consumer.replay is not None:
@@ -266,9 +266,3 @@ class Consumers:
             acknowledged=consumer.acknowledged,
         )
         self._replies.append((consumer.place.reply, reply.to_json()))
-
-    @staticmethod
-    def _waits(consumer: _Consumer) -> bool:
-        """For its pace: what waits for the broker is woken by the broker."""
-        replay = consumer.replay
-        return replay is not None and replay.unsent and replay.in_flight == 0

@@ -40,6 +40,8 @@ class Outbox:
         self._received: set[int] = set()  # acknowledged beyond the cursor
         self._refusals = 0
         self._paused_until = 0.0
+        self.told = max(self.cursor, released.final)
+        """Up to which row anybody may have seen results: by a start before this one, too."""
         self.sent = 0
         self.missing = 0
         """Rows deleted before they were sent: only if somebody removed the cursors."""
@@ -75,6 +77,7 @@ class Outbox:
                 continue  # this is a rewind after a refusal
             message = connection.publish(self._topic, payload, retain=False)
             self._in_flight[message] = (seq, now)
+            self.told = max(self.told, seq)
             self.sent += 1
 
     def settle(self, answer: Acknowledgement, now: float) -> bool:

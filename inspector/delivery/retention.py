@@ -104,8 +104,7 @@ class Retention:
         yielded = self._delete(FOR_ROOM, delivered, rows)
         if yielded or share < LET_GO_SHARE:
             return yielded, 0
-        held = [seq for name, seq in self._at.items() if name not in self._may_lose]
-        return 0, self._delete(FOR_ROOM, min(held, default=0), rows)
+        return 0, self._delete(FOR_ROOM, min(self._holders().values(), default=0), rows)
 
     def count(self, yielded: int, let_go: int) -> None:
         if yielded and not self.rows_yielded:
@@ -133,14 +132,14 @@ class Retention:
     def holder(self) -> str:
         """Who holds the oldest rows, in words."""
         self._look()
-        last = last_seq(self._db)
-        name = min(self._at, key=self._at.__getitem__, default=COURIER)
-        waiting = last - self._at.get(name, 0)
+        at = self._holders()
+        name = min(at, key=at.__getitem__, default=COURIER)
+        waiting = last_seq(self._db) - at.get(name, 0)
         if name == COURIER:
             return f"{waiting} results wait to be delivered to the broker"
         return (
             f"{waiting} results wait for consumer {name}, which has acknowledged up to "
-            f"{self._at[name]}"
+            f"{at[name]}"
         )
 
     def lost(self) -> str | None:
@@ -153,6 +152,10 @@ class Retention:
             if seq < first - 1 and name in self._may_lose
         ]
         return "; ".join(short) or None
+
+    def _holders(self) -> dict[Name, int]:
+        """Those whose rows never give way."""
+        return {name: seq for name, seq in self._at.items() if name not in self._may_lose}
 
     def _look(self) -> None:
         """Cursors only rise, so an old answer keeps too much, never too little."""

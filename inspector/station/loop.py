@@ -124,6 +124,7 @@ class Station:
             ),
             bundles=self._exchange.status if self._exchange else None,
             shadow=self._shadow.status if self._shadow else None,
+            consumers=self._gear.publisher.consumers,
         )
 
     # --- orders and states ---

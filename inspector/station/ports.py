@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
-from inspector.contract.status import ShadowStatus
+from inspector.contract.status import ConsumerStatus, ShadowStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
 from inspector.station.recipe import Recipe
 
@@ -126,6 +126,9 @@ class Journal(Protocol):
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""
 
+    def lost(self) -> str | None:
+        """Which consumers lack rows that were let go for room; None where none does."""
+
     def close(self) -> None: ...
 
 
@@ -145,6 +148,10 @@ class Archive(Protocol):
 
 class Publisher(Protocol):
     """Carries results and states to who wants them, on a thread of its own. Never blocks."""
+
+    @property
+    def consumers(self) -> tuple[ConsumerStatus, ...]:
+        """Registered consumers, and how far each has acknowledged."""
 
     def wake(self) -> None:
         """The journal has a new row."""

@@ -56,6 +56,7 @@ class Voice:
             self._withheld = None if shortage is None else f"journal: {shortage}"
         if beats:
             self._beat(now, state, seq)
+            self._watch_consumers()
         return Pulse(now, self._turns, state, cause, self._withheld)
 
     def tell_alarms(self) -> None:
@@ -85,6 +86,14 @@ class Voice:
         if is_new:
             log.error("the line should stop: %s", cause)
         return is_new
+
+    def _watch_consumers(self) -> None:
+        """A consumer that may lose rows has lost some: until it acknowledges what came after."""
+        lost = self._gear.journal.lost()
+        if lost is None:
+            self.alarms.clear("rows_lost")
+        else:
+            self.alarms.set("rows_lost", lost)
 
     def say(self, text: str, **context: object) -> None:
         """Not once a part: a camera that is away would fill the disk with its log."""

@@ -8,6 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.command import Command, Reply
+from inspector.contract.consumer import (
+    Acknowledgement,
+    ConsumerReply,
+    ReplayedResult,
+    ReplayRequest,
+)
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
@@ -21,12 +27,16 @@ DATA = Path(__file__).parent.parent / "data"
     ("model", "snapshot"),
     [
         (InspectionResult, "result-v2.json"),
-        (StateMessage, "state-v2.json"),
-        (AlarmMessage, "alarm-v1.json"),
+        (StateMessage, "state-v3.json"),
+        (AlarmMessage, "alarm-v2.json"),
         (Heartbeat, "heartbeat-v1.json"),
         (ShadowMessage, "shadow-v1.json"),
         (Command, "command-v1.json"),
         (Reply, "reply-v1.json"),
+        (Acknowledgement, "ack-v1.json"),
+        (ReplayRequest, "replay-v1.json"),
+        (ReplayedResult, "replayed-v1.json"),
+        (ConsumerReply, "consumer-reply-v1.json"),
     ],
 )
 def test_the_schema_is_the_one_we_promised(model: type[Strict], snapshot: str) -> None:
@@ -110,3 +120,4 @@ def test_topics_are_the_plants_path() -> None:
     assert place.state == "acme/berlin/hall1/line2/s1/state"
     assert place.alarm == "acme/berlin/hall1/line2/s1/alarm"
     assert place.heartbeat == "acme/berlin/hall1/line2/s1/heartbeat"
+    assert place.consumer("mes").ack == "acme/berlin/hall1/line2/s1/consumer/mes/ack"
