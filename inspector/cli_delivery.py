@@ -2,16 +2,21 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from inspector.arguments import part_count
+from inspector.arguments import instant, part_count
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 
-SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
-CONSUMERS = ("ack", "replay", "replayed", "consumer-reply")
+SENT = (
+    *("result", "state", "alarm", "heartbeat", "command", "reply", "shadow"),
+    *("ack", "replay", "replayed", "consumer-reply"),
+)
+WRITTEN = ("settings", "recipe", "subscribe")
 
 
 def add_commands(add: Add) -> None:
@@ -24,8 +29,21 @@ def add_commands(add: Add) -> None:
         "--for", type=float, dest="seconds", metavar="SECONDS", help="end after this time"
     )
 
+    journal = add("journal", _journal, "what a journal holds: counts, a part, an export, a check")
+    journal.add_argument("action", choices=("info", "show", "export", "verify"))
+    journal.add_argument(
+        "path", type=Path, metavar="JOURNAL", help="its file, or the station's settings"
+    )
+    journal.add_argument("named", nargs="?", metavar="SEQ|PART", help="show: which row or part")
+    journal.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv")
+    journal.add_argument("--out", type=Path, metavar="FILE", help="export: not to the screen")
+    journal.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC")
+    journal.add_argument("--until", type=instant, metavar="TIME", help="up to this, exclusive")
+    journal.add_argument("--part", metavar="ID")
+    journal.add_argument("--evaluation", choices=("OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"))
+
     schema = add("schema", _schema, "print a JSON schema, or all of it as AsyncAPI")
-    schema.add_argument("what", choices=(*SENT, *CONSUMERS, "settings", "recipe", "subscribe"))
+    schema.add_argument("what", choices=(*SENT, *WRITTEN))
 
 
 def _subscribe(args: argparse.Namespace) -> int:
@@ -53,36 +71,62 @@ def _subscribe(args: argparse.Namespace) -> int:
     return report.code
 
 
-def _schema(args: argparse.Namespace) -> int:
-    from inspector.consumer.settings import SubscribeSettings
-    from inspector.contract.command import Command, Reply
-    from inspector.contract.consumer import (
-        Acknowledgement,
-        ConsumerReply,
-        ReplayedResult,
-        ReplayRequest,
-    )
-    from inspector.contract.result import InspectionResult
-    from inspector.contract.shadow import ShadowMessage
-    from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
-    from inspector.contract.strict import Strict
-    from inspector.settings import Settings
-    from inspector.station.recipe import Recipe
+def _journal(args: argparse.Namespace) -> int:
+    from inspector.contract.errors import ConfigError
+    from inspector.examine import Filter, export, info, journal_path, show, verify
 
-    told = (StateMessage, AlarmMessage, Heartbeat)
-    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
-    consumers = (Acknowledgement, ReplayRequest, ReplayedResult, ConsumerReply)
-    sent: dict[str, type[Strict]] = dict(
-        zip((*SENT, *CONSUMERS), (*messages, *consumers), strict=True)
-    )
-    written: dict[str, type[Strict]] = {
-        "settings": Settings,
-        "recipe": Recipe,
-        "subscribe": SubscribeSettings,
-    }
-    if args.what in sent:
-        schema = sent[args.what].model_json_schema(mode="serialization")
-    else:
-        schema = written[args.what].model_json_schema()
-    print(json.dumps(schema, indent=2, sort_keys=True))
+    path = journal_path(args.path)
+    match args.action:
+        case "info":
+            lines = info(path)
+        case "show":
+            if args.named is None:
+                raise ConfigError("journal show: say which row or part")
+            lines = show(path, args.named)
+        case "verify":
+            return _say(verify(path))
+        case _:
+            wanted = Filter(args.since, args.until, args.part, args.evaluation)
+            with _output(args.out, args.format) as out:
+                count = export(path, args.format, out, wanted)
+            if args.out is not None:
+                print(f"{args.out}: {count} results")
+            return 0
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _say(lines: Generator[str, None, int]) -> int:
+    """Print them; 1 where there were faults."""
+    while True:
+        try:
+            print(next(lines))
+        except StopIteration as end:
+            return 1 if end.value else 0
+
+
+@contextmanager
+def _output(path: Path | None, form: str) -> Iterator[BinaryIO]:
+    """A file appears whole or not at all."""
+    from inspector.contract.errors import ConfigError
+
+    if path is None:
+        if form == "parquet":
+            raise ConfigError("journal export: parquet needs --out FILE")
+        yield sys.stdout.buffer
+        return
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from inspector.schemas import schema_of
+
+    print(json.dumps(schema_of(args.what), indent=2, sort_keys=True))
     return 0

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
-    | {"inspector.supervise", "inspector.consumer"},
+    | {"inspector.supervise", "inspector.consumer", "pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"},
@@ -49,6 +49,7 @@ DOORS: dict[str, set[str]] = {
     },
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
+    "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
     "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
