@@ -43,7 +43,7 @@ def add_commands(add: Add) -> None:
     journal.add_argument("--evaluation", choices=("OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"))
 
     schema = add("schema", _schema, "print a JSON schema, or all of it as AsyncAPI")
-    schema.add_argument("what", choices=(*SENT, *WRITTEN))
+    schema.add_argument("what", choices=(*SENT, *WRITTEN, "asyncapi"))
 
 
 def _subscribe(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from inspector.consumer.settings import SubscribeSettings
+from inspector.contract.asyncapi import document
 from inspector.contract.command import Command, Reply
 from inspector.contract.consumer import (
     Acknowledgement,
@@ -38,7 +39,9 @@ FILES: dict[str, type[Strict]] = {
 
 
 def schema_of(what: str) -> dict[str, Any]:
-    """Of a message as it is sent, or a file as it is written."""
+    """Of a message as it is sent, or a file as it is written; `asyncapi`: the whole contract."""
+    if what == "asyncapi":
+        return document()
     if what in MESSAGES:
         return MESSAGES[what].model_json_schema(mode="serialization")
     return FILES[what].model_json_schema()

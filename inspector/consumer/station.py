@@ -8,7 +8,12 @@ from typing import Any
 from inspector.consumer.ledger import Gap, Ledger, Row
 from inspector.consumer.settings import SubscribeSettings
 from inspector.consumer.sinks import Position
-from inspector.contract.consumer import Acknowledgement, ConsumerReply, ReplayRequest
+from inspector.contract.consumer import (
+    Acknowledgement,
+    ConsumerReply,
+    ReplayRequest,
+    row_within,
+)
 from inspector.contract.strict import Name
 from inspector.contract.topics import Place
 
@@ -52,8 +57,8 @@ class Followed:
                 return self._take_reply(ConsumerReply.model_validate_json(payload), now)
             if topic == self._mine.replayed:
                 self.replayed += 1
-                message = message["result"]
-                payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+                payload = row_within(payload)
+                message = json.loads(payload)
             row = Row(self.name, int(message["seq"]), str(message["result_id"]), payload, message)
             if message["station"] != self.name or row.seq < 1:
                 raise ValueError("a result of another station")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from inspector.contract.channels import REPLY_EXPIRY_S
 from inspector.contract.consumer import (
     Acknowledgement,
     ConsumerReply,
@@ -126,7 +127,8 @@ class Consumers:
         """Replies, then rows asked for, at most `room` messages to be acknowledged."""
         while self._replies and connection.lost is None:
             topic, payload = self._replies.popleft()
-            connection.publish(topic, payload, retain=False)  # nobody waits for its answer
+            # nobody waits for its answer
+            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
         for each in self._all:
             if each.replay is None:
                 continue
