@@ -90,7 +90,7 @@ class Subscriber:
     def _serve(self, connection: Connection) -> None:
         greeted = False
         for each in self._followed.values():
-            each.restart()
+            each.restart(time.monotonic())
         try:
             while connection.lost is None and not self._over():
                 now = time.monotonic()

@@ -41,10 +41,12 @@ class Followed:
     def topics(self) -> list[str]:
         return [self._place.result, self._place.state, self._mine.replayed, self._mine.reply]
 
-    def restart(self) -> None:
-        """A new connection: the station may not have heard what was said on the last one."""
+    def restart(self, now: float) -> None:
+        """A new connection: the station may not have heard what was said on the last one, and
+        may be about to send what is missing."""
         self._acknowledged = None
         self._asked = None
+        self._moved_at = now
 
     def take(self, topic: str, payload: bytes, now: float) -> list[Row]:
         """A message on one of `topics`; the rows that may be stored now."""
