@@ -36,7 +36,10 @@ class Followed:
         self.unreadable = 0
         self.replayed = 0
         self.requests = 0
-        self.refused_acks = 0
+        self.contradicted: str | None = None
+        """The station's journal does not hold what is stored here: it is another one."""
+        self.heard = False
+        """The station has said anything at all, or its broker for it."""
 
     def topics(self) -> list[str]:
         return [self._place.result, self._place.state, self._mine.replayed, self._mine.reply]
@@ -50,6 +53,7 @@ class Followed:
 
     def take(self, topic: str, payload: bytes, now: float) -> list[Row]:
         """A message on one of `topics`; the rows that may be stored now."""
+        self.heard = True
         try:
             message: dict[str, Any] = json.loads(payload)
             if topic == self._place.state:
@@ -131,9 +135,9 @@ class Followed:
 
     def _take_reply(self, reply: ConsumerReply, now: float) -> list[Row]:
         if reply.about == "ack":
-            self.refused_acks += 1
-            if self.refused_acks == 1:
-                log.error("station %s refuses what was acknowledged: %s", self.name, reply.reason)
+            at = self.stored["seq"] if self.stored else 0
+            if reply.first is None or reply.first <= at:  # else the row was let go meanwhile
+                self.contradicted = reply.reason
             return []
         if self._asked is None or reply.id != self._asked.id:
             return []

@@ -17,7 +17,7 @@ from tests.consumer.lines import (
     write_consumer,
 )
 from tests.delivery.results import result
-from tests.support import run_inspector, until
+from tests.support import free_port, run_inspector, until
 
 
 @pytest.fixture
@@ -148,6 +148,30 @@ def test_a_consumer_nobody_registered_is_told_that_nothing_is_kept_for_it(
     with line(tmp_path, broker.port):
         done = run_inspector("subscribe", settings, "--for", "1")
     assert "station station does not know consumer stranger" in done.stderr
+
+
+def test_a_journal_that_was_begun_anew_ends_it_before_a_new_row_passes_for_an_old_one(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        station.put(10)
+        assert run_inspector("subscribe", settings, "--expect", "10").returncode == 0
+    for file in tmp_path.glob("journal.db*"):
+        file.unlink()
+    with line(tmp_path, broker.port) as station:
+        station.put(4)
+        done = run_inspector("subscribe", settings)
+    assert done.returncode == 4
+    assert "REFUSED: row 10 was not sent yet" in done.stdout
+    assert seqs((tmp_path / "got").read_bytes().splitlines()) == list(range(1, 11))
+
+
+def test_a_station_nobody_hears_is_not_complete(tmp_path: Path) -> None:
+    settings = write_consumer(tmp_path, free_port(), {"kind": "jsonl", "path": "got"})
+    done = run_inspector("subscribe", settings, "--for", "0.5")
+    assert done.returncode == 5
+    assert "SILENT: nothing was heard of it" in done.stdout
 
 
 def test_a_file_that_is_not_the_one_it_wrote_is_left_alone(tmp_path: Path) -> None:
