@@ -183,8 +183,9 @@ class Subscriber:
 
     def _report(self) -> Report:
         lines, gaps, differing, silent = [], False, False, False
+        now = time.monotonic()
         for each in self._followed.values():
-            ledger, missing = each.ledger, each.ledger.missing()
+            ledger, missing = each.ledger, each.lacking(now)
             at = each.stored["seq"] if each.stored else 0
             lines.append(
                 f"station {each.name}: {ledger.rows} results stored, up to {at}; "
