@@ -85,6 +85,8 @@ class NoArchive:
 class NoPublisher:
     """Tells nobody."""
 
+    consumers = ()
+
     def wake(self) -> None: ...
 
     def offer_state(self, payload: bytes) -> None: ...

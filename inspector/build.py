@@ -10,6 +10,7 @@ from typing import Protocol
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
+from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
@@ -106,12 +107,15 @@ def build(
         prepare()
     archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal)
+    journal.register(settings.consumers)
     courier = Courier(
         settings.mqtt,
         journal=settings.journal.path,
         released=journal.released,
         place=topics.Place.of(settings.topic_root, settings.station),
         will=_will(settings.station, boot),
+        who=Identity(settings.station, boot),
+        consumers=settings.consumers,
     )
     camera = build_camera(settings.camera)
     line = build_line(settings, boot)

@@ -45,6 +45,7 @@ class Look:
                 self._reader = self._reader or JournalReader(path)
                 rows = self._reader.rows()
                 waits_s = self._reader.waits_s(courier.acknowledged_seq)
+                last = self._reader.last_seq()
             disk = os.statvfs(path.parent)
             size = path.stat().st_size
         except (InspectorError, OSError):
@@ -53,6 +54,8 @@ class Look:
             connected=courier.connected,
             reconnects=courier.reconnects,
             acknowledged_seq=courier.acknowledged_seq,
+            lag=max(0, last - courier.acknowledged_seq),
+            consumers=courier.consumers,
             rows=rows,
             bytes=size,
             oldest_waiting_s=waits_s,

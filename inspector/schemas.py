@@ -2,7 +2,15 @@
 
 from typing import Any
 
+from inspector.consumer.settings import SubscribeSettings
+from inspector.contract.asyncapi import document
 from inspector.contract.command import Command, Reply
+from inspector.contract.consumer import (
+    Acknowledgement,
+    ConsumerReply,
+    ReplayedResult,
+    ReplayRequest,
+)
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult
 from inspector.contract.shadow import ShadowMessage
@@ -22,12 +30,22 @@ MESSAGES: dict[str, type[Strict]] = {
     "shadow": ShadowMessage,
     "trigger": TriggerMessage,
     "line": LineMessage,
+    "ack": Acknowledgement,
+    "replay": ReplayRequest,
+    "replayed": ReplayedResult,
+    "consumer-reply": ConsumerReply,
 }
-FILES: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
+FILES: dict[str, type[Strict]] = {
+    "settings": Settings,
+    "recipe": Recipe,
+    "subscribe": SubscribeSettings,
+}
 
 
 def schema_of(what: str) -> dict[str, Any]:
-    """Of a message as it is sent, or a file as it is written."""
+    """Of a message as it is sent, or a file as it is written; `asyncapi`: the whole contract."""
+    if what == "asyncapi":
+        return document()
     if what in MESSAGES:
         return MESSAGES[what].model_json_schema(mode="serialization")
     return FILES[what].model_json_schema()

@@ -1,15 +1,16 @@
 """Where am I: station.toml. A change needs a restart; what is inspected is the recipe's matter."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspector.contract import topics
-from inspector.contract.strict import Name, Strict, read_toml
+from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.delivery.archive import ArchiveSettings
+from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
-from inspector.delivery.journal import JournalSettings
+from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.delivery.trigger_mqtt import MqttTriggerSettings
@@ -60,6 +61,8 @@ class Settings(Strict):
     journal: JournalSettings
     mqtt: MqttSettings
     archive: ArchiveSettings
+    consumers: Annotated[tuple[ConsumerSettings, ...], Field(max_length=16)] = ()
+    """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -74,6 +77,15 @@ class Settings(Strict):
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0
     """How long the end waits for the broker; what it has not got by then is sent next time."""
 
+    @model_validator(mode="after")
+    def _consumers_named_once(self) -> Self:
+        names = [each.name for each in self.consumers]
+        if len(set(names)) < len(names):
+            raise ValueError("consumers: each name once")
+        if COURIER in names:
+            raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
+        return self
+
 
 def state_folder(settings: Settings) -> Path:
     return settings.state_folder or settings.journal.path.parent
@@ -87,18 +99,3 @@ def read_settings(path: Path) -> Settings:
 def read_recipe(settings: Settings) -> Recipe:
     """Raises ConfigError naming every fault of the file."""
     return read_toml(settings.recipe, Recipe)
-
-
-Model = TypeVar("Model", bound=Strict)
-
-
-def resolved(model: Model, base: Path) -> Model:
-    """The same with every path absolute, relative ones starting from `base`."""
-    changes: dict[str, object] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, Path):
-            changes[name] = base / value
-        elif isinstance(value, Strict):
-            changes[name] = resolved(value, base)
-    return model.model_copy(update=changes)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, field_serializer
 
 from inspector.contract.result import EvaluationName, utc_text
-from inspector.contract.strict import Strict
+from inspector.contract.strict import Name, Strict
 
 StateName = Literal[
     "OFFLINE",
@@ -26,6 +26,7 @@ StateName = Literal[
 
 Count = Annotated[int, Field(ge=0)]
 LoadOutcome = Literal["taken", "refused"]
+AlarmKind = Literal["fault", "not_judgeable", "rows_lost"]
 
 
 class Spread(Strict):
@@ -117,6 +118,24 @@ class LineStatus(Strict):
     """How often it was lost, or did not answer."""
 
 
+class ConsumerStatus(Strict):
+    """A registered consumer, whose unacknowledged rows the journal keeps."""
+
+    name: Name
+    acknowledged: Count
+    """Up to which row it has said that it has everything."""
+    lag: Count
+    """Rows behind that."""
+    oldest_unacknowledged_s: Annotated[float, Field(ge=0.0)]
+    """How long the first of them has waited; 0 where there is none."""
+    lost: Count = 0
+    """Rows the journal no longer has and it never acknowledged: only with may_lose."""
+    refused: Count = 0
+    """Acknowledgements and requests that were refused, since this boot."""
+    replayed: Count = 0
+    """Rows sent to it again, since this boot."""
+
+
 class StateMessage(Strict):
     schema_version: Literal[3] = Field(default=3, alias="schema")
     station: str
@@ -138,6 +157,8 @@ class StateMessage(Strict):
     trigger: TriggerStatus | None = None
     line: LineStatus | None = None
     """None where the result on MQTT is the release."""
+    consumers: tuple[ConsumerStatus, ...] = ()
+    """Those registered in the station's settings."""
 
     @field_serializer("since")
     def _milliseconds(self, value: datetime | None) -> str | None:
@@ -148,8 +169,9 @@ class StateMessage(Strict):
 
 
 class Alarm(Strict):
-    kind: Literal["fault", "not_judgeable"]
-    """fault: the station is in ERROR. not_judgeable: too many UNDEFINED parts in a row."""
+    kind: AlarmKind
+    """fault: the station is in ERROR. not_judgeable: too many UNDEFINED parts in a row.
+    rows_lost: a consumer that may lose rows was away until the journal let go of some."""
     cause: str
     since: AwareDatetime
 
@@ -161,7 +183,7 @@ class Alarm(Strict):
 class AlarmMessage(Strict):
     """What needs a person now. Of a station whose state is OFFLINE it is the last known."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     station: str
     boot: str
     line_stop: bool

@@ -17,7 +17,7 @@ Root = Annotated[
 
 
 def result(root: Root, station: Name) -> str:
-    """Every result, QoS 1, not retained: schema v1."""
+    """Every result, QoS 1, not retained."""
     return f"{root}/{station}/result"
 
 
@@ -52,6 +52,21 @@ def line(root: Root, station: Name) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerPlace:
+    """Every topic of one consumer of one station: its name is a level, so that a broker's access
+    list can hold each consumer to its own."""
+
+    ack: str
+    """From the consumer, QoS 1, never retained."""
+    replay: str
+    """From the consumer, QoS 1, never retained."""
+    replayed: str
+    """From the station, QoS 1, not retained."""
+    reply: str
+    """From the station, QoS 1, not retained."""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Every topic of one station."""
 
@@ -62,6 +77,17 @@ class Place:
     shadow: str
     trigger: str
     line: str
+    consumers: str
+    """The level above the consumers' names."""
+
+    def consumer(self, name: Name) -> ConsumerPlace:
+        base = f"{self.consumers}/{name}"
+        return ConsumerPlace(
+            ack=f"{base}/ack",
+            replay=f"{base}/replay",
+            replayed=f"{base}/replayed",
+            reply=f"{base}/reply",
+        )
 
     @classmethod
     def of(cls, root: Root, station: Name) -> "Place":
@@ -73,4 +99,5 @@ class Place:
             shadow=shadow(root, station),
             trigger=trigger(root, station),
             line=line(root, station),
+            consumers=f"{root}/{station}/consumer",
         )

@@ -25,8 +25,8 @@ def cursors_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".cursors")
 
 
-def read_cursor(journal: Path, name: Name) -> int:
-    """One cursor as it was saved last, without touching the file; 0 where it is not registered.
+def read_cursors(journal: Path) -> dict[Name, int]:
+    """Every cursor as it was saved last, without touching the file.
 
     Raises RecordError where there is no such file or it is damaged.
     """
@@ -34,10 +34,9 @@ def read_cursor(journal: Path, name: Name) -> int:
     db = open_reader(path, _KIND)
     try:
         with in_words(_KIND, path):
-            row = db.execute("SELECT seq FROM cursor WHERE name = ?", (name,)).fetchone()
+            return dict(db.execute("SELECT name, seq FROM cursor ORDER BY name"))
     finally:
         db.close()
-    return int(row[0]) if row else 0
 
 
 class Cursors:
@@ -48,10 +47,10 @@ class Cursors:
         self._path = cursors_path(journal)
         self._db = open_writer(self._path, _KIND, synchronous="NORMAL")
 
-    def register(self, name: Name) -> int:
-        """The named cursor, which from now on keeps rows; a new one begins at 0."""
+    def register(self, name: Name, begin: int = 0) -> int:
+        """The named cursor, which from now on keeps rows; a new one begins behind `begin`."""
         with in_words(_KIND, self._path), transaction(self._db):
-            self._db.execute("INSERT OR IGNORE INTO cursor VALUES (?, 0)", (name,))
+            self._db.execute("INSERT OR IGNORE INTO cursor VALUES (?, ?)", (name, begin))
             row = self._db.execute("SELECT seq FROM cursor WHERE name = ?", (name,)).fetchone()
         return int(row[0])
 
@@ -61,6 +60,16 @@ class Cursors:
             self._db.execute(
                 "UPDATE cursor SET seq = ? WHERE name = ? AND seq < ?", (seq, name, seq)
             )
+
+    def forget(self, name: Name) -> None:
+        """It keeps no rows any more."""
+        with in_words(_KIND, self._path), transaction(self._db):
+            self._db.execute("DELETE FROM cursor WHERE name = ?", (name,))
+
+    def all(self) -> dict[Name, int]:
+        """Every registered receiver, the courier among them, and how far it has got."""
+        with in_words(_KIND, self._path):
+            return dict(self._db.execute("SELECT name, seq FROM cursor ORDER BY name"))
 
     def lowest(self) -> int:
         """What every registered receiver has; 0 where nobody is registered."""

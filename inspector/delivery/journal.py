@@ -9,45 +9,30 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
-from inspector.contract.strict import Strict
 from inspector.delivery.cursors import Cursors, cursors_path
 from inspector.delivery.database import file_at, in_words, lock, open_writer, transaction
 from inspector.delivery.reader import KIND, JournalReader, last_seq, rows_after
 from inspector.delivery.release import Released, withdrawn
+from inspector.delivery.retention import (
+    MB,
+    SHORT_SHARE,
+    ConsumerSettings,
+    JournalSettings,
+    Retention,
+)
 
-__all__ = ["Journal", "JournalReader", "JournalSettings"]
+__all__ = ["ConsumerSettings", "Journal", "JournalReader", "JournalSettings"]
 
 log = logging.getLogger(__name__)
 
 PAGE_BYTES = 4096
-MB = 1_000_000
-# Above the first, delivered rows go before their time; above the second, nothing passes: what is
-# left is room to record the rejected parts until a person has come.
-PRESSED_SHARE = 0.80
-SHORT_SHARE = 0.90
 FORGET_ROWS = 8  # a put adds one row, so this catches up, and its cost stays constant
-CURSOR_AGE_S = 1.0
-DAY_S = 86_400
-
-
-class JournalSettings(Strict):
-    """Where results are kept. Rows not yet delivered are never deleted."""
-
-    path: Path
-    size_max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
-    """Beyond nine tenths of it nothing passes; delivered rows give way before that."""
-    keep_days: Annotated[float, Field(ge=0.0, le=3_650.0)] = 30.0
-    """Delivered rows stay this long for a replay, or until the room is needed."""
-    disk_free_min_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 200
-    """With less than this free on its disk nothing passes."""
 
 
 class Journal:
@@ -64,7 +49,7 @@ class Journal:
             self._db = open_writer(self._path, KIND, synchronous="FULL")  # NORMAL may forget
             opened.callback(self._db.close)
             self._file = file_at(self._path)
-            self._pages_max = self._limit_size()
+            pages_max = self._limit_size()
             self._cursors = Cursors(self._path)
             opened.callback(self._cursors.close)
             self._check_whole()
@@ -72,16 +57,17 @@ class Journal:
             """How far results are final: the courier sends none behind it."""
             opened.callback(self.released.close)
             self._settle()
+            self.retention = Retention(self._db, settings, self._cursors, pages_max)
             self._opened = opened.pop_all()
-        self._delivered = self._cursors.lowest()
-        self._delivered_at = time.monotonic()
         self._complained = False
-        self.rows_yielded = 0
-        """Delivered rows deleted before keep_days had passed, since this start."""
 
     @property
     def path(self) -> Path:
         return self._path
+
+    def register(self, consumers: Sequence[ConsumerSettings]) -> None:
+        """Rows are kept for these and for no others; a new one's begin here. Raises RecordError."""
+        self.retention.register(consumers, self.last_seq())
 
     def next_seq(self) -> int:
         """The number the next row will have. Raises RecordError where the journal is gone."""
@@ -109,11 +95,11 @@ class Journal:
                     )
                 self._require_place()
                 self._withdraw_last("the station could not record whether it was in time")
-                yielded = self._forget(FORGET_ROWS)
+                gone = self.retention.forget(FORGET_ROWS)
                 self._db.execute(
                     "INSERT INTO result VALUES (?, ?, ?)", (seq, int(time.time()), payload)
                 )
-            self._count_yielded(yielded)
+            self.retention.count(*gone)
         except RecordError as error:
             if _is_full(error):
                 self._make_room()
@@ -151,13 +137,12 @@ class Journal:
         """Why nothing may pass though a row could still be written; None where there is room."""
         try:
             with in_words(KIND, self._path):
-                share = self._pages_used() / self._pages_max
+                share = self.retention.share()
                 disk = os.statvfs(self._path.parent)
                 if share >= SHORT_SHARE:
                     return (
                         f"journal {self._path}: {100 * share:.0f} % of size_max_mb "
-                        f"{self._settings.size_max_mb} is used, "
-                        f"{self.last_seq() - self._delivered} results wait to be delivered"
+                        f"{self._settings.size_max_mb} is used, {self.retention.holder()}"
                     )
         except RecordError as error:
             return str(error)
@@ -168,6 +153,14 @@ class Journal:
                 f"disk_free_min_mb is {self._settings.disk_free_min_mb}"
             )
         return None
+
+    def lost(self) -> str | None:
+        """Which consumers lack rows that were let go for room; None where none does."""
+        try:
+            with in_words(KIND, self._path):
+                return self.retention.lost()
+        except RecordError:
+            return None  # `shortage` says what is wrong with it
 
     def close(self) -> None:
         """May be called twice."""
@@ -232,53 +225,15 @@ class Journal:
         if file_at(self._path) != self._file or not wal.exists():
             raise RecordError(f"journal {self._path}: it or its -wal was deleted or moved in use")
 
-    def _forget(self, rows: int) -> int:
-        """Delete the oldest rows that every cursor has passed: past keep_days, or for room.
-
-        Returns how many went before their time, for room.
-        """
-        now = time.monotonic()
-        if now - self._delivered_at >= CURSOR_AGE_S:
-            # cursors only rise, so an old answer keeps too much, never too little
-            self._delivered, self._delivered_at = self._cursors.lowest(), now
-        query = (
-            "DELETE FROM result WHERE stored_at < ? AND seq IN"
-            " (SELECT seq FROM result WHERE seq <= ? ORDER BY seq LIMIT ?)"
-        )
-        past_keep = int(time.time() - self._settings.keep_days * DAY_S) + 1
-        gone = self._db.execute(query, (past_keep, self._delivered, rows)).rowcount
-        if gone or self._pages_used() < PRESSED_SHARE * self._pages_max:
-            return 0
-        return self._db.execute(query, (2**62, self._delivered, rows)).rowcount
-
-    def _count_yielded(self, rows: int) -> None:
-        if rows and not self.rows_yielded:
-            log.warning(
-                "journal %s: size_max_mb %d is too small to keep delivered rows for %g days: "
-                "the oldest go early",
-                self._path,
-                self._settings.size_max_mb,
-                self._settings.keep_days,
-            )
-        self.rows_yielded += rows
-
     def _make_room(self) -> None:
         """A put that failed for room took its deletions back with it: do them alone."""
-        self._delivered_at = -CURSOR_AGE_S
+        self.retention.look_again()
         try:
             with in_words(KIND, self._path), transaction(self._db):
-                yielded = self._forget(64 * FORGET_ROWS)
-            self._count_yielded(yielded)
+                gone = self.retention.forget(64 * FORGET_ROWS)
+            self.retention.count(*gone)
         except RecordError as error:
             log.warning("no room could be made: %s", error)
-
-    def _pages_used(self) -> int:
-        """At most; exact from where it matters."""
-        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
-        if pages < PRESSED_SHARE * self._pages_max:
-            return int(pages)  # asked twice a part: how many of them are free changes nothing yet
-        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) - int(free)
 
 
 def _is_full(error: RecordError) -> bool:

@@ -5,22 +5,27 @@ notice. Near the journal's limit it does: then nothing passes any more, and noth
 """
 
 import logging
-import random
 import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from inspector.contract.status import ConsumerStatus
 from inspector.contract.topics import Place
 from inspector.delivery.board import Board
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.connection import Connection
+from inspector.delivery.consumers import Consumers, Identity
 from inspector.delivery.cursors import Cursors
 from inspector.delivery.outbox import Outbox
+from inspector.delivery.patience import Patience
 from inspector.delivery.reader import JournalReader
 from inspector.delivery.release import Released
+from inspector.delivery.retention import ConsumerSettings
+from inspector.delivery.traffic import Traffic
 from inspector.delivery.versions import Versions
 
 __all__ = ["Courier", "MqttSettings"]
@@ -30,7 +35,6 @@ log = logging.getLogger(__name__)
 TURN_S = 1.0
 FAREWELL_S = 1.0  # for the last state, after the drain
 STEADY_S = 10.0  # a connection that held this long was a good one
-SAY_AGAIN_S = 60.0
 SHADOW_MAX = 100
 
 
@@ -48,6 +52,8 @@ class Courier:
         released: Released,
         place: Place,
         will: bytes,
+        who: Identity,
+        consumers: Sequence[ConsumerSettings] = (),
     ) -> None:
         self._settings = settings
         self._journal_path = journal.resolve()
@@ -55,6 +61,8 @@ class Courier:
         self._topics = place
         self._shadow: deque[bytes] = deque(maxlen=SHADOW_MAX)
         self._will = will
+        self._who = who
+        self._registered = tuple(consumers)
         self._board = Board(place.heartbeat)
         place_name = place.result.rpartition("/")[0].replace("/", "-")
         self._client_id = settings.client_id or f"inspector-{place_name}"
@@ -65,9 +73,10 @@ class Courier:
         self._stopping = threading.Event()
         self._stop_at = 0.0
         self._all_delivered = False
+        self._consumers: Consumers | None = None
         # from here on the courier's thread writes; others may read the figures
         self._versions = Versions(settings.protocol)
-        self._said = ("", 0.0)
+        self._patience = Patience(settings)
         self.connected = False
         self.reconnects = 0
         """Connections after the first."""
@@ -85,16 +94,37 @@ class Courier:
             rows = opened.enter_context(JournalReader(self._journal_path))
             cursors = opened.enter_context(Cursors(self._journal_path))
             outbox = Outbox(rows, cursors, self._released, self._topics.result)
+            self._consumers = Consumers(
+                self._registered,
+                who=self._who,
+                place=self._topics,
+                rows=rows,
+                cursors=cursors,
+                told=lambda: outbox.told,
+            )
             self.acknowledged_seq = outbox.cursor
             opened.pop_all()
+        traffic = Traffic(
+            self._board,
+            outbox,
+            self._consumers,
+            self._shadow,
+            self._topics.shadow,
+            self._patience.say,
+        )
         self._thread = threading.Thread(
-            target=self._run, args=(outbox,), name="courier", daemon=True
+            target=self._run, args=(traffic,), name="courier", daemon=True
         )
         self._thread.start()
 
     def alive(self) -> bool:
         """False before start, after stop, and when the thread has died of our own fault."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def consumers(self) -> tuple[ConsumerStatus, ...]:
+        """Those registered, as of a second ago. Any thread may ask."""
+        return self._consumers.status if self._consumers else ()
 
     def wake(self) -> None:
         """There is a new row. Never blocks."""
@@ -137,25 +167,25 @@ class Courier:
             self._close_wake()
         return self._all_delivered
 
-    def _run(self, outbox: Outbox) -> None:
+    def _run(self, traffic: Traffic) -> None:
         failures = 0
         try:
-            while not self._over(outbox):
-                connection = self._connect()
+            while not self._over(traffic.outbox):
+                connection = self._connect(traffic)
                 opened_at = time.monotonic()
                 taken_before = self.acknowledged
-                self._serve(connection, outbox)
-                self._part(connection, outbox)
+                self._serve(connection, traffic)
+                self._part(connection, traffic)
                 good = time.monotonic() - opened_at > STEADY_S
                 failures = 0 if good or self.acknowledged > taken_before else failures + 1
-                if self._versions.ended(connection) and not self._over(outbox):
-                    self._pause(failures)
-            self._all_delivered = outbox.delivered_all()
+                if self._versions.ended(connection) and not self._over(traffic.outbox):
+                    self._pause(failures, traffic)
+            self._all_delivered = traffic.outbox.delivered_all()
         finally:
-            outbox.save(time.monotonic(), at_once=True)
-            outbox.close()
+            traffic.save(time.monotonic(), at_once=True)
+            traffic.outbox.close()
 
-    def _connect(self) -> Connection:
+    def _connect(self, traffic: Traffic) -> Connection:
         protocol, answer_timeout_s = self._versions.next(self._settings)
         connection = Connection(
             self._settings,
@@ -164,79 +194,62 @@ class Courier:
             will_topic=self._topics.state,
             will=self._will,
             answer_timeout_s=answer_timeout_s,
+            inbound=traffic.inbound,
         )
         connection.open()
         return connection
 
-    def _serve(self, connection: Connection, outbox: Outbox) -> None:
+    def _serve(self, connection: Connection, traffic: Traffic) -> None:
         """Until the connection is lost, or all is done that stop asked for."""
         farewell_by: float | None = None
         while connection.lost is None:
             now = time.monotonic()
-            self._settle(connection, outbox, now)
+            self._settle(connection, traffic, now)
             if connection.ready and not self.connected:
                 self._greet(connection)
-            if self._over(outbox):
+            if self._over(traffic.outbox):
                 if farewell_by is None:
                     farewell_by = now + FAREWELL_S
                 if not connection.ready or now > farewell_by or self._board.is_out():
                     return
-                self._send_board(connection, outbox, now)
+                traffic.send_board(connection, now)
             elif connection.ready:
-                if not self._stopping.is_set():  # then the state comes last
-                    self._send_board(connection, outbox, now)
-                    self._send_shadow(connection, outbox)
-                outbox.send(connection, connection.in_flight_max - self._board.in_flight, now)
-                self.sent = outbox.sent
-            self.acknowledged_seq = outbox.cursor
-            outbox.save(now)
-            self._lose_patience(connection, outbox, now)
-            if connection.turn(self._wake_out, self._wait_s(outbox, now)):
+                traffic.send(connection, now, ending=self._stopping.is_set())
+                self.sent = traffic.outbox.sent
+                if traffic.shadow_waits:
+                    self.wake()
+            self.acknowledged_seq = traffic.outbox.cursor
+            traffic.save(now)
+            self._lose_patience(connection, traffic, now)
+            if connection.turn(self._wake_out, self._wait_s(traffic, now)):
                 self._drain_wake()
-                outbox.look()
+                traffic.outbox.look()
 
-    def _part(self, connection: Connection, outbox: Outbox) -> None:
+    def _part(self, connection: Connection, traffic: Traffic) -> None:
         """End one connection, with goodbye where nothing is left to say."""
         if connection.lost is not None:
             # the usual sign of a client of the same name: a broker ends the older one
             hint = f"; another client may be called {self._client_id}" if connection.ready else ""
-            self._say(connection.lost + hint)
+            self._patience.say(connection.lost + hint)
             connection.drop()
         elif connection.ready and self._board.is_out():
             connection.leave()
         else:
             connection.drop()
         # acknowledgements that came in its last moment
-        self._settle(connection, outbox, time.monotonic())
-        outbox.restart()
-        self._board.restart()
+        self._settle(connection, traffic, time.monotonic())
+        traffic.restart()
         self.connected = False
 
     def _greet(self, connection: Connection) -> None:
         self._versions.accepted(connection)
         self.connected = True
         self.reconnects = self._versions.connections - 1
-        self._said = ("", 0.0)
-        log.info("connected to %s, MQTT %s", self._broker(), connection.protocol)
+        self._patience.greet(connection.protocol)
 
-    def _settle(self, connection: Connection, outbox: Outbox, now: float) -> None:
-        while connection.acknowledged:
-            answer = connection.acknowledged.popleft()
-            if self._board.settle(answer):
-                if answer.refusal is not None:
-                    self._say(f"the state was refused: {answer.refusal}")
-            elif outbox.settle(answer, now):
-                self.acknowledged += 1
-
-    def _send_board(self, connection: Connection, outbox: Outbox, now: float) -> None:
-        self._board.send(connection, connection.in_flight_max - outbox.in_flight, now)
-
-    def _send_shadow(self, connection: Connection, outbox: Outbox) -> None:
-        """One a turn: results come first. Nobody waits for its acknowledgement."""
-        if self._shadow and outbox.in_flight + self._board.in_flight < connection.in_flight_max:
-            connection.publish(self._topics.shadow, self._shadow.popleft(), retain=False)
-            if self._shadow:
-                self.wake()
+    def _settle(self, connection: Connection, traffic: Traffic, now: float) -> None:
+        traffic.settle(connection, now)
+        self.acknowledged = traffic.acknowledged
 
     def _over(self, outbox: Outbox) -> bool:
         """Whether stop was asked for and nothing is left to wait for."""
@@ -244,18 +257,17 @@ class Courier:
             return False
         return time.monotonic() >= self._stop_at or outbox.delivered_all()
 
-    def _lose_patience(self, connection: Connection, outbox: Outbox, now: float) -> None:
+    def _lose_patience(self, connection: Connection, traffic: Traffic, now: float) -> None:
         """A broker that is there but does not answer is as good as gone."""
-        times = [outbox.oldest_sent_at(), self._board.oldest_sent_at()]
-        oldest = min((at for at in times if at is not None), default=now)
+        oldest = traffic.oldest_sent_at() or now
         if now - oldest > self._settings.acknowledge_timeout_s:
             connection.lost = f"no acknowledgement within {now - oldest:.0f} s"
 
-    def _wait_s(self, outbox: Outbox, now: float) -> float:
+    def _wait_s(self, traffic: Traffic, now: float) -> float:
         times = [now + TURN_S]
         if self._stopping.is_set() and self._stop_at > now:
             times.append(self._stop_at)
-        due = outbox.due()
+        due = traffic.due()
         if due is not None:
             times.append(due)
         return min(times) - now
@@ -269,22 +281,13 @@ class Courier:
             while len(self._wake_out.recv(4_096)) == 4_096:
                 pass
 
-    def _pause(self, failures: int) -> None:
-        """Wait longer each time, up to a limit, and not in step with other stations."""
-        longest_s = self._settings.backoff_max_s
-        delay_s = min(longest_s, self._settings.backoff_min_s * 2.0 ** min(failures, 20))
-        delay_s *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
-        if self._stopping.wait(delay_s):
-            # the drain is short: try more often, but do not spin
-            time.sleep(max(0.0, min(delay_s, 0.25, self._stop_at - time.monotonic())))
-
-    def _say(self, words: str) -> None:
-        """Log a trouble once, and again only now and then."""
-        before, at = self._said
-        now = time.monotonic()
-        if words != before or now - at > SAY_AGAIN_S:
-            log.warning("broker %s: %s", self._broker(), words)
-            self._said = (words, now)
-
-    def _broker(self) -> str:
-        return f"{self._settings.host}:{self._settings.port}"
+    def _pause(self, failures: int, traffic: Traffic) -> None:
+        """Not in step with other stations; meanwhile the state still says who lags how far."""
+        delay_s = self._patience.delay_s(failures)
+        end = time.monotonic() + delay_s
+        while (left_s := end - time.monotonic()) > 0.0:
+            if self._stopping.wait(min(left_s, TURN_S)):
+                # the drain is short: try more often, but do not spin
+                time.sleep(max(0.0, min(delay_s, 0.25, self._stop_at - time.monotonic())))
+                return
+            traffic.save(time.monotonic())

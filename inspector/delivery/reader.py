@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from inspector.contract.strict import Name
-from inspector.delivery.cursors import COURIER, read_cursor
+from inspector.delivery.cursors import COURIER, read_cursors
 from inspector.delivery.database import Kind, in_words, open_reader
 
 KIND = Kind(
@@ -44,8 +44,19 @@ class JournalReader:
     def rows(self) -> int:
         """As `count`, without walking through them: numbers have no gap."""
         with in_words(KIND, self._path):
-            (first,) = self._db.execute("SELECT min(seq) FROM result").fetchone()
-            return 0 if first is None else last_seq(self._db) - int(first) + 1
+            first = first_seq(self._db)
+            return 0 if first is None else last_seq(self._db) - first + 1
+
+    def first_seq(self) -> int | None:
+        """The oldest row it still has; None where it has none."""
+        with in_words(KIND, self._path):
+            return first_seq(self._db)
+
+    def row(self, seq: int) -> bytes | None:
+        """One row; None where the journal does not have it."""
+        with in_words(KIND, self._path):
+            found = self._db.execute("SELECT payload FROM result WHERE seq = ?", (seq,)).fetchone()
+        return found[0] if found else None
 
     def waits_s(self, acknowledged: int) -> float:
         """How long the first row behind `acknowledged` has waited; 0 where there is none."""
@@ -56,7 +67,7 @@ class JournalReader:
 
     def acknowledged(self, receiver: Name = COURIER) -> int:
         """Up to which row the receiver had everything when it last saved that."""
-        return read_cursor(self._path, receiver)
+        return read_cursors(self._path).get(receiver, 0)
 
     def close(self) -> None:
         self._db.close()
@@ -72,6 +83,11 @@ def last_seq(db: sqlite3.Connection) -> int:
     # not max(seq): old rows are deleted, and with them all the table may be empty
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'result'").fetchone()
     return int(row[0]) if row else 0
+
+
+def first_seq(db: sqlite3.Connection) -> int | None:
+    (first,) = db.execute("SELECT min(seq) FROM result").fetchone()
+    return None if first is None else int(first)
 
 
 def rows_after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from inspector.contract.status import Alarm
+from inspector.contract.status import Alarm, AlarmKind
 from inspector.contract.strict import Strict
-
-Kind = Literal["fault", "not_judgeable"]
 
 
 class Rules(Strict):
@@ -28,11 +26,11 @@ class Alarms:
 
     def __init__(self, utc: Callable[[], datetime]) -> None:
         self._utc = utc
-        self._active: dict[Kind, Alarm] = {}
+        self._active: dict[AlarmKind, Alarm] = {}
         self.changed = True
         """Since `all` was called last; at first too, so that an older retained one is replaced."""
 
-    def set(self, kind: Kind, cause: str) -> bool:
+    def set(self, kind: AlarmKind, cause: str) -> bool:
         """Whether it is a new one."""
         if kind in self._active:
             return False
@@ -40,7 +38,7 @@ class Alarms:
         self.changed = True
         return True
 
-    def clear(self, kind: Kind) -> None:
+    def clear(self, kind: AlarmKind) -> None:
         self.changed |= self._active.pop(kind, None) is not None
 
     def all(self) -> tuple[Alarm, ...]:

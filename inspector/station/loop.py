@@ -127,6 +127,7 @@ class Station:
             shadow=self._shadow.status if self._shadow else None,
             trigger=self._trigger.status,
             line=self._gear.line.status,
+            consumers=self._gear.publisher.consumers,
         )
 
     # --- orders and states ---

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
-from inspector.contract.status import LineStatus, ShadowStatus, TriggerStatus
+from inspector.contract.status import ConsumerStatus, LineStatus, ShadowStatus, TriggerStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
 from inspector.station.recipe import Recipe
 
@@ -185,6 +185,9 @@ class Journal(Protocol):
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""
 
+    def lost(self) -> str | None:
+        """Which consumers lack rows that were let go for room; None where none does."""
+
     def close(self) -> None: ...
 
 
@@ -204,6 +207,10 @@ class Archive(Protocol):
 
 class Publisher(Protocol):
     """Carries results and states to who wants them, on a thread of its own. Never blocks."""
+
+    @property
+    def consumers(self) -> tuple[ConsumerStatus, ...]:
+        """Registered consumers, and how far each has acknowledged."""
 
     def wake(self) -> None:
         """The journal has a new row."""

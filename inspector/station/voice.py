@@ -12,6 +12,7 @@ from inspector.station.state import State
 BEAT_EVERY_S = 0.2  # at most half a second apart is promised, and a turn may take 0.2 s
 SAY_EVERY_S = 10.0
 JUMP_S = 1.0
+STOPS_LINE = ("fault", "not_judgeable")
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Voice:
             self._withheld = in_the_way(self._gear) or (f"trigger: {trouble}" if trouble else None)
         if beats:
             self._beat(now, state, seq)
+            self._watch_consumers()
         return Pulse(now, self._turns, state, cause, self._withheld)
 
     def tell_alarms(self) -> None:
@@ -67,7 +69,7 @@ class Voice:
             message = AlarmMessage(
                 station=self._gear.station,
                 boot=self._gear.boot,
-                line_stop=bool(alarms),
+                line_stop=any(each.kind in STOPS_LINE for each in alarms),
                 alarms=alarms,
             )
             self._gear.publisher.offer_alarm(message.to_json())
@@ -97,6 +99,14 @@ class Voice:
         if inspected.unshown is not None:
             text = f"seq {result.seq} is {result.evaluation}, and the line rejects it"
             self.say(f"{text}: {inspected.unshown}", **context)
+
+    def _watch_consumers(self) -> None:
+        """A consumer that may lose rows has lost some: until it acknowledges what came after."""
+        lost = self._gear.journal.lost()
+        if lost is None:
+            self.alarms.clear("rows_lost")
+        else:
+            self.alarms.set("rows_lost", lost)
 
     def say(self, text: str, **context: object) -> None:
         """Not once a part: a camera that is away would fill the disk with its log."""

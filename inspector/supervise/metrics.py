@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from inspector.contract.status import ConsumerStatus
 from inspector.station.state import State
 from inspector.station.tally import Buckets
 from inspector.supervise.vitals import Delivery, Vitals
@@ -147,16 +148,42 @@ def _delivery(delivery: Delivery) -> Iterator[Metric]:
     yield _gauge("journal_rows", "Results in the journal.", delivery.rows)
     yield _gauge("journal_bytes", "Its file's size.", delivery.bytes)
     yield _gauge("disk_free_bytes", "Free on the journal's disk.", delivery.disk_free_bytes)
-    yield _gauge(
-        "journal_oldest_unacknowledged_seconds",
-        "How long the oldest result waits for the broker.",
-        delivery.oldest_waiting_s,
+    yield from _consumers(delivery)
+
+
+def _consumers(delivery: Delivery) -> Iterator[Metric]:
+    """The courier stands for the broker, beside whoever is registered."""
+    courier = ConsumerStatus(
+        name="courier",
+        acknowledged=delivery.acknowledged_seq,
+        lag=delivery.lag,
+        oldest_unacknowledged_s=delivery.oldest_waiting_s,
     )
-    acknowledged = GaugeMetricFamily(
-        "inspector_journal_acknowledged_seq", "What a consumer has.", labels=["consumer"]
+    acknowledged, lag, oldest, lost = (
+        GaugeMetricFamily(f"inspector_journal_{name}", text, labels=["consumer"])
+        for name, text in (
+            ("acknowledged_seq", "What a consumer has."),
+            ("lag_rows", "Results it has not acknowledged."),
+            ("oldest_unacknowledged_seconds", "How long the oldest of them waits."),
+            ("lost_rows", "Results let go before it acknowledged them."),
+        )
     )
-    acknowledged.add_metric(["courier"], delivery.acknowledged_seq)
-    yield acknowledged
+    refused, replayed = (
+        CounterMetricFamily(f"inspector_consumer_{name}", text, labels=["consumer"])
+        for name, text in (
+            ("refused", "Acknowledgements and requests refused."),
+            ("replayed_rows", "Results sent again."),
+        )
+    )
+    for each in (courier, *delivery.consumers):
+        acknowledged.add_metric([each.name], each.acknowledged)
+        lag.add_metric([each.name], each.lag)
+        oldest.add_metric([each.name], each.oldest_unacknowledged_s)
+        lost.add_metric([each.name], each.lost)
+    for each in delivery.consumers:
+        refused.add_metric([each.name], each.refused)
+        replayed.add_metric([each.name], each.replayed)
+    yield from (acknowledged, lag, oldest, lost, refused, replayed)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inspector.contract.status import StateMessage
+from inspector.contract.status import ConsumerStatus, StateMessage
 from inspector.station.tally import Buckets
 from inspector.station.voice import Pulse
 
@@ -20,8 +20,11 @@ class Delivery:
     acknowledged_seq: int
     rows: int
     bytes: int
+    lag: int
+    """Results the broker has not acknowledged."""
     oldest_waiting_s: float
     """0 where every result was acknowledged."""
+    consumers: tuple[ConsumerStatus, ...]
     disk_free_bytes: int
 
 

@@ -8,6 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.command import Command, Reply
+from inspector.contract.consumer import (
+    Acknowledgement,
+    ConsumerReply,
+    ReplayedResult,
+    ReplayRequest,
+    replayed,
+    row_within,
+)
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
@@ -24,13 +32,17 @@ DATA = Path(__file__).parent.parent / "data"
     [
         (InspectionResult, "result-v3.json"),
         (StateMessage, "state-v3.json"),
-        (AlarmMessage, "alarm-v1.json"),
+        (AlarmMessage, "alarm-v2.json"),
         (Heartbeat, "heartbeat-v1.json"),
         (ShadowMessage, "shadow-v1.json"),
         (Command, "command-v2.json"),
         (Reply, "reply-v1.json"),
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),
+        (Acknowledgement, "ack-v1.json"),
+        (ReplayRequest, "replay-v1.json"),
+        (ReplayedResult, "replayed-v1.json"),
+        (ConsumerReply, "consumer-reply-v1.json"),
     ],
 )
 def test_the_schema_is_the_one_we_promised(model: type[Strict], snapshot: str) -> None:
@@ -110,6 +122,16 @@ def test_a_time_that_is_not_utc_is_refused() -> None:
         utc_text(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1))))
 
 
+def test_a_replayed_row_keeps_its_every_byte() -> None:
+    row = example(passed=True, evaluation="OK", score=0.00001, reason='a "result": }').to_json()
+    sent = replayed("s1", "mes", "r-1", 1, row)
+    assert row_within(sent) == row
+    assert ReplayedResult.model_validate_json(sent).result.to_json() == row
+    for spoilt in (row, sent[:-2], b"[]"):
+        with pytest.raises(ValueError, match="not a replayed result"):
+            row_within(spoilt)
+
+
 def test_topics_are_the_plants_path() -> None:
     place = Place.of("acme/berlin/hall1/line2", "s1")
     assert place.result == "acme/berlin/hall1/line2/s1/result"
@@ -118,6 +140,7 @@ def test_topics_are_the_plants_path() -> None:
     assert place.heartbeat == "acme/berlin/hall1/line2/s1/heartbeat"
     assert place.trigger == "acme/berlin/hall1/line2/s1/trigger"
     assert place.line == "acme/berlin/hall1/line2/s1/line"
+    assert place.consumer("mes").ack == "acme/berlin/hall1/line2/s1/consumer/mes/ack"
 
 
 @pytest.mark.parametrize(

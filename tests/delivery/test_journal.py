@@ -154,7 +154,7 @@ def test_a_full_journal_takes_results_again_once_its_rows_are_delivered(tmp_path
             opened.put(result(count + 1, padding=200_000))
         opened.put(result(count + 1))
         assert opened.shortage() is None
-        assert opened.rows_yielded > 0
+        assert opened.retention.rows_yielded > 0
 
 
 def test_a_disk_almost_full_is_a_shortage_in_words(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_old_rows_go_only_after_every_receiver_has_them(tmp_path: Path) -> None:
         for seq in range(31, 41):
             opened.put(result(seq))
         assert seqs(opened) == list(range(11, 41))
-        assert opened.rows_yielded == 0
+        assert opened.retention.rows_yielded == 0
 
 
 def test_delivered_rows_stay_until_the_retention_has_passed(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_delivered_rows_give_way_for_room_and_are_counted(
             opened.put(result(seq, padding=1_000))
     delivered(path, 100)
     with journal(path, size_max_mb=1) as opened, caplog.at_level(logging.WARNING):
-        while opened.rows_yielded < 100:
+        while opened.retention.rows_yielded < 100:
             opened.put(result(opened.next_seq(), padding=1_000))
         rows = seqs(opened)
         assert rows == list(range(101, opened.last_seq() + 1)), "undelivered rows all stay"

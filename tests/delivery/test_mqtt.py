@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from inspector.contract.errors import RecordError
 from inspector.contract.topics import Place
+from inspector.delivery.consumers import Identity
 from inspector.delivery.cursors import COURIER, Cursors, cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
@@ -22,6 +23,7 @@ from tests.delivery.results import result
 from tests.support import free_port, until
 
 PLACE = Place.of("plant/line", "station")
+WHO = Identity("station", "boot")
 RESULT, STATE = PLACE.result, PLACE.state
 WILL = b'{"state":"OFFLINE"}'
 
@@ -48,6 +50,7 @@ def courier(journal: Journal, port: int, **settings: Any) -> Iterator[Courier]:
         released=journal.released,
         place=PLACE,
         will=WILL,
+        who=WHO,
     )
     made.start()
     try:
@@ -367,6 +370,7 @@ def test_a_courier_without_a_journal_says_so_at_the_start(tmp_path: Path) -> Non
         released=Released(tmp_path / "none.db"),
         place=PLACE,
         will=WILL,
+        who=WHO,
     )
     with pytest.raises(RecordError, match=r"none\.db"):
         made.start()

@@ -10,6 +10,7 @@ import pytest
 
 from inspector.contract.errors import RecordError
 from inspector.contract.topics import Place
+from inspector.delivery.consumers import Identity
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
@@ -19,6 +20,7 @@ from tests.delivery.results import result
 from tests.support import until
 
 PLACE = Place.of("plant/line", "station")
+WHO = Identity("station", "boot")
 
 DIE = """
 import os, sys
@@ -122,6 +124,7 @@ def courier(journal: Journal, port: int) -> Courier:
         released=journal.released,
         place=PLACE,
         will=b"OFFLINE",
+        who=WHO,
     )
 
 

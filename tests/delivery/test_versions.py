@@ -13,6 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from inspector.contract.topics import Place
+from inspector.delivery.consumers import Identity
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
 from inspector.demo.broker import EmbeddedBroker
@@ -20,6 +21,7 @@ from tests.delivery.results import result
 from tests.support import until
 
 PLACE = Place.of("plant/line", "station")
+WHO = Identity("station", "boot")
 RESULT = PLACE.result
 
 
@@ -39,6 +41,7 @@ def courier(journal: Journal, port: int, protocol: str = "auto") -> Iterator[Cou
         released=journal.released,
         place=PLACE,
         will=b"OFFLINE",
+        who=WHO,
     )
     made.start()
     try:

@@ -34,6 +34,8 @@ from tests.support import DARK, GREY, make_bundle, picture, until, write_picture
 class Slate:
     """ports.Publisher that keeps every state, where a courier would keep the newest."""
 
+    consumers = ()
+
     def __init__(self) -> None:
         self.states: list[StateMessage] = []
         self.alarms: list[AlarmMessage] = []
