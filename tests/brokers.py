@@ -23,10 +23,12 @@ _PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbi
 class Mosquitto:
     """Not started before `start`; may be killed and started again on the same port."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
+    def __init__(self, folder: Path, *lines: str, quiet: bool = False) -> None:
+        """quiet: its log has no line a message, for runs of hours."""
         if _PROGRAM is None:
             pytest.skip("needs the Debian package mosquitto")
         self.port = free_port()
+        self._verbose = () if quiet else ("-v",)
         self._folder = folder / "mosquitto"
         self._folder.mkdir(mode=0o755)
         self._config = self._folder / "mosquitto.conf"
@@ -52,7 +54,7 @@ class Mosquitto:
         self._starts += 1
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), "-v", "-c", str(self._config)], stdout=log, stderr=log
+                [str(_PROGRAM), *self._verbose, "-c", str(self._config)], stdout=log, stderr=log
             )
         assert until(self._listens), self.log()
         return self
@@ -113,12 +115,16 @@ class Listener:
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
+        self._client.on_message = lambda _client, _data, message: self.took(message)
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
         session.SessionExpiryInterval = 3_600
         self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
         self._client.loop_start()
         assert self._subscribed.wait(10.0)
+
+    def took(self, message: paho.MQTTMessage) -> None:
+        """On paho's thread, as messages come."""
+        self.messages.append(message)
 
     def payloads(self, topic: str) -> list[bytes]:
         return [bytes(m.payload) for m in self.messages if m.topic == topic]
