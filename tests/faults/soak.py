@@ -30,7 +30,7 @@ from tests.faults.bench import (
     say,
     shared_memory,
 )
-from tests.faults.film import REGION, FilmServer, good_frames, mixed_film, write_frames
+from tests.faults.film import QUICK, REGION, FilmServer, good_frames, mixed_film, write_frames
 from tests.support import run_inspector, start_station, until, write_station
 
 SLOPE_MAX_MB_H = 1.0
@@ -89,7 +89,7 @@ class Soak:
         bundle = verified_bundle(SHIPPED)
         (folder / "pictures").mkdir()
         self.settings = write_station(folder, bundle, recipe=recipe, **settings)
-        good = write_frames(folder / "good", good_frames(100))
+        good = write_frames(folder / "good", good_frames(100), QUICK)
         learned = run_inspector("commission", self.settings, "--folder", good, timeout_s=300.0)
         assert learned.returncode == 0, learned.stdout + learned.stderr
         self.station = start_station(self.settings)
