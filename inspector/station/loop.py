@@ -8,6 +8,7 @@ from datetime import datetime
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
 from inspector.contract.status import StateMessage
 from inspector.station.alarm import Rules
+from inspector.station.busy import Busy
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.exchange import JobExchange
 from inspector.station.inbox import ORDERS_MAX, Inbox, Order
@@ -19,6 +20,7 @@ from inspector.station.voice import Pulse, Voice
 __all__ = ["ORDERS_MAX", "Order", "Station", "keep_nothing"]
 
 STATE_EVERY_S = 2.0
+OPEN_S = 5.0  # how long a camera may take to open before that is a silence
 WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Station:
         self._ending = threading.Event()
         self._tally = Tally()
         self._voice = Voice(gear)
+        self.busy = Busy(gear.clock, self._voice.beat_on)
         self._state = State.PREOPERATIONAL
         self._cause = "started"
         self._since: datetime = gear.clock.utc()
@@ -212,6 +215,8 @@ class Station:
             self._gear.journal.rest()
             return
         self._tally.trigger()
+        deadline_at = part.seen_at + self._job.recipe.deadline_ms / 1000
+        self.busy.until(deadline_at, self._job.runtime.under_way)
         try:
             inspected = inspect_part(
                 part,
@@ -272,6 +277,7 @@ class Station:
 
     def _open_camera(self) -> None:
         if not self._camera_is_open:
+            self.busy.until(self._gear.clock.monotonic() + OPEN_S)
             self._gear.camera.open()
             self._camera_is_open = True
             self._last = None
