@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,16 @@ class Consumer(Listener):
                 if at <= since:
                     break
                 if boot != not_boot:
-                    return min(a for a, b in self.judged[-200:] if a > since and b != not_boot) - since
+                    return (
+                        min(a for a, b in self.judged[-200:] if a > since and b != not_boot) - since
+                    )
             time.sleep(0.005)
         return None
 
     def longest_silence_s(self, since: float = 0.0) -> float:
         """Between two heartbeats."""
         beats = [at for at in self.beats if at >= since]
-        return max((b - a for a, b in zip(beats, beats[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in pairwise(beats)), default=0.0)
 
 
 @dataclass
@@ -123,6 +126,33 @@ class Account:
     slowest_pass_ms: float = 0.0
     lost: int = 0
     """Rows the consumer was not told."""
+    ids: set[str] = field(default_factory=set)
+
+    def count(self, seq: int, result: dict[str, Any], deadline_ms: float) -> None:
+        """One row, by itself."""
+        self.rows += 1
+        if not seq == self.rows == result["seq"]:
+            self.faults.append(f"row {self.rows} has seq {seq} and says {result['seq']}")
+        if result["result_id"] in self.ids:
+            self.faults.append(f"{result['result_id']} is in the journal twice")
+        self.ids.add(result["result_id"])
+        self.evaluations[result["evaluation"]] += 1
+        self.late += result["late"]
+        if result["pass"] is not (result["evaluation"] == "OK"):
+            self.faults.append(f"seq {seq}: {result['evaluation']} passes")
+        if result["pass"]:
+            took_ms = result["times_ms"]["total"]
+            self.passes += 1
+            self.slowest_pass_ms = max(self.slowest_pass_ms, took_ms)
+            self.late_passes += result["late"] or took_ms > deadline_ms
+
+    def hold(self, seq: int, payload: bytes, consumer: Consumer) -> None:
+        """One row against what was told of it."""
+        told = consumer.told.get(seq)
+        if told is None:
+            self.lost += 1
+        elif told != _digest(payload):
+            self.faults.append(f"seq {seq} is not in the journal as it was told")
 
 
 def rows_of(journal: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -141,30 +171,17 @@ def account(
     unrecorded: so many parts have no row, since the journal could not store them.
     """
     found = Account()
-    ids: set[str] = set()
     sequences: dict[str, int] = {}
+    skipped = 0
     for seq, payload in rows_of(journal):
-        found.rows += 1
         result = json.loads(payload)
-        if not seq == found.rows == result["seq"]:
-            found.faults.append(f"row {found.rows} has seq {seq} and says {result['seq']}")
-        if result["result_id"] in ids:
-            found.faults.append(f"{result['result_id']} is in the journal twice")
-        ids.add(result["result_id"])
+        found.count(seq, result, deadline_ms)
+        found.hold(seq, payload, consumer)
         boot, sequence = result["boot"], result["part"]["sequence"]
-        skipped = sequence - sequences.get(boot, 0) - 1
-        unrecorded -= skipped
-        if skipped < 0 or unrecorded < 0:
-            found.faults.append(f"boot {boot}: part {sequence} after {sequences.get(boot, 0)}")
+        skipped += abs(sequence - sequences.get(boot, 0) - 1)
         sequences[boot] = sequence
-        _count(found, result, deadline_ms)
-        told = consumer.told.get(seq)
-        if told is None:
-            found.lost += 1
-        elif told != _digest(payload):
-            found.faults.append(f"seq {seq} is not in the journal as it was told")
-        if (seq in consumer.passes) and not result["pass"]:
-            found.faults.append(f"seq {seq} was told as a pass and is none")
+    if skipped > unrecorded:
+        found.faults.append(f"{skipped} parts have no row, {unrecorded} were not recorded")
     without = [seq for seq in consumer.told if seq > found.rows]
     if without:
         found.faults.append(f"told without a row: {without[:10]}")
@@ -175,18 +192,6 @@ def account(
     found.boots = len(sequences)
     found.faults += consumer.faults
     return found
-
-
-def _count(found: Account, result: dict[str, Any], deadline_ms: float) -> None:
-    found.evaluations[result["evaluation"]] += 1
-    found.late += result["late"]
-    if result["pass"] is not (result["evaluation"] == "OK"):
-        found.faults.append(f"seq {result['seq']}: {result['evaluation']} passes")
-    if result["pass"]:
-        found.passes += 1
-        took_ms = result["times_ms"]["total"]
-        found.slowest_pass_ms = max(found.slowest_pass_ms, took_ms)
-        found.late_passes += result["late"] or took_ms > deadline_ms
 
 
 def _digest(payload: bytes) -> bytes:
@@ -336,7 +341,7 @@ def arguments(doc: str | None, name: str) -> argparse.ArgumentParser:
 
 
 def command(report: Report, work: Callable[[Report], None]) -> int:
-    """Run to the end, or until Ctrl-C or SIGTERM: everything started is ended, all found is kept."""
+    """Run to the end, or until Ctrl-C or SIGTERM: what was started ends, what was found is kept."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)  # also where the caller ignores SIGINT
     try:

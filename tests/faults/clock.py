@@ -1,8 +1,8 @@
 """The wall's clock set by a day and back, again and again, under a station at work.
 
-A preloaded library moves CLOCK_REALTIME for the station and its capture process alone; the machine's
-clock is not touched. Jumps change no verdict, no order, no deadline and no heartbeat; each is counted
-and said.
+A preloaded library moves CLOCK_REALTIME for the station and its capture process alone; the clock of
+the machine is not touched. Jumps change no verdict, no order, no deadline and no heartbeat; each is
+counted and said.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Bad frames injected into the live camera of a commissioned station: none may pass.
 
-Good and bad seconds take turns: black, white, dim, over-exposed, blurred, moved, turned, torn, frozen,
-and stale ones (a stream that stalls and then hands out what it kept back, while the line has gone on).
-Every part whose frame was taken in bad seconds must be rejected, with a reason of its own.
+Good and bad seconds take turns: black, white, dim, over-exposed, blurred, moved, turned, torn,
+frozen, and stale ones (a stream that stalls and then hands out what it kept back, while the line
+has gone on). Every part whose frame was taken in bad seconds must be rejected, and say why.
 """
 
 import json

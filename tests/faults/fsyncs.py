@@ -1,11 +1,11 @@
 """Kills the station at, or fails, every one of its writes to the journal's disk: strace injects.
 
 For each file the station writes (journal, its -wal and -shm, the released mark, cursors, start log)
-and each N: a new station is started, at the N-th fsync (or write) of that file it is killed, or told
-EIO or ENOSPC. What must hold then: where it goes into ERROR the state says why, nothing is recorded
-or passes until reset, select and start, and then it inspects again; where it cannot start it says so
-in words. The next start runs to its end, with rows without a gap, none told twice differently, none
-lost at the consumer, no pass without a row.
+and each N: a new station is started, at the N-th fsync (or write) of that file it is killed, or
+told EIO or ENOSPC. What must hold then: where it goes into ERROR the state says why, nothing is
+recorded or passes until reset, select and start, and then it inspects again; where it cannot start
+it says so in words. The next start runs to its end, with rows without a gap, none told twice
+differently, none lost at the consumer, no pass without a row.
 
 strace counts the calls of each thread by themselves: N is the thread's that reaches it first.
 """

@@ -44,6 +44,7 @@ def network(report: Report, modes: list[str], bad_s: float, good_s: float, seed:
             make_bundle(folder / "bundles"),
             camera={"loop": True},
             trigger={"kind": "interval", "period_ms": 20},
+            drain_s=20.0,
             mqtt={
                 "port": proxy.port, "backoff_min_s": 0.1, "backoff_max_s": 0.5, "keepalive_s": 2,
                 "acknowledge_timeout_s": 1.5, "connect_timeout_s": 1.0,

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import Self
 
@@ -16,7 +17,8 @@ DELAY_S = 0.3
 MODES = ("resets", "blackholes", "drips", "delays", "cuts", "refuses")
 """resets: every connection, again and again. blackholes: connections stay, nothing comes through.
 drips: one byte at a time. delays: everything comes so much later. cuts: a piece of what is sent
-comes through, then a reset, so that packets end in their middle. refuses: hangs up at once.
+comes through, then a reset, so that packets end in their middle. refuses: hangs up, and at once on
+who comes again.
 """
 
 
@@ -66,40 +68,45 @@ class Proxy:
     def _carry(self, client: socket.socket, broker: socket.socket) -> None:
         """Both ways, until one side ends or the mode ends it."""
         other = {client: broker, broker: client}
-        late: list[tuple[float, socket.socket, bytes]] = []
+        late: deque[tuple[float, socket.socket, bytes]] = deque()
         reset_at = float("inf")
-        while not self._ended.is_set():
-            mode, now = self.mode, time.monotonic()
-            if mode == "resets":
+        while not self._ended.is_set() and self.mode != "refuses":
+            now = time.monotonic()
+            if self.mode == "resets":
                 reset_at = min(reset_at, now + self._chance.uniform(0.0, 0.3))
                 if now >= reset_at:
                     _reset(client, broker)
-                    return
             while late and late[0][0] <= now:
-                _, to, data = late.pop(0)
+                _, to, data = late.popleft()
                 to.sendall(data)
-            if mode == "blackholes":
+            if self.mode == "blackholes":
                 time.sleep(LOOK_S)
                 continue
             ready, _, _ = select.select(list(other), [], [], LOOK_S / 4 if late else LOOK_S)
             for source in ready:
-                data = source.recv(1 if mode == "drips" else CHUNK)
+                data = source.recv(1 if self.mode == "drips" else CHUNK)
                 if not data:
                     return
-                if mode == "cuts" and len(data) > 1 and self._chance.random() < 0.3:
-                    other[source].sendall(data[: self._chance.randrange(1, len(data))])
-                    _reset(client, broker)
-                    return
-                if mode == "drips":
-                    time.sleep(DRIP_S)
-                if mode == "delays" or late:
+                if self.mode == "delays":
                     late.append((now + DELAY_S, other[source], data))
+                elif late:  # healed: behind what is still on its way, no later
+                    late.append((late[-1][0], other[source], data))
                 else:
-                    other[source].sendall(data)
+                    self._pass_on(source, other[source], data)
+
+    def _pass_on(self, source: socket.socket, to: socket.socket, data: bytes) -> None:
+        if self.mode == "drips":
+            time.sleep(DRIP_S)
+        if self.mode == "cuts" and len(data) > 1 and self._chance.random() < 0.3:
+            to.sendall(data[: self._chance.randrange(1, len(data))])
+            _reset(source, to)
+        else:
+            to.sendall(data)
 
 
 def _reset(*sockets: socket.socket) -> None:
-    """RST instead of FIN."""
+    """RST instead of FIN. Raises ConnectionResetError, so that it ends here too."""
     for each in sockets:
         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         each.close()
+    raise ConnectionResetError
