@@ -181,6 +181,7 @@ def test_a_deadline_that_the_model_misses_rejects_every_part(tmp_path: Path) -> 
     assert len(results) == 12
     assert {each["evaluation"] for each in results} == {"UNDEFINED"}
     assert all("deadline of 10 ms missed; judged" in each["reason"] for each in results)
+    assert "more than 5 ms, half of the recipe's deadline: parts may be late" in log(tmp_path)
 
 
 def test_a_full_disk_stops_the_passing_and_the_station_says_so(
