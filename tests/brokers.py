@@ -54,7 +54,10 @@ class Mosquitto:
         self._starts += 1
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), *self._verbose, "-c", str(self._config)], stdout=log, stderr=log
+                [str(_PROGRAM), *self._verbose, "-c", str(self._config)],
+                stdout=log,
+                stderr=log,
+                process_group=0,  # Ctrl-C is for who runs the tests, who ends it in order
             )
         assert until(self._listens), self.log()
         return self

@@ -309,6 +309,7 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
 def start_station(path: Path, **popen: Any) -> subprocess.Popen[bytes]:
     """Start `inspector run` as a user would; what it says goes to station.log beside the file."""
     command = [sys.executable, "-m", "inspector.cli", "run", str(path)]
+    popen.setdefault("process_group", 0)  # Ctrl-C is for who runs the tests, who ends it in order
     if "stderr" in popen:
         return subprocess.Popen(command, **popen)
     with (path.parent / "station.log").open("ab") as log:

@@ -102,7 +102,7 @@ class Trial:
         if strace:
             run = ["strace", "-f", "-qq", "-y", "-o", str(self.trace), *strace, *run]
         with (self.folder / "station.log").open("ab") as log:
-            return subprocess.Popen(run, stdout=log, stderr=log)
+            return subprocess.Popen(run, stdout=log, stderr=log, process_group=0)
 
     def log(self) -> str:
         return (self.folder / "station.log").read_text(encoding="utf-8")
