@@ -109,7 +109,7 @@ class OnnxRuntime:
     def under_way(self) -> Callable[[], None] | None:
         """As ports.Runtime. It is between two operators that a model looks whether to stop."""
         run = self._under_way
-        return run.stop if run else None
+        return run.stop if run and not run.stopped else None  # once is enough
 
     def run_again(self) -> None:
         """The bare onnxruntime call on the last batch: what `inspector bench` compares with."""

@@ -38,6 +38,10 @@ class Busy:
         """
         self._work = at, under_way
 
+    def over(self) -> None:
+        """The call has come back."""
+        self._work = float("-inf"), nothing_to_stop
+
     def look_on(self) -> None:
         """Several times a second."""
         _, under_way = self._work

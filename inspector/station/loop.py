@@ -95,6 +95,7 @@ class Station:
             if self._first_fault is not None:
                 self._enter(move(self._state, Event.FAULT), self._first_fault)
             while not self._ending.is_set():
+                self.busy.over()
                 self._moved()
                 self._take_order()
                 self._swap_job()
