@@ -207,10 +207,12 @@ def drawn(count: int, seed: int) -> list[str]:
 def main() -> int:
     parser = arguments(__doc__, "kills")
     parser.add_argument("--kills", type=int, default=1_000, help="stops come on top of them")
+    parser.add_argument("--ready-s", type=float, default=READY_S, help="longer is a fault")
     options: Namespace = parser.parse_args()
     faults = drawn(options.kills, options.seed)
     say(f"{options.kills} kills and {len(faults) - options.kills} stops, seed {options.seed}")
-    return command(Report("kills", options), lambda report: kills(report, faults, options.seed))
+    report = Report("kills", options)
+    return command(report, lambda found: kills(found, faults, options.seed, options.ready_s))
 
 
 if __name__ == "__main__":

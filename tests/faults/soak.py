@@ -36,7 +36,7 @@ from tests.support import run_inspector, start_station, until, write_station
 SLOPE_MAX_MB_H = 1.0
 JUDGED_FROM_MIN = 30.0
 """In less than this a page more or less is already a slope of some MB an hour."""
-LONGER = 1.5
+LONGER = 3.0
 """A busy machine misses beats: so many times the minutes are spent to have all the parts."""
 
 
