@@ -49,7 +49,7 @@ class Kind:
 KINDS = (
     Kind(NAN, 5_000, "score nan"),
     Kind(SLOW, 5_000, "bright"),
-    Kind(LATE, 300, "deadline of 300 ms missed; judged NOT_OK"),
+    Kind(LATE, 300, "deadline of 300 ms missed; judged "),  # a busy machine has it stopped too
     Kind(HANGS, 400, "the model took no end and was stopped"),
 )
 
@@ -133,7 +133,9 @@ def main() -> int:
             for kind in KINDS:
                 parts = [chance.random() < 0.25 for _ in range(options.parts)]
                 # beyond a deadline it is silent on purpose: until the model is back, or stopped
-                models(report, kind, [False, *parts], 0.5 if kind.deadline_ms > 1_000 else 3.0)
+                models(
+                    report, kind, [False, True, *parts], 0.5 if kind.deadline_ms > 1_000 else 3.0
+                )
             report.interrupted = False
 
     return command(Report("models", options), work)
