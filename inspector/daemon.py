@@ -24,7 +24,7 @@ from inspector.supervise.door import Door
 from inspector.supervise.starts import StartLog
 from inspector.supervise.systemd import Systemd
 
-LOOK_S = 0.2
+LOOK_S = 0.1
 LAST_PART_S = 10.0
 
 log = logging.getLogger("inspector")
@@ -158,6 +158,7 @@ def _watch(
 ) -> str:
     """Wait for the reason to end; meanwhile systemd hears of every move of the pipeline."""
     while threads["station"]():
+        station.busy.look_on()
         systemd.moved(station.pulse.turns)
         systemd.status(f"{station.pulse.state}: {station.pulse.cause}")
         if stop.wait(LOOK_S):

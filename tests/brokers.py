@@ -24,7 +24,8 @@ _PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbi
 class Mosquitto:
     """Not started before `start`; may be killed and started again on the same port."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
+    def __init__(self, folder: Path, *lines: str, quiet: bool = False) -> None:
+        """quiet: as `verbose` = False, for runs of hours."""
         if _PROGRAM is None:
             pytest.skip("needs the Debian package mosquitto")
         self.port = free_port()
@@ -33,7 +34,7 @@ class Mosquitto:
         self._config = self._folder / "mosquitto.conf"
         self.configure(*lines)
         self._starts = 0
-        self.verbose = True
+        self.verbose = not quiet
         """Log every packet: for tests that read the log, not for those that hold the time."""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +59,7 @@ class Mosquitto:
                 [str(_PROGRAM), *(["-v"] if self.verbose else []), "-c", str(self._config)],
                 stdout=log,
                 stderr=log,
+                process_group=0,  # Ctrl-C is for who runs the tests, who ends it in order
             )
         assert until(self._listens), self.log()
         return self
@@ -136,7 +138,7 @@ class Listener:
         options = SubscribeOptions(qos=1, retainAsPublished=as_published)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, options=options)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
+        self._client.on_message = lambda _client, _data, message: self.took(message)
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
         session.SessionExpiryInterval = 3_600
         self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
@@ -145,6 +147,10 @@ class Listener:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10.0)
+
+    def took(self, message: paho.MQTTMessage) -> None:
+        """On paho's thread, as messages come."""
+        self.messages.append(message)
 
     def payloads(self, topic: str) -> list[bytes]:
         return [bytes(m.payload) for m in self.messages if m.topic == topic]

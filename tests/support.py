@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inspector.contract.bundle import (
@@ -37,6 +39,7 @@ LABELS = ("good", "dark", "bright")
 GREY, DARK, BRIGHT = 128, 16, 240
 SIZE = 32
 CELLS = 4
+ENDLESS = 2**62
 SHA_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -63,12 +66,15 @@ def make_model(
     labels: int = len(LABELS),
     nan_above: float | None = None,
     work: int = 0,
+    loops_above: tuple[float, int] | None = None,
     novelty: bool = False,
 ) -> None:
     """Write the ONNX file.
 
     nan_above: brightness (0..1) above which the model computes NaN.
     work: rounds of a matrix product, about 1 ms each, that make the model slow.
+    loops_above: brightness (0..1) above which the model goes round in a loop, and how often: a few
+    microseconds each; ENDLESS for ever.
     novelty: an output for it: ten times how far red and blue are apart, as all it knows is grey.
     """
     slopes = np.array([0.0, -40.0, 40.0], np.float32)[:labels]
@@ -99,8 +105,9 @@ def make_model(
         helper.make_node("Mul", ["root", "zero"], ["nothing"]),
         helper.make_node("Add", ["planes", "nothing"], ["checked"]),
         *_slow_nodes(work, constants),
+        *_loop_nodes(loops_above, constants),
         helper.make_node(
-            "AveragePool", ["worked"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]
+            "AveragePool", ["looped"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]
         ),
         helper.make_node("Conv", ["cells", "weights", "biases"], ["cell_logits"]),
         helper.make_node("Softmax", ["cell_logits"], ["cell_probs"], axis=1),
@@ -147,6 +154,41 @@ def _slow_nodes(work: int, constants: dict[str, Any]) -> list[Any]:
     return [*nodes, helper.make_node("Add", ["checked", "most"], ["worked"])]
 
 
+def _loop_nodes(loops_above: tuple[float, int] | None, constants: dict[str, Any]) -> list[Any]:
+    """A loop over a zero, which is added to the picture."""
+    if loops_above is None:
+        return [helper.make_node("Identity", ["worked"], ["looped"])]
+    constants["loops_from"], constants["often"] = (
+        np.float32(loops_above[0]),
+        np.int64(loops_above[1]),
+    )
+    constants["never"], constants["go_on"] = np.int64(0), np.bool_(True)
+    real, yes = TensorProto.FLOAT, TensorProto.BOOL
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_out"]),
+            helper.make_node("Neg", ["value"], ["value_out"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", yes, []),
+            helper.make_tensor_value_info("value", real, []),
+        ],
+        [
+            helper.make_tensor_value_info("go_out", yes, []),
+            helper.make_tensor_value_info("value_out", real, []),
+        ],
+    )
+    return [
+        helper.make_node("ReduceMax", ["bright"], ["brightest"], keepdims=0),
+        helper.make_node("Greater", ["brightest", "loops_from"], ["loops"]),
+        helper.make_node("Where", ["loops", "often", "never"], ["rounds"]),
+        helper.make_node("Loop", ["rounds", "go_on", "zero"], ["round"], body=body),
+        helper.make_node("Add", ["worked", "round"], ["looped"]),
+    ]
+
+
 def make_bundle(
     folder: Path,
     name: str = "tiny",
@@ -157,6 +199,7 @@ def make_bundle(
     tiles: Tiling | None = None,
     nan_above: float | None = None,
     work: int = 0,
+    loops_above: tuple[float, int] | None = None,
     novelty_at: float | None = None,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
@@ -167,7 +210,14 @@ def make_bundle(
     measured = novelty_at is not None
     draft = folder / f".draft-{name}"
     (draft / "golden").mkdir(parents=True)
-    make_model(draft / "model.onnx", size=size, nan_above=nan_above, work=work, novelty=measured)
+    make_model(
+        draft / "model.onnx",
+        size=size,
+        nan_above=nan_above,
+        work=work,
+        loops_above=loops_above,
+        novelty=measured,
+    )
     spec = ImageSpec(width=size, height=size)
     session = ort.InferenceSession(draft / "model.onnx", providers=["CPUExecutionProvider"])
     golden = []
@@ -259,6 +309,7 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
 def start_station(path: Path, **popen: Any) -> subprocess.Popen[bytes]:
     """Start `inspector run` as a user would; what it says goes to station.log beside the file."""
     command = [sys.executable, "-m", "inspector.cli", "run", str(path)]
+    popen.setdefault("process_group", 0)  # Ctrl-C is for who runs the tests, who ends it in order
     if "stderr" in popen:
         return subprocess.Popen(command, **popen)
     with (path.parent / "station.log").open("ab") as log:
@@ -281,6 +332,21 @@ def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of this size, e.g. "24m"; skips where it cannot be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small tmpfs")
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs a mount that this container forbids")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def free_port() -> int:

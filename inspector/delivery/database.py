@@ -40,7 +40,9 @@ def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connecti
         try:
             _create_if_new(db, kind)
             _check(db, kind, path)
-            db.execute("PRAGMA journal_mode = WAL")
+            (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":  # said, not raised, where the disk refuses
+                raise RecordError(f"{kind.word} {path}: the disk refuses its -wal (mode {mode})")
             db.execute(f"PRAGMA synchronous = {synchronous}")
         except BaseException:
             db.close()

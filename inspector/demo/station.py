@@ -1,5 +1,6 @@
 """The demo's station: `inspector run`, a real child process as a plant would start it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,18 @@ from typing import Self
 STOP_S = 25.0
 TAIL_LINES = 25
 
+# A demo that is killed cannot stop its station: the kernel asks it to end (PR_SET_PDEATHSIG), as
+# systemd would. Set by the child itself, since what runs between fork and exec must be little.
+_RUN = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(0)
+from inspector.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
 
 class StationProcess:
     """A context: running inside, ended after, whatever happens."""
@@ -17,7 +30,7 @@ class StationProcess:
         self.log = settings.parent / "station.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - this very program
-                [sys.executable, "-m", "inspector.cli", "run", str(settings)],
+                [sys.executable, "-c", _RUN, str(os.getpid()), "run", str(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

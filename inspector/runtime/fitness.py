@@ -3,6 +3,7 @@
 A bundle that is whole and answers as it did when it was made can still be the wrong one.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterable
@@ -19,11 +20,14 @@ from inspector.contract.verdict import Evaluation, Prediction, judge
 from inspector.runtime.onnx import OnnxRuntime, defect_score
 from inspector.station.recipe import Grid, Recipe, Tiles, region_rule, regions_for
 
+log = logging.getLogger(__name__)
+
 BUDGET_SHARE = 0.5
 """Of the recipe's deadline. The other half is the frame's and the commit's, which may take a
 quarter; and the measurement runs beside a station at work, so it errs on the slow side."""
 RUNS = 100
 RUNS_MIN = 10
+RUNS_AT_START = 3
 MEASURE_S_MAX = 5.0
 SWAP_MARGIN = 0.5
 
@@ -120,13 +124,16 @@ def require_suits(
 
 
 def require_quick(
-    runtime: OnnxRuntime, recipe: Recipe, seen: tuple[int, int] | None = None
+    runtime: OnnxRuntime,
+    recipe: Recipe,
+    seen: tuple[int, int] | None = None,
+    runs: int = RUNS,
 ) -> Latency:
     """Measure on the recipe's regions, in a frame of its size or of `seen` (height, width).
 
     Raises BundleError where the p99 is over the budget.
 
-    RUNS runs after the warm-up (fewer where they would take more than MEASURE_S_MAX), one thread
+    So many runs after the warm-up (fewer where they would take more than MEASURE_S_MAX), one thread
     as the station has it; budget: BUDGET_SHARE of the recipe's deadline.
     """
     frame = _frame(runtime, recipe, seen)
@@ -135,7 +142,7 @@ def require_quick(
     try:
         regions = regions_for(frame, recipe, runtime.tiles)
         runtime.predict([fit(cut(frame, region), runtime.spec) for region in regions])
-        while len(took_ms) < RUNS and (len(took_ms) < RUNS_MIN or time.monotonic() < end):
+        while len(took_ms) < runs and (len(took_ms) < RUNS_MIN or time.monotonic() < end):
             start = time.perf_counter()
             runtime.predict([fit(cut(frame, region), runtime.spec) for region in regions])
             took_ms.append((time.perf_counter() - start) * 1_000)
@@ -150,6 +157,14 @@ def require_quick(
             f"more than {budget_ms:.0f} ms, half of the recipe's deadline"
         )
     return latency
+
+
+def warn_if_slow(runtime: OnnxRuntime, recipe: Recipe) -> None:
+    """At a start there is no other bundle to go on with: it inspects, and says what is to come."""
+    try:
+        require_quick(runtime, recipe, runs=RUNS_AT_START)
+    except BundleError as error:
+        log.warning("bundle %s: %s: parts may be late, and are rejected then", recipe.bundle, error)
 
 
 def _frame(runtime: OnnxRuntime, recipe: Recipe, seen: tuple[int, int] | None) -> Image:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -36,6 +36,18 @@ class Outputs(NamedTuple):
     """None where the bundle measures none."""
 
 
+class _Run:
+    """One call of the model, which another thread may stop."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.options.terminate = True
+
+
 class OnnxRuntime:
     """ports.Runtime. One thread uses it."""
 
@@ -62,6 +74,7 @@ class OnnxRuntime:
             raise BundleError(words) from None
         self._batch = np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)
         self._used = 1
+        self._under_way: _Run | None = None
         try:
             for _ in range(WARM_UP_RUNS):
                 self._check_shapes(self._run(self._batch))
@@ -93,15 +106,25 @@ class OnnxRuntime:
         self._check_shapes(outputs)
         return outputs
 
+    def under_way(self) -> Callable[[], None] | None:
+        """As ports.Runtime. It is between two operators that a model looks whether to stop."""
+        run = self._under_way
+        return run.stop if run and not run.stopped else None  # once is enough
+
     def run_again(self) -> None:
         """The bare onnxruntime call on the last batch: what `inspector bench` compares with."""
         self._run(self._batch[: self._used])
 
     def _run(self, batch: Image) -> Outputs:
+        run = self._under_way = _Run()
         try:
-            found: list[Any] = self._session.run(self._outputs, {self._input: batch})
+            found: list[Any] = self._session.run(self._outputs, {self._input: batch}, run.options)
         except Exception as error:
+            if run.stopped:
+                raise ModelError("the model took no end and was stopped") from error
             raise ModelError(f"onnxruntime: {_first_line(error)}") from error
+        finally:
+            self._under_way = None
         return Outputs(found[0], found[1], found[2] if len(found) > 2 else None)
 
     def _check_shapes(self, outputs: Outputs) -> None:

@@ -28,7 +28,7 @@ from queue import Empty, Full, Queue
 
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.status import BundleStatus, LoadOutcome
-from inspector.runtime.fitness import require_quick, require_suits
+from inspector.runtime.fitness import require_quick, require_suits, warn_if_slow
 from inspector.runtime.folder import BundleSettings, Wish, is_name, read_wish
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.onnx import OnnxRuntime
@@ -123,6 +123,7 @@ class Reloader:
                 try:
                     runtime = self._open(bundle_id)
                     job = Job(recipe.model_copy(update={"bundle": bundle_id}), runtime)
+                    warn_if_slow(runtime, job.recipe)
                 except BundleError as error:
                     log.error("bundle %s cannot serve: %s", bundle_id, error)
                     first = first or error

@@ -9,10 +9,12 @@ from inspector.contract.errors import DeviceError, EndOfStream, RecordError, Sta
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import StateMessage
 from inspector.station.alarm import Rules
+from inspector.station.busy import Busy
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.exchange import JobExchange
 from inspector.station.inbox import ORDERS_MAX, Inbox, Order
 from inspector.station.ports import Frame, Shadow, Trigger
+from inspector.station.record import deadline_of
 from inspector.station.state import EXECUTING, MOVES, Event, State, allowed, move
 from inspector.station.tally import Buckets, Tally
 from inspector.station.voice import Pulse, Voice
@@ -20,6 +22,7 @@ from inspector.station.voice import Pulse, Voice
 __all__ = ["ORDERS_MAX", "Order", "Station", "keep_nothing"]
 
 STATE_EVERY_S = 2.0
+OPEN_S = 5.0  # how long a camera may take to open before that is a silence
 WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
 
 log = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ class Station:
         self._ending = threading.Event()
         self._tally = Tally()
         self._voice = Voice(gear)
+        self.busy = Busy(gear.clock, self._voice.beat_on)
         self._state = State.PREOPERATIONAL
         self._cause = "started"
         self._since: datetime = gear.clock.utc()
@@ -93,6 +97,7 @@ class Station:
             if self._first_fault is not None:
                 self._enter(move(self._state, Event.FAULT), self._first_fault)
             while not self._ending.is_set():
+                self.busy.over()
                 self._moved()
                 self._take_order()
                 self._swap_job()
@@ -118,11 +123,7 @@ class Station:
             recipe=self._job.recipe.name if self._job else None,
             bundle=self._job.runtime.bundle_id if self._job else None,
             seq=self._seq,
-            tally=self._tally.counts(
-                images_dropped=self._gear.archive.dropped,
-                triggers_missed=self._trigger.missed,
-                capture_restarts=self._gear.camera.restarts,
-            ),
+            tally=self._tally.counts(self._gear, self._trigger),
             bundles=self._exchange.status if self._exchange else None,
             shadow=self._shadow.status if self._shadow else None,
             trigger=self._trigger.status,
@@ -224,6 +225,8 @@ class Station:
             return
         self._tally.trigger()
         result: InspectionResult | None = None
+        deadline_s = deadline_of(part, self._job.recipe) / 1000
+        self.busy.until(part.seen_at + deadline_s, self._job.runtime.under_way)
         try:
             inspected = inspect_part(
                 part, self._job, self._gear, self._last, self._tally.reserve_ms, self._moved
@@ -237,7 +240,9 @@ class Station:
         else:
             result = inspected.result
             self._count(inspected)
-            self._show_shadow(inspected, self._job)
+            if self._shadow is not None and inspected.frame is not None:
+                # after the verdict, so that it costs the part nothing
+                self._shadow.offer(result, inspected.frame.image, self._job.recipe)
             if inspected.fault:
                 self._fault(inspected.fault)
             elif self._state is State.SINGLE_EXECUTION:
@@ -262,11 +267,6 @@ class Station:
             tally.unjudged_in_a_row, self._rules.unjudged_max, result.reason
         )
 
-    def _show_shadow(self, inspected: Inspected, job: Job) -> None:
-        """After the verdict, so that it costs the part nothing."""
-        if self._shadow is not None and inspected.frame is not None:
-            self._shadow.offer(inspected.result, inspected.frame.image, job.recipe)
-
     def _moved(self) -> None:
         self._gear.line.moved()
         executing = self._state in EXECUTING
@@ -278,6 +278,7 @@ class Station:
 
     def _open_camera(self) -> None:
         if not self._camera_is_open:
+            self.busy.until(self._gear.clock.monotonic() + OPEN_S)
             self._gear.camera.open()
             self._camera_is_open = True
             self._last = None

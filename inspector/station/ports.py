@@ -1,6 +1,6 @@
 """What the station needs of the world. A driver fulfils one of these and knows nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -157,6 +157,12 @@ class Runtime(Protocol):
         """One prediction an image, all in one batch; images are of `spec`'s size.
 
         Raises ModelError where the model fails or answers in another shape.
+        """
+
+    def under_way(self) -> Callable[[], None] | None:
+        """What stops the predict that is under way, and no other: it raises ModelError then.
+
+        None where there is none. Any thread may ask.
         """
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from inspector.contract.result import EvaluationName
 from inspector.contract.status import Spread, TallyCounts
-from inspector.station.cycle import Inspected
+from inspector.station.cycle import Gear, Inspected
+from inspector.station.ports import Trigger
 
 PARTS_TIMED = 1_000
 COMMITS_TIMED = 100
@@ -89,12 +90,11 @@ class Tally:
         """What commit and line took at most, of the last hundred; 0 before the first."""
         return max(self._commit_ms, default=0.0) + max(self._line_ms, default=0.0)
 
-    def counts(
-        self, *, images_dropped: int, triggers_missed: int, capture_restarts: int
-    ) -> TallyCounts:
+    def counts(self, gear: Gear, trigger: Trigger) -> TallyCounts:
+        """With what the devices count themselves."""
         return TallyCounts(
             triggers=self._triggers,
-            triggers_missed=triggers_missed,
+            triggers_missed=trigger.missed,
             verdicts=dict(self._verdicts),
             late=self.late,
             late_commits=self.late_commits,
@@ -104,8 +104,8 @@ class Tally:
             line_stops=self.line_stops,
             clock_jumps=self.clock_jumps,
             frames_missed=self.frames_missed,
-            capture_restarts=capture_restarts,
-            images_dropped=images_dropped,
+            capture_restarts=gear.camera.restarts,
+            images_dropped=gear.archive.dropped,
             trigger_to_verdict_ms=spread(self._total_ms),
         )
 

@@ -1,6 +1,7 @@
 """What a station says of itself as it goes: heartbeat, alarms, log lines that do not flood."""
 
 import logging
+import threading
 from dataclasses import dataclass
 
 from inspector.contract.status import AlarmMessage, Heartbeat
@@ -31,13 +32,15 @@ class Pulse:
 
 
 class Voice:
-    """Used by the station's thread alone: it says something only while that moves on."""
+    """Used by the station's thread, but for `beat_on`: says something only while that moves on."""
 
     def __init__(self, gear: Gear) -> None:
         self._gear = gear
         self.alarms = Alarms(gear.clock.utc)
         self._beats = 0
         self._beat_at = float("-inf")
+        self._beating = threading.Lock()
+        self._beat_as: tuple[State, int] | None = None
         self._turns = 0
         self._withheld: str | None = None
         self._executed = False
@@ -57,10 +60,18 @@ class Voice:
             self._withheld = f"{state}: {cause}"
         elif begins or beats:  # it asks the disk: not at every step
             self._withheld = in_the_way(self._gear) or (f"trigger: {trouble}" if trouble else None)
+        self._beat_as = state, seq
         if beats:
-            self._beat(now, state, seq)
+            self._beat(now)
             self._watch_consumers()
         return Pulse(now, self._turns, state, cause, self._withheld)
+
+    def beat_on(self) -> None:
+        """For the station's thread, which is known to work (station/busy.py). Any thread may."""
+        self._gear.line.moved()
+        now = self._gear.clock.monotonic()
+        if now - self._beat_at >= BEAT_EVERY_S:
+            self._beat(now)
 
     def tell_alarms(self) -> None:
         """Where they have changed."""
@@ -130,14 +141,18 @@ class Voice:
         clock = self._gear.clock
         return clock.utc().timestamp() - clock.monotonic()
 
-    def _beat(self, now: float, state: State, seq: int) -> None:
-        self._beats += 1
-        self._beat_at = now
-        beat = Heartbeat(
-            station=self._gear.station,
-            boot=self._gear.boot,
-            beat=self._beats,
-            state=state.value,
-            seq=seq,
-        )
-        self._gear.publisher.beat(beat.to_json())
+    def _beat(self, now: float) -> None:
+        with self._beating:
+            if self._beat_as is None or now - self._beat_at < BEAT_EVERY_S:
+                return
+            state, seq = self._beat_as
+            self._beats += 1
+            self._beat_at = now
+            beat = Heartbeat(
+                station=self._gear.station,
+                boot=self._gear.boot,
+                beat=self._beats,
+                state=state.value,
+                seq=seq,
+            )
+            self._gear.publisher.beat(beat.to_json())

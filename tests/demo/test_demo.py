@@ -16,7 +16,7 @@ import pytest
 from inspector.contract.bundle import Bundle
 from inspector.delivery.journal import JournalReader
 from tests.brokers import Listener, Mosquitto
-from tests.support import BRIGHT, GREY, free_port, make_bundle, write_pictures
+from tests.support import BRIGHT, GREY, free_port, make_bundle, until, write_pictures
 
 PARTS = 20
 
@@ -89,6 +89,14 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 def station_of(demo_pid: int) -> int:
     children = Path(f"/proc/{demo_pid}/task/{demo_pid}/children")
     return int(children.read_text(encoding="ascii").split()[0])
+
+
+def lives(pid: int) -> bool:
+    """One that has ended and that nobody has asked about is no life."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
 
 
 def leftovers(pictures: Path) -> list[str]:
@@ -192,6 +200,14 @@ def test_an_interrupted_demo_sums_up_and_leaves_nothing_behind(
     assert int(numbers[1]) >= 10
     assert not Path(f"/proc/{station}").exists()
     assert leftovers(pictures) == []
+
+
+def test_a_killed_demo_takes_its_station_along(bundle: Bundle, pictures: Path) -> None:
+    with running(bundle, pictures, "--forever") as process:
+        read_until(process, r"^ +10 +part0")
+        station = station_of(process.pid)
+        process.kill()
+        assert until(lambda: not lives(station))
 
 
 def test_a_killed_station_ends_the_demo_with_its_last_words(bundle: Bundle, pictures: Path) -> None:

@@ -331,6 +331,8 @@ def test_a_model_that_never_returns_ends_heartbeat_watchdog_and_readiness(
             trigger={"kind": "interval", "period_ms": 100},
             mqtt={"port": broker.port},
             metrics={"port": port},
+            # until then it may be a slow model, and the heart beats on
+            recipe={"deadline_ms": 800, "frame_timeout_ms": 700},
         )
         environment = {**os.environ, "NOTIFY_SOCKET": f"@{address}", "WATCHDOG_USEC": "2000000"}
         with spoilt(path, HANG, env=environment):
