@@ -206,6 +206,7 @@ class Taught(Objective):
     (1 - alpha) * labels + alpha * answers + feature_weight * (1 - cosine): with few classes logits
     carry little, and the direction of the penultimate features says more. Peers learn the same
     along with the student, and each from the others' answers (deep mutual learning, Zhang 2018).
+    Without teachers (alpha 0) there are labels, peers and what the running student knew.
     """
 
     log_prior: Tensor
@@ -214,7 +215,7 @@ class Taught(Objective):
         self,
         how: Student,
         material: Material,
-        teachers: Teachers,
+        teachers: Teachers | None,
         network: Network,
         machine: Machine,
         *,
@@ -233,13 +234,13 @@ class Taught(Objective):
         self.register_buffer("log_prior", log_prior(material.train_counts()))
         self.peers = nn.ModuleList(peers)
         self.projectors = nn.ModuleList()
-        if teachers.dims:
+        if teachers and teachers.dims:
             for each in (network, *peers):
                 self.projectors.append(nn.Linear(each.features_count(), teachers.dims))
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
-        answer = self._teachers.of(batch)
+        answer = self._teachers.of(batch) if self._teachers else None
         logits, total = [], torch.zeros((), device=batch.images.device)
         for i, each in enumerate((network, *self.peers)):
             names = [hint.student for hint in self._how.hints] if i == 0 else []
@@ -250,11 +251,11 @@ class Taught(Objective):
                 own, features = each.with_features(batch.images)
             logits.append(own.float())
             total = total + self._taught(logits[-1], batch, answer)
-            if answer.features is not None:
+            if answer and answer.features is not None:
                 projected = self.projectors[i](features.float())
                 likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
                 total = total + self._how.feature_weight * (1.0 - likeness)
-            if seen and self.hints is not None:
+            if seen and self._teachers and self.hints is not None:
                 shown = self._teachers.inside(batch, [hint.teacher for hint in self._how.hints])
                 total = total + self._how.hint_weight * self.hints(seen, shown)
         if self._remembered is not None:
@@ -262,8 +263,11 @@ class Taught(Objective):
             total = total + weight * self._remembered.loss(logits[0], batch, self._how.temperature)
         return total + self._how.mutual_weight * mutual(logits)
 
-    def _taught(self, logits: Tensor, batch: Batch, answer: Answer) -> Tensor:
+    def _taught(self, logits: Tensor, batch: Batch, answer: Answer | None) -> Tensor:
         alpha = self._how.alpha
+        if answer is None:
+            alone: Tensor = self.labels(logits, batch)
+            return alone
         theirs = rebalanced(answer.logits, self.log_prior, self._how.rebalance)
         loss: Tensor = (1.0 - alpha) * self.labels(logits, batch) + alpha * self.soft(
             logits, theirs

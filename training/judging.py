@@ -63,7 +63,8 @@ class Trained(NamedTuple):
 def candidate_of(
     plan: Plan, data: Data, trained: dict[str, Trained], models: dict[str, Stage], judged: Stage
 ) -> Candidate:
-    """All figures of a release. trained: teacher and student; models: by role, exported.
+    """All figures of a release. trained: the student, and the teacher where the plan has one;
+    models: by role, exported.
 
     Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
     """
@@ -97,7 +98,7 @@ def candidate_of(
         shipped=shipped,
         shipped_because=because,
         int8_ratio=ratio,
-        teacher_history=_history(trained["teacher"].fitted),
+        teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
         student_history=_history(trained["student"].fitted),
         severities=severity_of(plan.quality),
         notice=plan.notice,
@@ -161,7 +162,7 @@ def _model_row(
     golden = answers["golden"]
     return ModelRow(
         role=role,
-        architecture=plan.teacher.model if role == "teacher" else plan.student.model,
+        architecture=(plan.teacher if plan.teacher and role == "teacher" else plan.student).model,
         precision=precision,
         parameters=facts["parameters"],
         macs=facts["macs"],

@@ -17,6 +17,8 @@ from training.limits import Choice
 from training.novelty import NoveltyLimit
 from training.severity import Cost
 
+NO_TEACHER = "no teacher"
+"""What is said where a teacher would stand."""
 TIMES: Any = {
     "int8_ratio": True,
     "models": {"__all__": {"latency_ms"}},
@@ -58,7 +60,7 @@ class Report(Strict):
     data_lines: tuple[str, ...]
     images: dict[SplitName, dict[str, int]]
     models: tuple[ModelRow, ...]
-    """Teacher, student FP32, and student INT8 where it was made."""
+    """Teacher where the plan has one, student FP32, and student INT8 where it was made."""
     shipped: str
     """Role of the model in the bundle."""
     shipped_because: str
@@ -69,6 +71,10 @@ class Report(Strict):
     severities: dict[str, str]
     """Of each class that the plan gives one."""
     notice: str
+
+    @property
+    def has_teacher(self) -> bool:
+        return any(row.role == "teacher" for row in self.models)
 
     def row(self, role: str) -> ModelRow:
         return next(row for row in self.models if row.role == role)
@@ -93,6 +99,8 @@ class Report(Strict):
                 f"{row.latency_ms:7.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )
+        if not self.has_teacher:
+            out.append(f"{NO_TEACHER}: the student learned without one")
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspector.contract.image import Image
 from training import report_plots
 from training.evaluate import Held, Rate
-from training.report import ModelRow, Report
+from training.report import NO_TEACHER, ModelRow, Report
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
@@ -48,7 +48,7 @@ def write_html(
         f'<p class="notice">{_e(report.notice)}</p>' if report.notice else "",
         f"<p>{_e(shipped.choice.sentence)}.</p>",
         f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
-        "<h2>Teacher beside student, on the golden set</h2>",
+        f"<h2>{_models_head(report)}, on the golden set</h2>",
         _models_table(report, times=times),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
         f"defect; escape and overkill use the limits chosen on the {shipped.choice.chosen_on} "
@@ -94,6 +94,10 @@ def _novelty(report: Report, golden: Held) -> list[str]:
         return []
     plot = _picture(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
     return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot]
+
+
+def _models_head(report: Report) -> str:
+    return "Teacher beside student" if report.has_teacher else f"The student ({NO_TEACHER})"
 
 
 def _models_table(report: Report, *, times: bool) -> str:

@@ -28,26 +28,25 @@ OLD = "student.old.networks"
 HANDED = "teacher.handed"
 
 
-def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
-    """Fine-tune the teacher on labels, or take the one handed on."""
-    if job.plan.teacher.handed:
-        return _handed_teacher(job, data, Path(job.plan.teacher.handed))
-    return _fit_on_labels(job, data, split, job.plan.teacher, "teacher", job.plan.seed)
+def fit_teachers(job: Job, data: Data, split: Stage) -> tuple[Stage, ...]:
+    """The teacher and the plan's further ones, each from a seed of its own; none in a plan without.
+
+    The first may be handed on from another release.
+    """
+    plan, stages = job.plan, []
+    for i, how in enumerate(plan.teachers, start=1):
+        if i == 1 and how.handed:
+            stages.append(_handed_teacher(job, data, how, Path(how.handed)))
+        else:
+            name = "teacher" if i == 1 else f"teacher-{i}"
+            stages.append(_fit_on_labels(job, data, split, how, name, plan.seed + i - 1))
+    return tuple(stages)
 
 
-def fit_ensemble(job: Job, data: Data, split: Stage, teacher: Stage) -> tuple[Stage, ...]:
-    """The teacher and the plan's further ones, each from a seed of its own."""
-    more = (
-        _fit_on_labels(job, data, split, how, f"teacher-{i}", job.plan.seed + i - 1)
-        for i, how in enumerate(job.plan.ensemble, start=2)
-    )
-    return teacher, *more
-
-
-def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
+def fit_student(job: Job, data: Data, split: Stage, teachers: tuple[Stage, ...]) -> Stage:
     """Distil the teachers into the student; later generations learn from the one before."""
     plan, how = job.plan, job.plan.student
-    teacher_plans: tuple[Fit, ...] = (plan.teacher, *plan.ensemble)
+    teacher_plans: tuple[Fit, ...] = plan.teachers
     extra: list[Any] = []
     unlabelled = None
     if how.unlabelled:
@@ -55,12 +54,13 @@ def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
         extra.append(unlabelled)
     if how.old:
         extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
-    stage = teachers[0]
+    # A teacher's key stands for the pictures and the views too; without one they stand themselves.
+    seen = teachers or (split, plan.augment)
     for generation in range(1, how.generations + 1):
         name = "student" if generation == 1 else f"student-{generation}"
         make = _student_maker(job, data, teachers, teacher_plans, unlabelled, name)
-        stage = job.run.stage(name, make, 1, *teachers, identity(how), plan.seed, *extra)
-        teachers, teacher_plans = (stage,), (how,)
+        stage = job.run.stage(name, make, 1, *seen, identity(how), plan.seed, *extra)
+        teachers, teacher_plans, seen = (stage,), (how,), (stage,)
     return stage
 
 
@@ -89,18 +89,18 @@ def _student_maker(
                 material = _with_unlabelled(
                     job, material, how.unlabelled, unlabelled, networks, folder
                 )
-            precision = precision_of(teacher_plans[0], teachers[0])
-            dims = how.feature_dims if how.feature_weight else 0
-            asked = Teachers(
-                networks,
-                material,
-                folder,
-                precision,
-                job.machine,
-                views=how.views,
-                dims=dims,
-                mean=how.combine,
-            )
+            asked = None
+            if networks:
+                asked = Teachers(
+                    networks,
+                    material,
+                    folder,
+                    precision_of(teacher_plans[0], teachers[0]),
+                    job.machine,
+                    views=how.views,
+                    dims=how.feature_dims if how.feature_weight else 0,
+                    mean=how.combine,
+                )
             peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
             objective = Taught(
                 settled,
@@ -110,7 +110,7 @@ def _student_maker(
                 job.machine,
                 peers=peers,
                 remembered=_remembered(job, data, material, folder, settled.precision),
-                hints=_hints(how, network, networks[0], plan),
+                hints=_hints(how, network, networks, plan),
             )
         else:
             objective = Labels(settled, material, job.machine)
@@ -127,10 +127,10 @@ def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
     return network_for(Path(how.old.networks), "student", how, labels, OLD)[0]
 
 
-def _hints(how: Student, network: Network, teacher: Network, plan: Plan) -> Hints | None:
+def _hints(how: Student, network: Network, teachers: list[Network], plan: Plan) -> Hints | None:
     if not how.hints:
         return None
-    return Hints(how.hints, network, teacher, plan.image)
+    return Hints(how.hints, network, teachers[0], plan.image)
 
 
 def _remembered(
@@ -187,24 +187,22 @@ def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, 
     return job.run.stage(name, make, 1, split, job.plan.augment, identity(how), seed)
 
 
-def _handed_teacher(job: Job, data: Data, folder: Path) -> Stage:
-    read_networks(folder, HANDED)
+def _handed_teacher(job: Job, data: Data, how: Teacher, folder: Path) -> Stage:
+    known_labels = read_networks(folder, "teacher", HANDED).labels
     weights = folder / "teacher.safetensors"
 
     def make(into: Path) -> None:
-        network, known = network_for(folder, "teacher", job.plan.teacher, data.labels, HANDED)
+        network, known = network_for(folder, "teacher", how, data.labels, HANDED)
         if len(known) < len(data.labels):
             strange = next(c for i, c in enumerate(data.labels) if i not in known)
-            labels = ", ".join(read_networks(folder, HANDED).labels)
+            labels = ", ".join(known_labels)
             raise ConfigError(
                 f"plan: {HANDED} {str(folder)!r}: knows no {strange!r}, only {labels}"
             )
         save(into / BEST, network.state_dict())
         write_whole(into / HISTORY, b"[]")
 
-    return job.run.stage(
-        "teacher", make, 1, file_sha256(weights), data.labels, job.plan.teacher.model
-    )
+    return job.run.stage("teacher", make, 1, file_sha256(weights), data.labels, how.model)
 
 
 def _fit(
