@@ -17,6 +17,7 @@ from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
 from training.soft import combine, rebalanced, soft_kl, temperature_at
+from training.team import ALONE, Team
 from training.views import Batch, Kept, chunks, principal
 
 BASIS = "basis.npz"
@@ -62,16 +63,17 @@ class Teachers:
         self._logits: Kept | None = None
         self._features: Kept | None = None
         folder.mkdir(exist_ok=True)
-        if dims:
-            centre, basis = self._learn_basis(dims, material, folder / BASIS)
-            self._centre = torch.from_numpy(centre).to(machine.device)
-            self._basis = torch.from_numpy(basis).to(machine.device)
-        if views:
-            rows = material.taught_rows()
-            self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
-            if self._basis is not None:
-                found = self._basis.shape[1]
-                self._features = Kept(folder / "features.npy", rows, views, found)
+        with machine.team.first():
+            if dims:
+                centre, basis = self._learn_basis(dims, material, folder / BASIS)
+                self._centre = torch.from_numpy(centre).to(machine.device)
+                self._basis = torch.from_numpy(basis).to(machine.device)
+            if views:
+                rows = material.taught_rows()
+                self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
+                if self._basis is not None:
+                    found = self._basis.shape[1]
+                    self._features = Kept(folder / "features.npy", rows, views, found)
 
     @property
     def dims(self) -> int:
@@ -144,9 +146,10 @@ class Teachers:
 class LabelLoss(nn.Module):
     """What labels say: of the class and, where the plan wants it, of the severity."""
 
-    def __init__(self, how: Fit, material: Material) -> None:
+    def __init__(self, how: Fit, material: Material, team: Team = ALONE) -> None:
         """Raises ConfigError where the plan weighs severities that the data does not have."""
         super().__init__()
+        self._team = team
         self._weight = how.severity_weight
         self.hard = hard_loss(how.imbalance, material.train_counts())
         if self._weight and material.severity is None:
@@ -162,10 +165,13 @@ class LabelLoss(nn.Module):
         """Mean over the images that have a label; batch may hold others."""
         loss: Tensor = self.hard(logits, batch.target)
         if batch.target.ndim == 2:
-            labelled = (batch.target.sum(dim=1) > 0.5).sum().clamp_min(1)
-            loss = loss * (len(logits) / labelled)
+            labelled = (batch.target.sum(dim=1) > 0.5).sum()
+            loss = loss * (len(logits) / labelled.clamp_min(1))
+            loss = self._team.evened(loss, labelled, len(logits))
         if self.severe is not None and batch.severity is not None:
-            loss = loss + self._weight * self.severe(logits, batch.severity)
+            severe: Tensor = self.severe(logits, batch.severity)
+            said = (~batch.severity.isnan()).sum()
+            loss = loss + self._weight * self._team.evened(severe, said, len(logits))
         return loss
 
 
@@ -176,7 +182,7 @@ class Labels(Objective):
         super().__init__()
         self._precision = how.precision
         self._machine = machine
-        self.labels = LabelLoss(how, material)
+        self.labels = LabelLoss(how, material, machine.team)
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
@@ -229,7 +235,7 @@ class Taught(Objective):
         self._machine = machine
         self._teachers = teachers
         self._remembered = remembered
-        self.labels = LabelLoss(how, material)
+        self.labels = LabelLoss(how, material, machine.team)
         self.soft = soft_loss(how.method, how.temperature)
         self.register_buffer("log_prior", log_prior(material.train_counts()))
         self.peers = nn.ModuleList(peers)

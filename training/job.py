@@ -24,6 +24,14 @@ from training.screen import Screen
 from training.tiles import Layout, load_tiles
 
 
+class Work(NamedTuple):
+    """What a training needs to know, in the job's process or in one of its own."""
+
+    plan: Plan
+    machine: Machine
+    screen: Screen
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What every stage needs to know."""
@@ -32,6 +40,10 @@ class Job:
     run: Run
     machine: Machine
     screen: Screen
+
+    @property
+    def work(self) -> Work:
+        return Work(self.plan, self.machine, self.screen)
 
 
 class Data(NamedTuple):

@@ -20,6 +20,7 @@ class Screen:
     """Lines and bars on standard error; standard output stays for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self._console = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
 
     def say(self, line: str) -> None:
