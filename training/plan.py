@@ -142,8 +142,7 @@ class Plan(Section):
     split: SplitRule = SplitRule()
     augment: tuple[Step, ...] = ()
     teacher: Teacher | None = None
-    """May be left out where student.alpha is 0 and nothing else needs one; it is not trained then,
-    even if it is here."""
+    """Not needed, and not trained, where student.alpha is 0 and nothing else learns from one."""
     ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
     """More teachers, each from a seed of its own; the student learns from the mean answer."""
     student: Student

@@ -45,6 +45,8 @@ class ModelRow(Strict):
     """Limits chosen on the calibration parts with this model's scores."""
     novelty: NoveltyLimit | None = None
     """How its novelty_at was chosen; None where its novelty is not measured."""
+    novelty_ranks: float | None = None
+    """Of INT8: Spearman's rank correlation of its novelty with that of FP32, validation parts."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -107,6 +109,7 @@ class Report(Strict):
         novelty = self.novelty_text(self.shipped_row)
         if novelty:
             out.append(f"novelty: {novelty}")
+        out += [f"{row.role}: {text}" for row in self.models if (text := self.ranks_text(row))]
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
@@ -121,6 +124,16 @@ class Report(Strict):
             f"{row.novelty.sentence}; of the golden set it alone stops "
             f"{g.novelty_overkill.events}/{g.novelty_overkill.n} good parts and "
             f"{g.novelty_caught.events}/{g.novelty_caught.n} defects"
+        )
+
+    @staticmethod
+    def ranks_text(row: ModelRow) -> str | None:
+        """Whether INT8 finds the same parts strange; None where that is not known."""
+        if row.novelty_ranks is None:
+            return None
+        return (
+            f"rank correlation of its novelty with that of FP32 {row.novelty_ranks:.2f} "
+            f"(validation parts)"
         )
 
     @staticmethod

@@ -93,7 +93,12 @@ def _novelty(report: Report, golden: Held) -> list[str]:
     if text is None:
         return []
     plot = _picture(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
-    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot]
+    ranks = [
+        f"<p>{_e(row.role)}: {_e(said)}.</p>"
+        for row in report.models
+        if (said := report.ranks_text(row))
+    ]
+    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot, *ranks]
 
 
 def _models_head(report: Report) -> str:
