@@ -118,7 +118,7 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
             trained=judged.trained[model.role.removesuffix("-int8")].fitted.key,
             architecture=model.architecture,
             parameters=model.parameters,
-            latency_ms=model.latency_ms,
+            latency_ms=model.latency_ms * (report.tiles_per_picture or 1.0),
             golden=len(names),
             others=sum(sum(data.pictures(s).values()) for s in data.rows if s != "golden"),
             figures={

@@ -38,6 +38,7 @@ class Row(Strict):
     architecture: str
     parameters: int
     latency_ms: float
+    """Of a picture: of a tile times the tiles of a golden picture, where it is judged in tiles."""
     golden: int
     """Pictures of the golden set."""
     others: int

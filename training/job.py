@@ -99,6 +99,13 @@ class Data(NamedTuple):
         counts = Counter(of.values())
         return {label: counts[label] for label in self.labels}
 
+    def tiles_per_picture(self, name: SplitName) -> float | None:
+        """Mean over a set; None where pictures are judged whole."""
+        if self.layout is None:
+            return None
+        rows = self.rows[name]
+        return len(rows) / len(np.unique(self.layout.picture[rows]))
+
     def shown(self, row: int) -> str:
         """What a row shows, for a person: the picture's name, and where a tile lies in it."""
         name = self.images.samples[row].name

@@ -109,6 +109,7 @@ def candidate_of(
         int8_ratio=ratio,
         teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
         student_history=_history(trained["student"].fitted),
+        tiles_per_picture=data.tiles_per_picture("golden"),
         severities=severity_of(plan.quality),
         notice=plan.notice,
     )

@@ -38,7 +38,7 @@ class ModelRow(Strict):
     macs: int
     file_bytes: int
     latency_ms: float
-    """Median of one picture in onnxruntime, one thread, on the report's machine."""
+    """Median of one picture, or one tile, in onnxruntime, one thread, on the report's machine."""
     calibration: Calibration
     """Its temperature, and the reliability on the golden set without and with it."""
     choice: Choice
@@ -70,6 +70,8 @@ class Report(Strict):
     """The INT8 student's time in that of FP32, by their quickest rounds."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
+    tiles_per_picture: float | None = None
+    """Mean over the golden set, MACs and times being a tile's; None: pictures are judged whole."""
     severities: dict[str, str]
     """Of each class that the plan gives one."""
     notice: str
@@ -91,16 +93,19 @@ class Report(Strict):
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        head = f"{'':14}{'params':>9}{'MACs':>8}{'ms':>7}{'acc':>7}{'bal':>7}{'AUROC':>7}"
+        ms = "ms" if self.tiles_per_picture is None else "ms/tile"
+        head = f"{'':14}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
         on = self.shipped_row.choice.chosen_on
         out = [f"{head}  escape; overkill; review (golden set, limits from {on})"]
         for row in self.models:
             g = row.golden
             out.append(
                 f"{row.role:14}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
-                f"{row.latency_ms:7.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
+                f"{row.latency_ms:8.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )
+        if self.tiles_per_picture is not None:
+            out.append(self.tiles_text(self.tiles_per_picture))
         if not self.has_teacher:
             out.append(f"{NO_TEACHER}: the student learned without one")
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
@@ -113,6 +118,14 @@ class Report(Strict):
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
+
+    @staticmethod
+    def tiles_text(per_picture: float) -> str:
+        """What times and MACs are of, where a picture is judged in tiles."""
+        return (
+            f"MACs and ms are of one tile; a picture has {per_picture:.1f} tiles on average "
+            f"(golden set)"
+        )
 
     @staticmethod
     def novelty_text(row: ModelRow) -> str | None:

@@ -41,7 +41,9 @@ def write_html(
     report: Report, golden: Held, mistakes: list[Mistake], path: Path, *, times: bool
 ) -> None:
     """golden: the golden set, scored by the shipped model; times: whether to show any."""
-    where = "Time: one picture, one thread" if times else "Computed"
+    tiles = report.tiles_per_picture
+    unit = "picture" if tiles is None else "tile"
+    where = f"Time: one {unit}, one thread," if times else "Computed"
     shipped = report.shipped_row
     body = [
         f"<h1>{_e(report.name)}: release report</h1>",
@@ -56,6 +58,7 @@ def write_html(
         f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
         "part, and twins, counted once. "
         f"{where} on {_e(report.machine)}.</p>",
+        "" if tiles is None else f"<p>{_e(report.tiles_text(tiles))}.</p>",
         '<div class="plots">',
         _picture(report_plots.histogram(shipped, golden), "Defect scores and limits"),
         _picture(report_plots.confusion(report), "Confusion matrix"),
