@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from training.augment import Augmenter
-from training.checkpoint import BEST, HISTORY, LAST, EpochRow, checkpoint, resume, save
+from training.checkpoint import BEST, HISTORY, LAST, EpochRow, Progress, checkpoint, resume, save
 from training.losses import require_finite
 from training.material import Material, Pixels
 from training.models import Network
@@ -127,9 +127,13 @@ def fit(
         left = clock_text((how.epochs - epoch - 1) * row.seconds)
         screen.say(f"{name}: {_words(row)}, {clock_text(row.seconds)}, {left} left")
     if team.rank == 0:
-        rows_json = [row.model_dump() for row in state.history]
-        write_whole(folder / HISTORY, json.dumps(rows_json, indent=1).encode())
-        (folder / LAST).unlink(missing_ok=True)
+        _finish(folder, state)
+
+
+def _finish(folder: Path, state: Progress) -> None:
+    rows_json = [row.model_dump() for row in state.history]
+    write_whole(folder / HISTORY, json.dumps(rows_json, indent=1).encode())
+    (folder / LAST).unlink(missing_ok=True)
 
 
 def _seed(seed: int, epoch: int, rank: int) -> int:
