@@ -176,7 +176,7 @@ def prepare(
     scanned = job.run.stage("scan", make_scan, 1, data_fingerprint, spec, near_at)
     images = load_images(dataset, scanned.folder)
     for line in images.report.lines():
-        job.screen.say(f"  {line}")
+        job.screen.once(f"  {line}")
     require_trainable(images.samples, plan.good, dataset.layout)
     require_known_classes(plan, tuple(sorted({sample.label for sample in images.samples})))
 
@@ -208,5 +208,5 @@ def cut_tiles(job: Job, data: Data, rule: Tiles, split: Stage) -> Stage:
 
     tiles = job.run.stage("tiles", make, 1, split, rule, plan.image, plan.good, plan.seed)
     for line in load_tiles(tiles.folder)[-1]:
-        job.screen.say(f"  {line}")
+        job.screen.once(f"  {line}")
     return tiles

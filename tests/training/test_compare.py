@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,12 @@ def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
 ) -> None:
     assert compared.again() == 0
     said = capsys.readouterr()
-    assert "starts" not in said.err
+    assert re.findall(r".* starts.*", said.err)[::5] == [
+        "run 1/6 starts: plate, seed 0, fold 1/2",
+        "run 6/6 starts: labels, seed 0, fold 2/2",
+    ]
+    assert not re.search(r"^\w+: starts", said.err, re.MULTILINE)
+    assert said.err.count("36 images, 36 used") == 1  # all runs find the same
     assert "run 6/6: labels, seed 0, fold 2/2: accuracy" in said.err
     assert said.out.strip() == str(compared.out / "compare.html")
     assert json.loads((compared.out / "compare.json").read_text("utf-8")) == compared.found
