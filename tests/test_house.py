@@ -35,10 +35,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.supervise", "inspector.consumer", "pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
-    | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"},
+    | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}
+    | {"accelerate"},
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
+    "accelerate": {"training/team.py"},
     "cryptography": {"inspector/runtime/signature.py"},
     "timm": {"training/models.py"},
     "albumentations": {"training/augment.py"},

@@ -16,6 +16,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """--processes: how many a training is given."""
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="that train together here, each on its share of every batch; a GPU each where there "
+        "are any (default 1)",
+    )
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """--weights: what `with_weights_from` takes."""
     parser.add_argument(

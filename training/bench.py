@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from inspector.contract.errors import ConfigError
 from training.augment import Augmenter
 from training.distill import Labels, Taught, Teachers
 from training.fit import CLIP_NORM, Objective
@@ -74,11 +75,15 @@ class _Way:
 def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
     """Images per second of the plan's student, images: in a round; rounds: at least 2.
 
-    Starting weights are drawn: what is in them takes no time.
+    Starting weights are drawn: what is in them takes no time. Raises ConfigError where the plan has
+    no teacher.
     """
     plan, machine = job.plan, job.machine
+    if plan.teacher is None:
+        raise ConfigError(f"plan {plan.name!r}: has no teacher; bench measures what one costs")
+    its = plan.teacher
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
-    teacher = fresh(plan.teacher.model_copy(update={"weights": "none"}), len(data.labels), 0)
+    teacher = fresh(its.model_copy(update={"weights": "none"}), len(data.labels), 0)
     material = data.material(plan.good)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
@@ -95,7 +100,7 @@ def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
                 [teacher],
                 material,
                 Path(folder) / name.split()[0],
-                plan.teacher.precision,
+                its.precision,
                 machine,
                 views=views,
                 dims=dims,

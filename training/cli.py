@@ -16,7 +16,7 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
-from training.arguments import add_data, add_plan, add_weights
+from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
 from training.cli_novelty import add_novelty
 
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data(release)
     release.add_argument("--out", type=Path, required=True, help="folder for work and bundles")
     add_weights(release)
+    add_processes(release)
     release.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
     )
@@ -140,7 +141,7 @@ def _release(arguments: argparse.Namespace) -> int:
     listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
     date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
     screen = Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan)
+    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
         bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
@@ -150,8 +151,10 @@ def _release(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def machine_of(plan: "Plan", path: Path) -> "Machine":
+def machine_of(plan: "Plan", path: Path, processes: int = 1) -> "Machine":
     """Where a plan is computed; torch is told its threads. Raises ConfigError where it can't be."""
+    from importlib.util import find_spec
+
     import torch
 
     from training.fit import Machine
@@ -163,7 +166,21 @@ def machine_of(plan: "Plan", path: Path) -> "Machine":
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if plan.device == "cuda" and kind == "cpu":
         raise ConfigError(f"{path}: device 'cuda': torch sees none here; 'auto' or 'cpu'")
-    return Machine(torch.device(kind if plan.device == "auto" else plan.device), threads)
+    device = torch.device(kind if plan.device == "auto" else plan.device)
+    if processes == 1:
+        return Machine(device, threads)
+    most = max(1, min(how.batch for how in (*plan.teachers, plan.student)) // 2)
+    if not 1 < processes <= most:
+        raise ConfigError(
+            f"--processes {processes}: must be 1 to {most}, half of the plan's smallest batch"
+        )
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        raise ConfigError(
+            f"--processes {processes}: there are {torch.cuda.device_count()} GPUs, one for each"
+        )
+    if find_spec("accelerate") is None:
+        raise ConfigError("--processes: needs accelerate: pip install 'inspector[training]'")
+    return Machine(device, max(1, threads // processes), processes)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
-from training.arguments import add_data, add_weights
+from training.arguments import add_data, add_processes, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -26,7 +26,7 @@ A student from labels alone is a plan with alpha = 0 under [student].
 
 def add_compare(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    machine_of: "Callable[[Plan, Path], Machine]",
+    machine_of: "Callable[[Plan, Path, int], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
     compare = commands.add_parser(
@@ -48,6 +48,7 @@ def add_compare(
         help="golden sets, each part in one of them (default 5); 1: each plan's own split",
     )
     add_weights(compare)
+    add_processes(compare)
     compare.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, two folds"
     )
@@ -55,7 +56,9 @@ def add_compare(
     compare.set_defaults(command=partial(_compare, machine_of))
 
 
-def _compare(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
+def _compare(
+    machine_of: "Callable[[Plan, Path, int], Machine]", arguments: argparse.Namespace
+) -> int:
     from training.compare import Entry, compare, write_comparison
     from training.compare_html import lines
     from training.dataset import read_dataset, subset
@@ -78,7 +81,9 @@ def _compare(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.
     run = Run(arguments.out / "work", screen.say)
 
     def entry(path: Path, plan: "Plan") -> Entry:
-        return Entry(plan, lambda its: Job(its, run, machine_of(its, path), screen))
+        return Entry(
+            plan, lambda its: Job(its, run, machine_of(its, path, arguments.processes), screen)
+        )
 
     try:
         entries = [entry(path, plan) for path, plan in plans]

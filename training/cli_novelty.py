@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.arguments import add_data, add_plan, add_weights
+from training.arguments import add_data, add_plan, add_processes, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -23,7 +23,7 @@ that a stopped job goes on where it was; with the --out of a release, what they 
 
 def add_novelty(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    machine_of: "Callable[[Plan, Path], Machine]",
+    machine_of: "Callable[[Plan, Path, int], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
     novelty = commands.add_parser(
@@ -46,11 +46,14 @@ def add_novelty(
         help="leave out this one only; may be repeated (default: each defect class in turn)",
     )
     add_weights(novelty)
+    add_processes(novelty)
     novelty.add_argument("--quiet", action="store_true", help="only the table and errors")
     novelty.set_defaults(command=partial(_novelty, machine_of))
 
 
-def _novelty(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
+def _novelty(
+    machine_of: "Callable[[Plan, Path, int], Machine]", arguments: argparse.Namespace
+) -> int:
     from training.dataset import read_dataset
     from training.job import Job
     from training.plan import read_plan, with_weights_from
@@ -62,7 +65,7 @@ def _novelty(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.
     if arguments.weights:
         plan = with_weights_from(plan, arguments.weights)
     dataset, screen = read_dataset(arguments.data), Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan)
+    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
         job = Job(plan, run, machine, screen)

@@ -87,6 +87,8 @@ def compare(
             job = entry.job(entry.plan.model_copy(update={"seed": seed}))
             fold = Fold(k, folds) if folds > 1 else None
             started = time.monotonic()
+            where = _where(entry.plan.name, seed, k, folds)
+            job.screen.say(f"run {done + 1}/{wanted} starts: {where}")
             judged = train_and_judge(job, dataset, fingerprints[entry.plan.tiles is not None], fold)
             parts |= _parts(judged)
             mine = outcomes_of(job.plan, judged, seed, k)
@@ -118,7 +120,7 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
             trained=judged.trained[model.role.removesuffix("-int8")].fitted.key,
             architecture=model.architecture,
             parameters=model.parameters,
-            latency_ms=model.latency_ms,
+            latency_ms=model.latency_ms * (report.tiles_per_picture or 1.0),
             golden=len(names),
             others=sum(sum(data.pictures(s).values()) for s in data.rows if s != "golden"),
             figures={
@@ -159,17 +161,21 @@ def _parts(judged: Judged) -> dict[str, str]:
     return {sample.name: first.setdefault(number, sample.name) for sample, number in pairs}
 
 
+def _where(plan: str, seed: int, fold: int, folds: int) -> str:
+    return f"{plan}, seed {seed}" + (f", fold {fold + 1}/{folds}" if folds > 1 else "")
+
+
 def _line(
     mine: list[Outcome], folds: int, done: int, wanted: int, seconds: float, left: float
 ) -> str:
     """One finished run, for the log."""
     row = next(each.row for each in mine if each.row.role == "student")
-    where = f"seed {row.seed}" + (f", fold {row.fold + 1}/{folds}" if folds > 1 else "")
+    where = _where(row.plan, row.seed, row.fold, folds)
     figures = ", ".join(
         f"{METRICS[name]} {100 * row.figures[name]:.2f} %"
         for name in ("accuracy", "macro_recall", "auroc", "escape_at_overkill")
     )
     return (
-        f"run {done}/{wanted}: {row.plan}, {where}: {figures}; {clock_text(seconds)}, "
+        f"run {done}/{wanted}: {where}: {figures}; {clock_text(seconds)}, "
         f"about {clock_text(left)} left"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from training import compare_plots
 from training.comparison import METRICS, TESTED, Comparison, Contender, Pair
 from training.paired import Difference
+from training.report import NO_TEACHER
 from training.run import write_whole
 
 _STYLE = """
@@ -33,7 +34,8 @@ def write_html(found: Comparison, path: Path) -> None:
         "<p>Accuracy, recall and F1 take the likeliest class. At limits: those that each run chose "
         "on its own calibration parts. Escape at 5 % overkill and overkill at 5 % escape take the "
         "limit from the golden set itself: they tell models apart, and promise nothing. Time: one "
-        f"picture, one thread, {_e(found.machine)}.</p>",
+        f"picture with all of its tiles, one thread, {_e(found.machine)}; a busy machine takes "
+        "longer, and where equal networks differ in ms, that is how much.</p>",
         f'<p class="caveat">{_e(found.caveat)}</p>',
         '<div class="plots">',
         _picture(compare_plots.against_parameters(found, "accuracy"), "Accuracy by parameters"),
@@ -61,7 +63,7 @@ def lines(found: Comparison) -> list[str]:
         figures = "".join(f"{_spread(each, name):>14}" for name in shown)
         out.append(
             f"{each.name:{width}}{each.runs:4}{each.parameters / 1e6:8.2f}M"
-            f"{each.latency_ms:8.2f}{figures}"
+            f"{each.latency_ms:8.2f}{figures}  {_taught_by(each)}".rstrip()
         )
     for pair in found.pairs:
         gain, p = pair.differences["macro_recall"], pair.p_holm["macro_recall"]
@@ -74,7 +76,7 @@ def lines(found: Comparison) -> list[str]:
 
 
 def _table(found: Comparison) -> str:
-    heads = ["plan", "model", "runs", "parameters", "ms", *METRICS.values()]
+    heads = ["plan", "model", "teacher", "runs", "parameters", "ms", *METRICS.values()]
     cells = "".join(f"<th>{head}</th>" for head in heads)
     rows = []
     for each in found.contenders:
@@ -82,6 +84,7 @@ def _table(found: Comparison) -> str:
         values = [
             each.name,
             each.architecture,
+            _teacher(each),
             str(each.runs),
             f"{each.parameters / 1e6:.2f} M",
             f"{each.latency_ms:.2f} ± {each.latency_ms_sd:.2f}",
@@ -90,6 +93,14 @@ def _table(found: Comparison) -> str:
         inside = "".join(f"<td>{_e(value)}</td>" for value in values)
         rows.append(f'<tr class="{each.role}">{inside}</tr>')
     return f'<div class="wide"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
+
+
+def _taught_by(contender: Contender) -> str:
+    return f"taught by {contender.teacher}" if contender.teacher else _teacher(contender)
+
+
+def _teacher(contender: Contender) -> str:
+    return "" if contender.role == "teacher" else contender.teacher or NO_TEACHER
 
 
 def _pairs(found: Comparison) -> list[str]:

@@ -38,6 +38,7 @@ class Row(Strict):
     architecture: str
     parameters: int
     latency_ms: float
+    """Of a picture: of a tile times the tiles of a golden picture, where it is judged in tiles."""
     golden: int
     """Pictures of the golden set."""
     others: int
@@ -52,6 +53,8 @@ class Contender(Strict):
     name: str
     plan: str
     role: str
+    teacher: str | None
+    """Name of the contender that taught it; None for a teacher, and for a student without one."""
     architecture: str
     runs: int
     parameters: int
@@ -108,10 +111,11 @@ def comparison_of(
 ) -> Comparison:
     """parts: picture's name -> name of its part."""
     models, teachers = _models(outcomes)
-    contenders = tuple(_contender(name, mine) for name, mine in models.items())
+    contenders = tuple(_contender(name, mine, teachers) for name, mine in models.items())
     students = [contender.name for contender in contenders if contender.role == "student"]
     pairs = _pairs(list(combinations(students, 2)), models, parts)
-    pairs += _pairs([(teachers[name], name) for name in students], models, parts)
+    taught = [(teachers[name], name) for name in students if name in teachers]
+    pairs += _pairs(taught, models, parts)
     runs = min(contender.runs for contender in contenders)
     return Comparison(
         data=data,
@@ -134,7 +138,7 @@ Models = dict[str, dict[Run, Outcome]]
 
 
 def _models(outcomes: Sequence[Outcome]) -> tuple[Models, dict[str, str]]:
-    """And the teacher of each plan: one that plans share is one contender, named by the first."""
+    """And the teacher of each plan that has one: shared by plans it is one, named by the first."""
     by_model: dict[tuple[str, str], dict[Run, Outcome]] = {}
     for outcome in outcomes:
         row = outcome.row
@@ -171,7 +175,7 @@ def _pairs(
     )
 
 
-def _contender(name: str, runs: dict[Run, Outcome]) -> Contender:
+def _contender(name: str, runs: dict[Run, Outcome], teachers: Mapping[str, str]) -> Contender:
     rows = [outcome.row for outcome in runs.values()]
     times = np.array([row.latency_ms for row in rows])
     figures = {metric: np.array([row.figures[metric] for row in rows]) for metric in METRICS}
@@ -179,6 +183,7 @@ def _contender(name: str, runs: dict[Run, Outcome]) -> Contender:
         name=name,
         plan=rows[0].plan,
         role=rows[0].role,
+        teacher=None if rows[0].role == "teacher" else teachers.get(rows[0].plan),
         architecture=rows[0].architecture,
         runs=len(rows),
         parameters=rows[0].parameters,

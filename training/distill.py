@@ -17,6 +17,7 @@ from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
 from training.soft import combine, rebalanced, soft_kl, temperature_at
+from training.team import ALONE, Team
 from training.views import Batch, Kept, chunks, principal
 
 BASIS = "basis.npz"
@@ -62,16 +63,17 @@ class Teachers:
         self._logits: Kept | None = None
         self._features: Kept | None = None
         folder.mkdir(exist_ok=True)
-        if dims:
-            centre, basis = self._learn_basis(dims, material, folder / BASIS)
-            self._centre = torch.from_numpy(centre).to(machine.device)
-            self._basis = torch.from_numpy(basis).to(machine.device)
-        if views:
-            rows = material.taught_rows()
-            self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
-            if self._basis is not None:
-                found = self._basis.shape[1]
-                self._features = Kept(folder / "features.npy", rows, views, found)
+        with machine.team.first():
+            if dims:
+                centre, basis = self._learn_basis(dims, material, folder / BASIS)
+                self._centre = torch.from_numpy(centre).to(machine.device)
+                self._basis = torch.from_numpy(basis).to(machine.device)
+            if views:
+                rows = material.taught_rows()
+                self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
+                if self._basis is not None:
+                    found = self._basis.shape[1]
+                    self._features = Kept(folder / "features.npy", rows, views, found)
 
     @property
     def dims(self) -> int:
@@ -144,9 +146,10 @@ class Teachers:
 class LabelLoss(nn.Module):
     """What labels say: of the class and, where the plan wants it, of the severity."""
 
-    def __init__(self, how: Fit, material: Material) -> None:
+    def __init__(self, how: Fit, material: Material, team: Team = ALONE) -> None:
         """Raises ConfigError where the plan weighs severities that the data does not have."""
         super().__init__()
+        self._team = team
         self._weight = how.severity_weight
         self.hard = hard_loss(how.imbalance, material.train_counts())
         if self._weight and material.severity is None:
@@ -162,10 +165,13 @@ class LabelLoss(nn.Module):
         """Mean over the images that have a label; batch may hold others."""
         loss: Tensor = self.hard(logits, batch.target)
         if batch.target.ndim == 2:
-            labelled = (batch.target.sum(dim=1) > 0.5).sum().clamp_min(1)
-            loss = loss * (len(logits) / labelled)
+            labelled = (batch.target.sum(dim=1) > 0.5).sum()
+            loss = loss * (len(logits) / labelled.clamp_min(1))
+            loss = self._team.evened(loss, labelled, len(logits))
         if self.severe is not None and batch.severity is not None:
-            loss = loss + self._weight * self.severe(logits, batch.severity)
+            severe: Tensor = self.severe(logits, batch.severity)
+            said = (~batch.severity.isnan()).sum()
+            loss = loss + self._weight * self._team.evened(severe, said, len(logits))
         return loss
 
 
@@ -176,7 +182,7 @@ class Labels(Objective):
         super().__init__()
         self._precision = how.precision
         self._machine = machine
-        self.labels = LabelLoss(how, material)
+        self.labels = LabelLoss(how, material, machine.team)
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
@@ -206,6 +212,7 @@ class Taught(Objective):
     (1 - alpha) * labels + alpha * answers + feature_weight * (1 - cosine): with few classes logits
     carry little, and the direction of the penultimate features says more. Peers learn the same
     along with the student, and each from the others' answers (deep mutual learning, Zhang 2018).
+    Without teachers (alpha 0) there are labels, peers and what the running student knew.
     """
 
     log_prior: Tensor
@@ -214,7 +221,7 @@ class Taught(Objective):
         self,
         how: Student,
         material: Material,
-        teachers: Teachers,
+        teachers: Teachers | None,
         network: Network,
         machine: Machine,
         *,
@@ -228,18 +235,18 @@ class Taught(Objective):
         self._machine = machine
         self._teachers = teachers
         self._remembered = remembered
-        self.labels = LabelLoss(how, material)
+        self.labels = LabelLoss(how, material, machine.team)
         self.soft = soft_loss(how.method, how.temperature)
         self.register_buffer("log_prior", log_prior(material.train_counts()))
         self.peers = nn.ModuleList(peers)
         self.projectors = nn.ModuleList()
-        if teachers.dims:
+        if teachers and teachers.dims:
             for each in (network, *peers):
                 self.projectors.append(nn.Linear(each.features_count(), teachers.dims))
         self.to(machine.device)
 
     def forward(self, network: Network, batch: Batch) -> Tensor:
-        answer = self._teachers.of(batch)
+        answer = self._teachers.of(batch) if self._teachers else None
         logits, total = [], torch.zeros((), device=batch.images.device)
         for i, each in enumerate((network, *self.peers)):
             names = [hint.student for hint in self._how.hints] if i == 0 else []
@@ -250,11 +257,11 @@ class Taught(Objective):
                 own, features = each.with_features(batch.images)
             logits.append(own.float())
             total = total + self._taught(logits[-1], batch, answer)
-            if answer.features is not None:
+            if answer and answer.features is not None:
                 projected = self.projectors[i](features.float())
                 likeness = F.cosine_similarity(projected, answer.features, dim=1).mean()
                 total = total + self._how.feature_weight * (1.0 - likeness)
-            if seen and self.hints is not None:
+            if seen and self._teachers and self.hints is not None:
                 shown = self._teachers.inside(batch, [hint.teacher for hint in self._how.hints])
                 total = total + self._how.hint_weight * self.hints(seen, shown)
         if self._remembered is not None:
@@ -262,8 +269,11 @@ class Taught(Objective):
             total = total + weight * self._remembered.loss(logits[0], batch, self._how.temperature)
         return total + self._how.mutual_weight * mutual(logits)
 
-    def _taught(self, logits: Tensor, batch: Batch, answer: Answer) -> Tensor:
+    def _taught(self, logits: Tensor, batch: Batch, answer: Answer | None) -> Tensor:
         alpha = self._how.alpha
+        if answer is None:
+            alone: Tensor = self.labels(logits, batch)
+            return alone
         theirs = rebalanced(answer.logits, self.log_prior, self._how.rebalance)
         loss: Tensor = (1.0 - alpha) * self.labels(logits, batch) + alpha * self.soft(
             logits, theirs

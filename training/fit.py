@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from training.augment import Augmenter
-from training.checkpoint import BEST, HISTORY, LAST, EpochRow, checkpoint, resume, save
+from training.checkpoint import BEST, HISTORY, LAST, EpochRow, Progress, checkpoint, resume, save
 from training.losses import require_finite
 from training.material import Material, Pixels
 from training.models import Network
@@ -27,6 +27,7 @@ from training.norms import reestimate
 from training.plan_networks import Fit
 from training.run import write_whole
 from training.screen import Screen, clock_text
+from training.team import ALONE, Team
 from training.views import Batch, Views, chunks
 
 EVALUATION_BATCH = 64
@@ -50,6 +51,11 @@ class Machine(NamedTuple):
 
     device: torch.device
     threads: int
+    """Of each process."""
+    processes: int = 1
+    """How many a training is given; each takes a share of every batch."""
+    team: Team = ALONE
+    """Whom this process trains with."""
 
 
 def fit(
@@ -68,34 +74,37 @@ def fit(
 ) -> None:
     """Train and leave `best.pt` (the weights best by `how.keep`) and `history.json`.
 
-    views: how many different views an image has over the epochs; 0 for a new one each epoch.
+    views: how many different views an image has over the epochs; 0 for a new one each epoch. Where
+    several processes train together, each calls it alike, and the first leaves the files.
     Raises TrainingError where the loss is not finite.
     """
     network.to(machine.device)
-    both = _Both(network, objective)
+    team, both = machine.team, _Both(network, objective)
     optimizer = torch.optim.AdamW(_groups(both, how.weight_decay), lr=how.lr)
     average = _average(network, how.ema)
     state = resume(folder, both, average, optimizer)
+    learner = team.learner(both)
     shown = Views(material, augmenter, how.mix, seed)
     steps = math.ceil(material.shown() / how.batch)
     for epoch in range(state.epoch, how.epochs):
         started = time.monotonic()
         view = epoch % views if views else epoch
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        torch.manual_seed(_seed(seed, epoch, team.rank))
         order = material.order(seed, epoch, how.sampling)
-        both.train()
+        learner.train()
         objective.epoch_starts(epoch / max(how.epochs - 1, 1))
         losses, rate = [], 0.0
-        drawn = shown.batches(order, view, how.batch, machine.threads)
+        drawn = shown.batches(order, view, how.batch, machine.threads, team)
         name = f"{title} epoch {epoch + 1}/{how.epochs}"
         for step, batch in enumerate(screen.bar(drawn, steps, name)):
             rate = learning_rate(epoch + step / steps, how)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = objective(network, batch.to(machine.device))
+            with team.norms():
+                loss = learner(batch.to(machine.device))
             losses.append(require_finite(loss, f"{title}, epoch {epoch + 1}"))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            team.backward(loss)
             nn.utils.clip_grad_norm_(both.parameters(), CLIP_NORM)
             optimizer.step()
             average.update_parameters(network)
@@ -105,19 +114,32 @@ def fit(
             some = shown.batches(order[: how.bn_batches * how.batch], view, how.batch, 1)
             reestimate(kept, (batch.images.to(machine.device) for batch in some))
         logits = predict(kept, material.pixels, material.validation, machine)
-        row = _row(epoch, losses, logits, material, rate, time.monotonic() - started)
+        row = _row(epoch, team.mean(losses), logits, material, rate, time.monotonic() - started)
         state.history.append(row)
         merit = (getattr(row, how.keep), -row.validation_loss)
         if merit > state.best:
             state.best = merit
-            save(folder / BEST, kept.state_dict())
+            if team.rank == 0:
+                save(folder / BEST, kept.state_dict())
         state.epoch = epoch + 1
-        checkpoint(folder, both, average, optimizer, state)
+        if team.rank == 0:
+            checkpoint(folder, both, average, optimizer, state)
         left = clock_text((how.epochs - epoch - 1) * row.seconds)
         screen.say(f"{name}: {_words(row)}, {clock_text(row.seconds)}, {left} left")
+    if team.rank == 0:
+        _finish(folder, state)
+
+
+def _finish(folder: Path, state: Progress) -> None:
     rows_json = [row.model_dump() for row in state.history]
     write_whole(folder / HISTORY, json.dumps(rows_json, indent=1).encode())
     (folder / LAST).unlink(missing_ok=True)
+
+
+def _seed(seed: int, epoch: int, rank: int) -> int:
+    """Of what is drawn for the share of an epoch: dropout differs from process to process."""
+    of = [seed, epoch, rank] if rank else [seed, epoch]
+    return int(np.random.SeedSequence(of).generate_state(1)[0])
 
 
 def learning_rate(epoch: float, how: Fit) -> float:
@@ -137,13 +159,15 @@ def autocast(machine: Machine, precision: str) -> torch.autocast:
 def predict(
     network: nn.Module, pixels: Pixels, rows: NDArray[np.int64], machine: Machine
 ) -> NDArray[np.float32]:
-    """Logits of the images as they are, rows x classes."""
+    """Logits of the images as they are, rows x classes; a team shares the work."""
     network.eval()
+    team, pieces = machine.team, chunks(rows, EVALUATION_BATCH)
     out = []
-    for some in chunks(rows, EVALUATION_BATCH):
-        images = torch.from_numpy(pixels[some])
-        out.append(network(images.to(machine.device)).float().cpu().numpy())
-    return np.concatenate(out)
+    for place in range(team.rank, len(pieces), team.size):
+        images = torch.from_numpy(pixels[pieces[place]])
+        out.append((place, network(images.to(machine.device)).float().cpu().numpy()))
+    found = sorted(team.gathered(out), key=lambda each: each[0])
+    return np.concatenate([logits for _, logits in found])
 
 
 def recalls(logits: NDArray[np.float32], targets: NDArray[np.int64], classes: int) -> list[float]:
@@ -162,6 +186,11 @@ class _Both(nn.Module):
         super().__init__()
         self.network = network
         self.objective = objective
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of a batch, or of a process's share as it counts in the mean over processes."""
+        loss: Tensor = self.objective(self.network, batch)
+        return loss if batch.weight == 1.0 else loss * batch.weight
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

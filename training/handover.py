@@ -1,14 +1,16 @@
 """Trained networks handed on: to the next release of a line, or to other products.
 
-A release leaves `networks/BUNDLE/` beside its bundles: teacher.safetensors, student.safetensors and
-networks.json. A later plan names that folder: `teacher.handed` takes the teacher as it is, and
-`student.old` starts from the running student and keeps it as a second teacher, so that what it knew
-is not forgotten (learning without forgetting, Li and Hoiem 2016).
+A release leaves `networks/BUNDLE/` beside its bundles: student.safetensors, teacher.safetensors
+where the plan has a teacher, and networks.json. A later plan names that folder: `teacher.handed`
+takes the teacher as it is, and `student.old` starts from the running student and keeps it as a
+second teacher, so that what it knew is not forgotten (learning without forgetting, Li and Hoiem
+2016).
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +24,7 @@ from training.plan_networks import Fit
 from training.run import write_whole
 
 FACTS = "networks.json"
+Role = Literal["teacher", "student"]
 
 
 class Networks(Strict):
@@ -30,43 +33,51 @@ class Networks(Strict):
     labels: tuple[str, ...]
     """The classes, in the order of both heads."""
     image: ImageSpec
-    teacher: str
-    """timm model of teacher.safetensors."""
+    teacher: str | None
+    """timm model of teacher.safetensors; None where the student learned without one."""
     student: str
 
 
 def write_networks(
-    folder: Path, networks: Networks, teacher: dict[str, Tensor], student: dict[str, Tensor]
+    folder: Path, networks: Networks, states: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
-    """Leave both networks; the facts are written last, so that a half-written folder is none."""
+    """Leave the networks, by role; the facts are written last: a half-written folder is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, state in (("teacher", teacher), ("student", student)):
+    for name, state in states.items():
         draft = folder / f"{name}.part"
         save_file({k: v.contiguous() for k, v in state.items()}, draft)
         draft.replace(folder / f"{name}.safetensors")
     write_whole(folder / FACTS, networks.model_dump_json(indent=1).encode())
 
 
-def read_networks(folder: Path, key: str) -> Networks:
-    """The facts of a folder that a plan's `key` names. Raises ConfigError in words."""
+def read_networks(folder: Path, role: Role, key: str) -> Networks:
+    """The facts of a folder that a plan's `key` names for its teacher, or for its student.
+
+    Raises ConfigError in words.
+    """
     try:
-        return Networks.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
+        facts = Networks.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"plan: {key} {str(folder)!r}: is no folder of networks that a release left "
             f"(DIR/networks/BUNDLE): {error}"
         ) from None
+    if role == "teacher" and facts.teacher is None:
+        raise ConfigError(
+            f"plan: {key} {str(folder)!r}: holds no teacher: its student learned without one"
+        )
+    return facts
 
 
 def network_for(
-    folder: Path, role: str, how: Fit, labels: tuple[str, ...], key: str
+    folder: Path, role: Role, how: Fit, labels: tuple[str, ...], key: str
 ) -> tuple[Network, list[int]]:
     """A handed-on network with a head for `labels`, and which of them it already knows.
 
     Rows of the head are moved by class name; those of a class it never met are drawn afresh from
     torch's seed. Raises ConfigError where the plan wants another model.
     """
-    facts = read_networks(folder, key)
+    facts = read_networks(folder, role, key)
     model = facts.teacher if role == "teacher" else facts.student
     if model != how.model:
         raise ConfigError(

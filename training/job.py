@@ -24,6 +24,14 @@ from training.screen import Screen
 from training.tiles import Layout, load_tiles
 
 
+class Work(NamedTuple):
+    """What a training needs to know, in the job's process or in one of its own."""
+
+    plan: Plan
+    machine: Machine
+    screen: Screen
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What every stage needs to know."""
@@ -32,6 +40,10 @@ class Job:
     run: Run
     machine: Machine
     screen: Screen
+
+    @property
+    def work(self) -> Work:
+        return Work(self.plan, self.machine, self.screen)
 
 
 class Data(NamedTuple):
@@ -86,6 +98,13 @@ class Data(NamedTuple):
         of = {self.images.samples[i].name: self.images.samples[i].label for i in self.rows[name]}
         counts = Counter(of.values())
         return {label: counts[label] for label in self.labels}
+
+    def tiles_per_picture(self, name: SplitName) -> float | None:
+        """Mean over a set; None where pictures are judged whole."""
+        if self.layout is None:
+            return None
+        rows = self.rows[name]
+        return len(rows) / len(np.unique(self.layout.picture[rows]))
 
     def shown(self, row: int) -> str:
         """What a row shows, for a person: the picture's name, and where a tile lies in it."""

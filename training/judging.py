@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from inspector.contract.bounds import lower_bound
 from inspector.contract.errors import QualityGateError, TrainingError
@@ -63,14 +64,17 @@ class Trained(NamedTuple):
 def candidate_of(
     plan: Plan, data: Data, trained: dict[str, Trained], models: dict[str, Stage], judged: Stage
 ) -> Candidate:
-    """All figures of a release. trained: teacher and student; models: by role, exported.
+    """All figures of a release. trained: the student, and the teacher where the plan has one;
+    models: by role, exported.
 
     Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
     """
     numbers = part_numbers(data.images)
     kept = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
     times = {role: Timing(**each) for role, each in kept.items()}
-    rows, broken = [], ""
+    rows: list[ModelRow] = []
+    strange: dict[str, NDArray[np.float64]] = {}
+    broken = ""
     for role, stage in models.items():
         try:
             answers = answers_of(plan, data, role, judged.folder, numbers)
@@ -81,7 +85,13 @@ def candidate_of(
             continue
         network = trained[role.removesuffix("-int8")]
         milliseconds = times[role].median_ms
-        rows.append(_model_row(plan, role, stage.folder, network, answers, milliseconds))
+        row = _model_row(plan, role, stage.folder, network, answers, milliseconds)
+        novelty = answers["validation"].held.novelty
+        if novelty is not None:
+            strange[role] = novelty
+        if role == "student-int8" and novelty is not None:
+            row = row.model_copy(update={"novelty_ranks": ranks(strange["student"], novelty)})
+        rows.append(row)
     ratio = int8_ratio(times)
     shipped, because = choose_model(tuple(rows), broken, ratio, plan.export.int8)
     counts = {name: data.pictures(name) for name in SPLITS}
@@ -97,13 +107,21 @@ def candidate_of(
         shipped=shipped,
         shipped_because=because,
         int8_ratio=ratio,
-        teacher_history=_history(trained["teacher"].fitted),
+        teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
         student_history=_history(trained["student"].fitted),
+        tiles_per_picture=data.tiles_per_picture("golden"),
         severities=severity_of(plan.quality),
         notice=plan.notice,
     )
     golden = answers_of(plan, data, shipped, judged.folder, numbers)["golden"]
     return Candidate(report, models[shipped].folder / "model.onnx", *golden)
+
+
+def ranks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation; 0 where one of them tells no parts apart."""
+    if len(first) < 2 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
+        return 0.0
+    return float(spearmanr(first, second).statistic)
 
 
 class Answers(NamedTuple):
@@ -161,7 +179,7 @@ def _model_row(
     golden = answers["golden"]
     return ModelRow(
         role=role,
-        architecture=plan.teacher.model if role == "teacher" else plan.student.model,
+        architecture=(plan.teacher if plan.teacher and role == "teacher" else plan.student).model,
         precision=precision,
         parameters=facts["parameters"],
         macs=facts["macs"],

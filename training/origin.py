@@ -39,8 +39,8 @@ def dated(files: Iterable[Path]) -> datetime:
 
 def plan_sha256(plan: Plan) -> str:
     """Names the plan by what it says, wherever the files lie that it names."""
-    teacher, student = identity(plan.teacher), identity(plan.student)
-    if plan.teacher.handed:
+    teacher, student = plan.teacher and identity(plan.teacher), identity(plan.student)
+    if plan.teacher and teacher and plan.teacher.handed:
         handed = file_sha256(Path(plan.teacher.handed) / "teacher.safetensors")
         teacher = teacher.model_copy(update={"handed": handed})
     if plan.student.old:

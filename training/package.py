@@ -130,8 +130,9 @@ def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -
                     np.save(folder / f"{role}-{name}-novelty.npy", answers.novelty)
         sample = data.images.pixels[data.rows["validation"][:32]]
         # The teacher apart: the students in turn with it would be timed with cold caches.
+        teacher = [path for role, path in paths.items() if role == "teacher"]
         students = [path for role, path in paths.items() if role != "teacher"]
-        timed = measure([paths["teacher"]], sample) + measure(students, sample)
+        timed = [each for some in (teacher, students) if some for each in measure(some, sample)]
         times = {role: each._asdict() for role, each in zip(models, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 

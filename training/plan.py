@@ -141,19 +141,30 @@ class Plan(Section):
     """Absent: the whole picture is one region."""
     split: SplitRule = SplitRule()
     augment: tuple[Step, ...] = ()
-    teacher: Teacher
+    teacher: Teacher | None = None
+    """Not needed, and not trained, where student.alpha is 0 and nothing else learns from one."""
     ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
     """More teachers, each from a seed of its own; the student learns from the mean answer."""
     student: Student
     quality: Quality = Quality()
     export: Export = Export()
 
+    @property
+    def teachers(self) -> tuple[Teacher, ...]:
+        """The teacher and the plan's further ones; none where the student learns without."""
+        return (self.teacher, *self.ensemble) if self.teacher else ()
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if len(set(self.good)) != len(self.good):
             raise ValueError(f"good {list(self.good)}: a class appears twice")
+        if self.teacher is None and (self.student.needs_teacher or self.ensemble):
+            raise ValueError(
+                "teacher: is missing; a student without one has alpha = 0 under [student], and "
+                "neither feature_weight, hints, unlabelled nor [[ensemble]]"
+            )
         for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
-            if self.student.rebalance and how.imbalance == "logit_adjustment":
+            if how and self.student.rebalance and how.imbalance == "logit_adjustment":
                 raise ValueError(
                     f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
@@ -177,15 +188,18 @@ class Plan(Section):
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan. Files and folders it names are found beside it. Raises ConfigError in words."""
-    plan = read_toml(path, Plan)
+    """Read a plan. Files and folders it names are found beside it. Raises ConfigError in words.
+
+    A teacher that nothing is learned from is left out: `teacher` is None then.
+    """
+    plan = without_idle_teacher(read_toml(path, Plan))
 
     def beside(weights: str) -> str:
         return weights if weights in ("hub", "none") else str(path.parent / weights)
 
     plan = _with_weights(plan, lambda fit, _: beside(fit.weights))
     teacher, student = plan.teacher, plan.student
-    if teacher.handed:
+    if teacher and teacher.handed:
         teacher = teacher.model_copy(update={"handed": str(path.parent / teacher.handed)})
     if student.old:
         old = student.old.model_copy(update={"networks": str(path.parent / student.old.networks)})
@@ -195,6 +209,13 @@ def read_plan(path: Path) -> Plan:
         unlabelled = student.unlabelled.model_copy(update={"folder": folder})
         student = student.model_copy(update={"unlabelled": unlabelled})
     return plan.model_copy(update={"teacher": teacher, "student": student})
+
+
+def without_idle_teacher(plan: Plan) -> Plan:
+    """The plan without teachers where the student learns nothing from one."""
+    if plan.student.needs_teacher:
+        return plan
+    return plan.model_copy(update={"teacher": None, "ensemble": ()})
 
 
 def with_weights_from(plan: Plan, folder: Path) -> Plan:
@@ -229,7 +250,7 @@ def _with_weights(plan: Plan, choose: Callable[[Fit | Peer, str], str]) -> Plan:
     student = changed(plan.student, "student").model_copy(update={"peers": peers})
     ensemble = tuple(changed(each, f"ensemble.{i}") for i, each in enumerate(plan.ensemble))
     update = {
-        "teacher": changed(plan.teacher, "teacher"),
+        "teacher": changed(plan.teacher, "teacher") if plan.teacher else None,
         "ensemble": ensemble,
         "student": student,
     }
@@ -240,11 +261,12 @@ def smoke(plan: Plan) -> Plan:
     """The same chain small: tiny pictures, two epochs, no download, no promise."""
     small = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
     image = plan.image.model_copy(update={"width": 64, "height": 64})
-    return plan.model_copy(
+    teacher = plan.teacher and plan.teacher.model_copy(update={**small, "handed": None})
+    tiny = plan.model_copy(
         update={
             "name": f"{plan.name[:58]}-smoke",
             "image": image,
-            "teacher": plan.teacher.model_copy(update={**small, "handed": None}),
+            "teacher": teacher,
             "ensemble": tuple(each.model_copy(update=small) for each in plan.ensemble),
             "student": plan.student.model_copy(
                 update={**small, "views": 2, "unlabelled": None, "old": None}
@@ -263,6 +285,7 @@ def smoke(plan: Plan) -> Plan:
             "export": plan.export.model_copy(update={"golden_images": 4}),
         }
     )
+    return without_idle_teacher(tiny)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -145,15 +145,21 @@ class Student(Fit):
     """Different views of each image; the teacher is asked once about each. 0: a new one each
     epoch, and the teacher is asked every time."""
 
+    @model_validator(mode="after")
+    def _generations_learn(self) -> Self:
+        if self.generations > 1 and not self.needs_teacher:
+            raise ValueError(
+                f"generations {self.generations}: with alpha 0 nothing is learned from the one "
+                f"before; write alpha above 0, or generations = 1"
+            )
+        return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether anything is learned from a teacher; if not, the plan's is not trained."""
+        return any((self.alpha, self.feature_weight, self.hints, self.unlabelled))
+
     @property
     def is_taught(self) -> bool:
         """Whether anything but labels is learned from."""
-        others = (
-            self.alpha,
-            self.feature_weight,
-            self.hints,
-            self.peers,
-            self.old,
-            self.unlabelled,
-        )
-        return any(others)
+        return self.needs_teacher or bool(self.peers) or self.old is not None

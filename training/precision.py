@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from training.job import Job
+from training.job import Work
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student, Teacher
@@ -17,17 +17,19 @@ AnyFit = TypeVar("AnyFit", Teacher, Student)
 SPEED = "speed.json"
 
 
-def settle(how: AnyFit, network: Network, material: Material, folder: Path, job: Job) -> AnyFit:
+def settle(how: AnyFit, network: Network, material: Material, folder: Path, work: Work) -> AnyFit:
     """The plan with its precision, measured where it says auto; the measurement is kept."""
     if how.precision != "auto":
         return how
     kept = folder / SPEED
-    if not kept.exists():
-        rows = material.train[: how.batch]
-        images = torch.from_numpy(np.array(material.pixels[rows])).to(job.machine.device)
-        choice = fastest(network.to(job.machine.device), images, learning=True)
-        job.screen.say(f"  precision: {choice.words()}")
-        write_whole(kept, choice.model_dump_json(indent=1).encode())
+    with work.machine.team.first():
+        if not kept.exists():
+            device = work.machine.device
+            rows = material.train[: how.batch]
+            images = torch.from_numpy(np.array(material.pixels[rows])).to(device)
+            choice = fastest(network.to(device), images, learning=True)
+            work.screen.say(f"  precision: {choice.words()}")
+            write_whole(kept, choice.model_dump_json(indent=1).encode())
     way = Choice.model_validate_json(kept.read_text(encoding="utf-8")).way
     network.lay_out(channels_last=way.channels_last)
     return how.model_copy(update={"precision": way.precision})

@@ -24,13 +24,15 @@ from training.dataset import (
 from training.folds import Fold, split_by_fold
 from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
+from training.plan_networks import Fit
 from training.plan_tiles import Tiles
+from training.report import NO_TEACHER
 from training.run import Stage, write_whole
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
 from training.split import split_by_part
-from training.teaching import fit_ensemble, fit_student, fit_teacher
+from training.teaching import fit_student, fit_teachers
 from training.tiles import Task, load_tiles, write_tiles
 from training.workable import require_teachable, require_workable
 
@@ -84,19 +86,22 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
     """The same from pictures, or tiles, that are read and split."""
     plan = job.plan
     require_teachable(plan, data)
-    teacher = fit_teacher(job, data, split)
-    student = fit_student(job, data, fit_ensemble(job, data, split, teacher))
+    teachers = fit_teachers(job, data, split)
+    if not teachers:
+        job.screen.say(f"{NO_TEACHER}: the student learns without one")
+    student = fit_student(job, data, split, teachers)
     learned = package.learn_novelty(job, data, plan.student, student)
+    networks: dict[str, tuple[Fit, Stage, Stage | None]] = {}
+    if plan.teacher:
+        networks["teacher"] = plan.teacher, teachers[0], None
+    networks["student"] = plan.student, student, learned
     trained = {
         role: judging.Trained(stage, calibrate(job, data, how, stage, role), novelty)
-        for role, how, stage, novelty in (
-            ("teacher", plan.teacher, teacher, None),
-            ("student", plan.student, student, learned),
-        )
+        for role, (how, stage, novelty) in networks.items()
     }
     models = {
-        "teacher": package.export(job, data, plan.teacher, trained["teacher"], "teacher"),
-        "student": package.export(job, data, plan.student, trained["student"], "student"),
+        role: package.export(job, data, how, trained[role], role)
+        for role, (how, _, _) in networks.items()
     }
     if plan.export.int8 != "never":
         models["student-int8"] = package.quantise(job, data, models["student"])
@@ -106,18 +111,18 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
 
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
-    """Teacher and student for later plans: `teacher.handed`, `student.old`."""
+    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`."""
     if (folder / FACTS).exists():  # written last, and the bundle's name stands for both networks
         return
     plan = job.plan
     networks = Networks(
         labels=data.labels,
         image=plan.image,
-        teacher=plan.teacher.model,
+        teacher=plan.teacher.model if plan.teacher else None,
         student=plan.student.model,
     )
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
-    write_networks(folder, networks, states["teacher"], states["student"])
+    write_networks(folder, networks, states)
 
 
 def _sealed(
@@ -171,7 +176,7 @@ def prepare(
     scanned = job.run.stage("scan", make_scan, 1, data_fingerprint, spec, near_at)
     images = load_images(dataset, scanned.folder)
     for line in images.report.lines():
-        job.screen.say(f"  {line}")
+        job.screen.once(f"  {line}")
     require_trainable(images.samples, plan.good, dataset.layout)
     require_known_classes(plan, tuple(sorted({sample.label for sample in images.samples})))
 
@@ -203,5 +208,5 @@ def cut_tiles(job: Job, data: Data, rule: Tiles, split: Stage) -> Stage:
 
     tiles = job.run.stage("tiles", make, 1, split, rule, plan.image, plan.good, plan.seed)
     for line in load_tiles(tiles.folder)[-1]:
-        job.screen.say(f"  {line}")
+        job.screen.once(f"  {line}")
     return tiles

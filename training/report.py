@@ -17,6 +17,8 @@ from training.limits import Choice
 from training.novelty import NoveltyLimit
 from training.severity import Cost
 
+NO_TEACHER = "no teacher"
+"""What is said where a teacher would stand."""
 TIMES: Any = {
     "int8_ratio": True,
     "models": {"__all__": {"latency_ms"}},
@@ -36,13 +38,15 @@ class ModelRow(Strict):
     macs: int
     file_bytes: int
     latency_ms: float
-    """Median of one picture in onnxruntime, one thread, on the report's machine."""
+    """Median of one picture, or one tile, in onnxruntime, one thread, on the report's machine."""
     calibration: Calibration
     """Its temperature, and the reliability on the golden set without and with it."""
     choice: Choice
     """Limits chosen on the calibration parts with this model's scores."""
     novelty: NoveltyLimit | None = None
     """How its novelty_at was chosen; None where its novelty is not measured."""
+    novelty_ranks: float | None = None
+    """Of INT8: Spearman's rank correlation of its novelty with that of FP32, validation parts."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -58,7 +62,7 @@ class Report(Strict):
     data_lines: tuple[str, ...]
     images: dict[SplitName, dict[str, int]]
     models: tuple[ModelRow, ...]
-    """Teacher, student FP32, and student INT8 where it was made."""
+    """Teacher where the plan has one, student FP32, and student INT8 where it was made."""
     shipped: str
     """Role of the model in the bundle."""
     shipped_because: str
@@ -66,9 +70,15 @@ class Report(Strict):
     """The INT8 student's time in that of FP32, by their quickest rounds."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
+    tiles_per_picture: float | None = None
+    """Mean over the golden set, MACs and times being a tile's; None: pictures are judged whole."""
     severities: dict[str, str]
     """Of each class that the plan gives one."""
     notice: str
+
+    @property
+    def has_teacher(self) -> bool:
+        return any(row.role == "teacher" for row in self.models)
 
     def row(self, role: str) -> ModelRow:
         return next(row for row in self.models if row.role == role)
@@ -83,25 +93,39 @@ class Report(Strict):
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        head = f"{'':14}{'params':>9}{'MACs':>8}{'ms':>7}{'acc':>7}{'bal':>7}{'AUROC':>7}"
+        ms = "ms" if self.tiles_per_picture is None else "ms/tile"
+        head = f"{'':14}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
         on = self.shipped_row.choice.chosen_on
         out = [f"{head}  escape; overkill; review (golden set, limits from {on})"]
         for row in self.models:
             g = row.golden
             out.append(
                 f"{row.role:14}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
-                f"{row.latency_ms:7.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
+                f"{row.latency_ms:8.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )
+        if self.tiles_per_picture is not None:
+            out.append(self.tiles_text(self.tiles_per_picture))
+        if not self.has_teacher:
+            out.append(f"{NO_TEACHER}: the student learned without one")
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")
         novelty = self.novelty_text(self.shipped_row)
         if novelty:
             out.append(f"novelty: {novelty}")
+        out += [f"{row.role}: {text}" for row in self.models if (text := self.ranks_text(row))]
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
+
+    @staticmethod
+    def tiles_text(per_picture: float) -> str:
+        """What times and MACs are of, where a picture is judged in tiles."""
+        return (
+            f"MACs and ms are of one tile; a picture has {per_picture:.1f} tiles on average "
+            f"(golden set)"
+        )
 
     @staticmethod
     def novelty_text(row: ModelRow) -> str | None:
@@ -113,6 +137,16 @@ class Report(Strict):
             f"{row.novelty.sentence}; of the golden set it alone stops "
             f"{g.novelty_overkill.events}/{g.novelty_overkill.n} good parts and "
             f"{g.novelty_caught.events}/{g.novelty_caught.n} defects"
+        )
+
+    @staticmethod
+    def ranks_text(row: ModelRow) -> str | None:
+        """Whether INT8 finds the same parts strange; None where that is not known."""
+        if row.novelty_ranks is None:
+            return None
+        return (
+            f"rank correlation of its novelty with that of FP32 {row.novelty_ranks:.2f} "
+            f"(validation parts)"
         )
 
     @staticmethod

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspector.contract.image import Image
 from training import report_plots
 from training.evaluate import Held, Rate
-from training.report import ModelRow, Report
+from training.report import NO_TEACHER, ModelRow, Report
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
@@ -41,14 +41,16 @@ def write_html(
     report: Report, golden: Held, mistakes: list[Mistake], path: Path, *, times: bool
 ) -> None:
     """golden: the golden set, scored by the shipped model; times: whether to show any."""
-    where = "Time: one picture, one thread" if times else "Computed"
+    tiles = report.tiles_per_picture
+    unit = "picture" if tiles is None else "tile"
+    where = f"Time: one {unit}, one thread," if times else "Computed"
     shipped = report.shipped_row
     body = [
         f"<h1>{_e(report.name)}: release report</h1>",
         f'<p class="notice">{_e(report.notice)}</p>' if report.notice else "",
         f"<p>{_e(shipped.choice.sentence)}.</p>",
         f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
-        "<h2>Teacher beside student, on the golden set</h2>",
+        f"<h2>{_models_head(report)}, on the golden set</h2>",
         _models_table(report, times=times),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
         f"defect; escape and overkill use the limits chosen on the {shipped.choice.chosen_on} "
@@ -56,6 +58,7 @@ def write_html(
         f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
         "part, and twins, counted once. "
         f"{where} on {_e(report.machine)}.</p>",
+        "" if tiles is None else f"<p>{_e(report.tiles_text(tiles))}.</p>",
         '<div class="plots">',
         _picture(report_plots.histogram(shipped, golden), "Defect scores and limits"),
         _picture(report_plots.confusion(report), "Confusion matrix"),
@@ -93,7 +96,16 @@ def _novelty(report: Report, golden: Held) -> list[str]:
     if text is None:
         return []
     plot = _picture(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
-    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot]
+    ranks = [
+        f"<p>{_e(row.role)}: {_e(said)}.</p>"
+        for row in report.models
+        if (said := report.ranks_text(row))
+    ]
+    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot, *ranks]
+
+
+def _models_head(report: Report) -> str:
+    return "Teacher beside student" if report.has_teacher else f"The student ({NO_TEACHER})"
 
 
 def _models_table(report: Report, *, times: bool) -> str:

@@ -11,6 +11,7 @@ from training.evaluate import Held
 from training.report import ModelRow, Report
 
 GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
+ROLES = {"teacher": INK, "student": GOOD, "student-int8": REVIEW}
 NEAR_0 = 5e-4
 """Where the logit scale of a limit ends."""
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
@@ -78,7 +79,7 @@ def recalls(report: Report) -> bytes:
     for k, row in enumerate(report.models):
         values = [100 * row.golden.recall.get(label, 0.0) for label in labels]
         places = np.arange(len(labels)) + (k - (len(report.models) - 1) / 2) * width
-        axes.bar(places, values, width * 0.92, color=(INK, GOOD, REVIEW)[k % 3], label=row.role)
+        axes.bar(places, values, width * 0.92, color=ROLES[row.role], label=row.role)
     axes.set_xticks(range(len(labels)), labels, rotation=20)
     axes.set(ylabel="recall, %", ylim=(0, 105))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
@@ -86,13 +87,15 @@ def recalls(report: Report) -> bytes:
 
 
 def history(report: Report) -> bytes:
-    """How teacher and student learned."""
+    """How teacher and student learned; one that did not learn here has no line."""
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.subplots()
     for rows, name, colour in (
         (report.teacher_history, "teacher", INK),
         (report.student_history, "student", GOOD),
     ):
+        if not rows:
+            continue
         epochs = [row.epoch for row in rows]
         axes.plot(epochs, [100 * row.macro_recall for row in rows], color=colour, label=name)
         worst = [100 * row.worst_recall for row in rows]

@@ -63,6 +63,11 @@ class Run:
         self.say(f"{name}: done in {seconds:.0f} s")
         return Stage(folder, key)
 
+    @property
+    def lock_file(self) -> int:
+        """The descriptor whose holders alone work in the folder."""
+        return self._lock.fileno()
+
     def forget(self, stage: Stage) -> None:
         """Make it again at the next call: what it made elsewhere is gone."""
         (stage.folder / DONE).unlink(missing_ok=True)

@@ -20,10 +20,18 @@ class Screen:
     """Lines and bars on standard error; standard output stays for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._said: set[str] = set()
         self._console = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
 
     def say(self, line: str) -> None:
         self._console.print(line, markup=False)
+
+    def once(self, line: str) -> None:
+        """Say it unless it was said so before: what is found anew by every run of a comparison."""
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
 
     def bar(self, items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         """Pass the items on; a bar with the time left where there is a terminal."""

@@ -1,6 +1,6 @@
 """The stages that train: the teachers, then the students they teach, generation by generation."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, save
+from training.crew import together
 from training.distill import Labels, Remembered, Taught, Teachers
 from training.features import Hints
 from training.fit import Objective, fit, predict
 from training.handover import network_for, read_networks
-from training.job import Data, Job, load_network
+from training.job import Data, Job, Work, load_network
 from training.material import Material
 from training.models import Network, build
 from training.plan import Plan
@@ -28,26 +29,25 @@ OLD = "student.old.networks"
 HANDED = "teacher.handed"
 
 
-def fit_teacher(job: Job, data: Data, split: Stage) -> Stage:
-    """Fine-tune the teacher on labels, or take the one handed on."""
-    if job.plan.teacher.handed:
-        return _handed_teacher(job, data, Path(job.plan.teacher.handed))
-    return _fit_on_labels(job, data, split, job.plan.teacher, "teacher", job.plan.seed)
+def fit_teachers(job: Job, data: Data, split: Stage) -> tuple[Stage, ...]:
+    """The teacher and the plan's further ones, each from a seed of its own; none in a plan without.
+
+    The first may be handed on from another release.
+    """
+    plan, stages = job.plan, []
+    for i, how in enumerate(plan.teachers, start=1):
+        if i == 1 and how.handed:
+            stages.append(_handed_teacher(job, data, how, Path(how.handed)))
+        else:
+            name = "teacher" if i == 1 else f"teacher-{i}"
+            stages.append(_fit_on_labels(job, data, split, how, name, plan.seed + i - 1))
+    return tuple(stages)
 
 
-def fit_ensemble(job: Job, data: Data, split: Stage, teacher: Stage) -> tuple[Stage, ...]:
-    """The teacher and the plan's further ones, each from a seed of its own."""
-    more = (
-        _fit_on_labels(job, data, split, how, f"teacher-{i}", job.plan.seed + i - 1)
-        for i, how in enumerate(job.plan.ensemble, start=2)
-    )
-    return teacher, *more
-
-
-def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
+def fit_student(job: Job, data: Data, split: Stage, teachers: tuple[Stage, ...]) -> Stage:
     """Distil the teachers into the student; later generations learn from the one before."""
     plan, how = job.plan, job.plan.student
-    teacher_plans: tuple[Fit, ...] = (plan.teacher, *plan.ensemble)
+    teacher_plans: tuple[Fit, ...] = plan.teachers
     extra: list[Any] = []
     unlabelled = None
     if how.unlabelled:
@@ -55,68 +55,75 @@ def fit_student(job: Job, data: Data, teachers: tuple[Stage, ...]) -> Stage:
         extra.append(unlabelled)
     if how.old:
         extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
-    stage = teachers[0]
+    # A teacher's key stands for the pictures and the views too; without one they stand themselves.
+    seen = teachers or (split, plan.augment)
     for generation in range(1, how.generations + 1):
         name = "student" if generation == 1 else f"student-{generation}"
-        make = _student_maker(job, data, teachers, teacher_plans, unlabelled, name)
-        stage = job.run.stage(name, make, 2, *teachers, identity(how), plan.seed, *extra)
-        teachers, teacher_plans = (stage,), (how,)
+        task = partial(
+            _learn_as_student,
+            data=data,
+            teachers=teachers,
+            teacher_plans=teacher_plans,
+            unlabelled=unlabelled,
+            name=name,
+        )
+        make = partial(together, job, task)
+        stage = job.run.stage(name, make, 2, *seen, identity(how), plan.seed, *extra)
+        teachers, teacher_plans, seen = (stage,), (how,), (stage,)
     return stage
 
 
-def _student_maker(
-    job: Job,
+def _learn_as_student(
+    work: Work,
+    folder: Path,
+    *,
     data: Data,
     teachers: tuple[Stage, ...],
     teacher_plans: tuple[Fit, ...],
     unlabelled: Stage | None,
     name: str,
-) -> Callable[[Path], None]:
-    plan, how = job.plan, job.plan.student
-
-    def make(folder: Path) -> None:
-        material = data.material(job.plan.good)
-        classes = material.classes
-        network = _start(how, data.labels, plan.seed)
-        settled = settle(how, network, material, folder, job)
-        objective: Objective
-        if how.is_taught:
-            networks = [
-                load_network(its, stage.folder, classes)
-                for its, stage in zip(teacher_plans, teachers, strict=True)
-            ]
-            if unlabelled and how.unlabelled:
-                material = _with_unlabelled(
-                    job, material, how.unlabelled, unlabelled, networks, folder
-                )
-            precision = precision_of(teacher_plans[0], teachers[0])
-            dims = how.feature_dims if how.feature_weight else 0
+) -> None:
+    plan, how = work.plan, work.plan.student
+    material = data.material(plan.good)
+    classes = material.classes
+    network = _start(how, data.labels, plan.seed)
+    settled = settle(how, network, material, folder, work)
+    objective: Objective
+    if how.is_taught:
+        networks = [
+            load_network(its, stage.folder, classes)
+            for its, stage in zip(teacher_plans, teachers, strict=True)
+        ]
+        if unlabelled and how.unlabelled:
+            material = _with_unlabelled(
+                work, material, how.unlabelled, unlabelled, networks, folder
+            )
+        asked = None
+        if networks:
             asked = Teachers(
                 networks,
                 material,
                 folder,
-                precision,
-                job.machine,
+                precision_of(teacher_plans[0], teachers[0]),
+                work.machine,
                 views=how.views,
-                dims=dims,
+                dims=how.feature_dims if how.feature_weight else 0,
                 mean=how.combine,
             )
-            peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
-            objective = Taught(
-                settled,
-                material,
-                asked,
-                network,
-                job.machine,
-                peers=peers,
-                remembered=_remembered(job, data, material, folder, settled.precision),
-                hints=_hints(how, network, networks[0], plan),
-            )
-        else:
-            objective = Labels(settled, material, job.machine)
-        _fit(job, network, how, material, objective, folder, how.views, name)
-
-    return make
+        peers = [fresh(peer, classes, plan.seed + 1 + i) for i, peer in enumerate(how.peers)]
+        objective = Taught(
+            settled,
+            material,
+            asked,
+            network,
+            work.machine,
+            peers=peers,
+            remembered=_remembered(work, data, material, folder, settled.precision),
+            hints=_hints(how, network, networks, plan),
+        )
+    else:
+        objective = Labels(settled, material, work.machine)
+    _fit(work, network, how, material, objective, folder, how.views, name)
 
 
 def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
@@ -127,28 +134,28 @@ def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
     return network_for(Path(how.old.networks), "student", how, labels, OLD)[0]
 
 
-def _hints(how: Student, network: Network, teacher: Network, plan: Plan) -> Hints | None:
+def _hints(how: Student, network: Network, teachers: list[Network], plan: Plan) -> Hints | None:
     if not how.hints:
         return None
-    return Hints(how.hints, network, teacher, plan.image)
+    return Hints(how.hints, network, teachers[0], plan.image)
 
 
 def _remembered(
-    job: Job, data: Data, material: Material, folder: Path, precision: str
+    work: Work, data: Data, material: Material, folder: Path, precision: str
 ) -> Remembered | None:
     """The student that runs now as a teacher of what it knew."""
-    how = job.plan.student
+    how = work.plan.student
     if how.old is None or not how.old.weight:
         return None
     network, known = network_for(Path(how.old.networks), "student", how, data.labels, OLD)
     asked = Teachers(
-        [network], material, folder / "old", precision, job.machine, views=how.views, dims=0
+        [network], material, folder / "old", precision, work.machine, views=how.views, dims=0
     )
     return Remembered(asked, known, how.old.weight)
 
 
 def _with_unlabelled(
-    job: Job,
+    work: Work,
     material: Material,
     rule: Unlabelled,
     stage: Stage,
@@ -160,55 +167,60 @@ def _with_unlabelled(
     kept = folder / "confident.npy"
     if not kept.exists():
         rows = np.arange(len(pixels))
-        logits = sum(predict(teacher, pixels, rows, job.machine) for teacher in teachers)
+        logits = sum(predict(teacher, pixels, rows, work.machine) for teacher in teachers)
         sure = torch.softmax(torch.from_numpy(logits / len(teachers)), dim=1).max(dim=1).values
         chosen = rows[sure.numpy() >= rule.confidence_at_least]
-        draft = folder / "confident.part.npy"
-        np.save(draft, chosen)
-        draft.replace(kept)
+        with work.machine.team.first():
+            if not kept.exists():
+                draft = folder / "confident.part.npy"
+                np.save(draft, chosen)
+                draft.replace(kept)
     chosen = np.load(kept)
     if not len(chosen):
         raise ConfigError(
             f"plan: student.unlabelled.confidence_at_least {rule.confidence_at_least}: "
             f"the teacher is that sure of none of {len(pixels)} pictures"
         )
-    job.screen.say(f"  unlabelled: {len(chosen)} of {len(pixels)} taught (teacher sure enough)")
+    work.screen.say(f"  unlabelled: {len(chosen)} of {len(pixels)} taught (teacher sure enough)")
     shown = round(rule.share * len(material.train))
     return material.joined(pixels, chosen, shown)
 
 
 def _fit_on_labels(job: Job, data: Data, split: Stage, how: Teacher, name: str, seed: int) -> Stage:
-    def make(folder: Path) -> None:
-        material = data.material(job.plan.good)
-        network = fresh(how, material.classes, seed)
-        objective = Labels(settle(how, network, material, folder, job), material, job.machine)
-        _fit(job, network, how, material, objective, folder, 0, name)
-
+    task = partial(_learn_labels, data=data, how=how, name=name, seed=seed)
+    make = partial(together, job, task)
     return job.run.stage(name, make, 2, split, job.plan.augment, identity(how), seed)
 
 
-def _handed_teacher(job: Job, data: Data, folder: Path) -> Stage:
-    read_networks(folder, HANDED)
+def _learn_labels(
+    work: Work, folder: Path, *, data: Data, how: Teacher, name: str, seed: int
+) -> None:
+    material = data.material(work.plan.good)
+    network = fresh(how, material.classes, seed)
+    objective = Labels(settle(how, network, material, folder, work), material, work.machine)
+    _fit(work, network, how, material, objective, folder, 0, name)
+
+
+def _handed_teacher(job: Job, data: Data, how: Teacher, folder: Path) -> Stage:
+    known_labels = read_networks(folder, "teacher", HANDED).labels
     weights = folder / "teacher.safetensors"
 
     def make(into: Path) -> None:
-        network, known = network_for(folder, "teacher", job.plan.teacher, data.labels, HANDED)
+        network, known = network_for(folder, "teacher", how, data.labels, HANDED)
         if len(known) < len(data.labels):
             strange = next(c for i, c in enumerate(data.labels) if i not in known)
-            labels = ", ".join(read_networks(folder, HANDED).labels)
+            labels = ", ".join(known_labels)
             raise ConfigError(
                 f"plan: {HANDED} {str(folder)!r}: knows no {strange!r}, only {labels}"
             )
         save(into / BEST, network.state_dict())
         write_whole(into / HISTORY, b"[]")
 
-    return job.run.stage(
-        "teacher", make, 1, file_sha256(weights), data.labels, job.plan.teacher.model
-    )
+    return job.run.stage("teacher", make, 1, file_sha256(weights), data.labels, how.model)
 
 
 def _fit(
-    job: Job,
+    work: Work,
     network: Network,
     how: Fit,
     material: Material,
@@ -222,12 +234,12 @@ def _fit(
         how,
         material,
         objective,
-        Augmenter(job.plan.augment, job.plan.image, job.plan.seed),
+        Augmenter(work.plan.augment, work.plan.image, work.plan.seed),
         folder,
-        seed=job.plan.seed,
+        seed=work.plan.seed,
         views=views,
-        machine=job.machine,
-        screen=job.screen,
+        machine=work.machine,
+        screen=work.screen,
         title=title,
     )
 

@@ -107,7 +107,7 @@ def _plan_for(plan: Plan) -> Plan:
     if not plan.quality.novelty_overkill_at_most:
         raise ConfigError("plan: quality.novelty_overkill_at_most 0: novelty is not measured")
     for key, used in (
-        ("teacher.handed", plan.teacher.handed),
+        ("teacher.handed", plan.teacher and plan.teacher.handed),
         ("student.old", plan.student.old),
         ("student.unlabelled", plan.student.unlabelled),
     ):

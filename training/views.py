@@ -21,6 +21,7 @@ from torch import Tensor
 from training.augment import Augmenter, ahead
 from training.material import Material
 from training.plan_networks import Mix
+from training.team import ALONE, Team
 
 MIXING = 0x6D6978
 """Sets the mixing's draws apart from those of the augmentation."""
@@ -37,6 +38,8 @@ class Batch(NamedTuple):
     batch x classes: all 0 where there is no label."""
     severity: Tensor | None = None
     """0 to 1, NaN where nobody said; batch."""
+    weight: float = 1.0
+    """Of this batch's loss, where it is one process's share of a batch (team.py)."""
 
     def to(self, device: torch.device) -> "Batch":
         severity = None if self.severity is None else self.severity.to(device)
@@ -64,15 +67,24 @@ class Views:
         self._shares = mix.share > 0.0 or material.unlabelled is not None
 
     def batches(
-        self, order: NDArray[np.int64], view: int, size: int, threads: int
+        self, order: NDArray[np.int64], view: int, size: int, threads: int, team: Team = ALONE
     ) -> Iterator[Batch]:
-        """Batches in the given order, prepared by a few threads ahead of the network."""
+        """Batches in the given order, prepared by a few threads ahead of the network.
+
+        Of each batch the team's share; none is without images, and each image is in one of them.
+        """
         starts = list(range(0, len(order), size))
         if len(starts) > 1 and len(order) % size == 1:
             starts.pop()  # batch norm cannot learn from one picture: it joins the batch before
+        # Too few for all processes: the last batch takes some from the one before.
+        starts[-1] = min(starts[-1], max(0, len(order) - team.size))
         ends = [*starts[1:], len(order)]
         groups = [order[start:end] for start, end in zip(starts, ends, strict=True)]
-        return ahead(lambda rows: self.batch(rows, view), groups, threads)
+        return ahead(lambda rows: self._shared(rows, view, team), groups, threads)
+
+    def _shared(self, rows: NDArray[np.int64], view: int, team: Team) -> Batch:
+        mine = team.share(rows)
+        return self.batch(mine, view)._replace(weight=team.weight(len(mine), len(rows)))
 
     def batch(self, rows: NDArray[np.int64], view: int) -> Batch:
         """The views of some images, in their order."""

@@ -19,30 +19,31 @@ def require_teachable(plan: Plan, data: Data) -> None:
     """What of the plan does not go with the data. Raises ConfigError in words."""
     require_relations(plan.student.method, len(data.labels))
     material = data.material(plan.good)
-    for how in (plan.teacher, *plan.ensemble, plan.student):
+    for how in (*plan.teachers, plan.student):
         LabelLoss(how, material)
 
 
 def require_workable(plan: Plan) -> None:
     """What would stop the job hours from now stops it here. Raises ConfigError in words."""
     student = plan.student
-    if student.hints:
+    teacher = plan.teacher
+    if student.hints and teacher:
         ours, theirs = (
             fresh(how.model_copy(update={"weights": "none"}), 2, plan.seed)
-            for how in (student, plan.teacher)
+            for how in (student, teacher)
         )
         Hints(student.hints, ours, theirs, plan.image)
     Augmenter(plan.augment, plan.image, plan.seed)
-    networks: tuple[Fit | Peer, ...] = (plan.teacher, *plan.ensemble, *student.peers, student)
+    networks: tuple[Fit | Peer, ...] = (*plan.teachers, *student.peers, student)
     for how in networks:
         weights = "none" if how.weights == "hub" else how.weights
         network = build(how.model, weights, classes=2)
         if how is student:
             require_map(network, plan.image)
-    if plan.teacher.handed:
-        read_networks(Path(plan.teacher.handed), HANDED)
+    if teacher and teacher.handed:
+        read_networks(Path(teacher.handed), "teacher", HANDED)
     if student.old:
-        read_networks(Path(student.old.networks), OLD)
+        read_networks(Path(student.old.networks), "student", OLD)
     if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
         folder = student.unlabelled.folder
         raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")

@@ -68,9 +68,12 @@ class RegionResult(Strict):
 class LimitsUsed(Strict):
     review_at: Score
     reject_at: Score
-    novelty_at: Novelty | None
-    """null where the bundle measures no novelty."""
-    source: Literal["bundle", "recipe"]
+    novelty_at: Novelty | None = Field(
+        description="The bundle's where the recipe states none; null: novelty is not measured."
+    )
+    source: Literal["bundle", "recipe"] = Field(
+        description="Whose review_at and reject_at these are; novelty_at may be the bundle's."
+    )
 
 
 class InspectionResult(Strict):

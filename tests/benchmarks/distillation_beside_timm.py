@@ -53,7 +53,7 @@ def timm_step(plan: Plan, teacher: Network, machine: Machine) -> tuple[str, Step
 
     def step(batch: Batch) -> None:
         images = student.prepare(batch.images)
-        with autocast(machine, plan.teacher.precision):
+        with autocast(machine, plan.teachers[0].precision):
             loss = task(images, batch.target)["loss"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -68,7 +68,7 @@ def our_step(
     """Our objective, with answers kept or asked for every time."""
     student = build(plan.student.model, "none", 2)
     asked = Teachers(
-        [teacher], material, folder, plan.teacher.precision, machine, views=views, dims=0
+        [teacher], material, folder, plan.teachers[0].precision, machine, views=views, dims=0
     )
     objective = Taught(plan.student, material, asked, student, machine)
     student.train()
@@ -103,7 +103,7 @@ def main() -> None:
         "precision": "fp32",
     }
     student = type(plan.student).model_validate(plan.student.model_dump() | plain)
-    teacher_plan = plan.teacher.model_copy(update={"precision": "fp32"})
+    teacher_plan = plan.teachers[0].model_copy(update={"precision": "fp32"})
     plan = plan.model_copy(update={"student": student, "teacher": teacher_plan})
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -114,7 +114,7 @@ def main() -> None:
         shown = Views(material, Augmenter(plan.augment, plan.image, 0), student.mix, 0)
         rows = material.train[: arguments.batches * student.batch]
         batches = list(shown.batches(rows, 0, student.batch, arguments.threads))
-        teacher = build(plan.teacher.model, "none", 2).eval()
+        teacher = build(plan.teachers[0].model, "none", 2).eval()
         ways = [
             our_step(plan, teacher, machine, 1, material, folder / "kept"),
             our_step(plan, teacher, machine, 0, material, folder / "live"),
@@ -129,7 +129,7 @@ def main() -> None:
                 rates[label].append(len(rows) / (time.perf_counter() - start))
         run.close()
     say = sys.stdout.write
-    say(f"{plan.student.model} taught by {plan.teacher.model}, {plan.image.width} px\n")
+    say(f"{plan.student.model} taught by {plan.teachers[0].model}, {plan.image.width} px\n")
     for label, each in rates.items():
         low, median, high = np.quantile(each[1:], [0.25, 0.5, 0.75])
         say(f"{label:36}{median:8.1f} images/s ({low:.1f} to {high:.1f})\n")

@@ -4,8 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from inspector.contract.bundle import Bundle, read_bundle
 from tests.training.plates import PLAN, write_class_folders
+from training.dataset import read_dataset
+from training.fit import Machine
+from training.job import Job
+from training.plan import read_plan
+from training.release import read_data
+from training.run import Run
+from training.screen import Screen
+from training.teaching import fit_student
 
 PATIENCE_S = 600
 SEVERITY = """
@@ -29,6 +39,21 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+def learned(plan: Path, data: Path, out: Path, *, processes: int) -> list[str]:
+    """A release without a teacher as far as its student, started here; what it said."""
+    said: list[str] = []
+    training, dataset = read_plan(plan), read_dataset(data)
+    work = Run(out / "work", said.append)
+    try:
+        machine = Machine(torch.device("cpu"), 1, processes)
+        job = Job(training, work, machine, Screen(quiet=True))
+        read, split = read_data(job, dataset, dataset.fingerprint())
+        fit_student(job, read, split, ())
+    finally:
+        work.close()
+    return said
 
 
 class Released:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,18 @@ TINY = (
     .replace("[export]", '[export]\nint8 = "never"')
     .replace("validation = 0.25", "validation = 0.3")
 )
-LABELS_ONLY = TINY.replace('name = "plate"', 'name = "labels"').replace(
-    "views = 2", "views = 2\nalpha = 0.0"
-)
+HALF = TINY.replace('"plate"', '"half"').replace("views = 2", "views = 2\nalpha = 0.5")
+LABELS_ONLY = HALF.replace('"half"', '"labels"').replace("alpha = 0.5", "alpha = 0.0")
 
 
 class Compared:
-    """Two plans that differ only in what the student learns from; one seed, two folds."""
+    """Three plans that differ only in what the student learns from; one seed, two folds."""
 
     def __init__(self, folder: Path) -> None:
         self.data = write_class_folders(folder / "data")
         self.out = folder / "out"
-        self.plans = [folder / "plate.toml", folder / "labels.toml"]
-        for path, text in zip(self.plans, (TINY, LABELS_ONLY), strict=True):
+        self.plans = [folder / f"{name}.toml" for name in ("plate", "half", "labels")]
+        for path, text in zip(self.plans, (TINY, HALF, LABELS_ONLY), strict=True):
             path.write_text(text, encoding="utf-8")
         assert self.again() == 0
         self.found: dict[str, Any] = json.loads((self.out / "compare.json").read_text("utf-8"))
@@ -49,9 +49,26 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
 def test_plans_that_share_a_teacher_train_it_once_for_each_fold(compared: Compared) -> None:
     work = compared.out / "work"
     assert len(list(work.glob("teacher-*/done.json"))) == 2
-    assert len(list(work.glob("student-*/done.json"))) == 4
+    assert len(list(work.glob("student-*/done.json"))) == 6
     names = [contender["name"] for contender in compared.found["contenders"]]
-    assert names == ["plate teacher", "plate", "labels"]
+    assert names == ["plate teacher", "plate", "half", "labels"]
+
+
+def test_a_plan_that_needs_no_teacher_trains_none_and_the_table_says_so(
+    compared: Compared,
+) -> None:
+    taught_by = {c["name"]: c["teacher"] for c in compared.found["contenders"]}
+    assert taught_by == {
+        "plate teacher": None,
+        "plate": "plate teacher",
+        "half": "plate teacher",
+        "labels": None,
+    }
+    page = (compared.out / "compare.html").read_text(encoding="utf-8")
+    assert page.count("<td>no teacher</td>") == 1
+    roles = {(row["plan"], row["role"]) for row in compared.found["rows"]}
+    assert ("labels", "student") in roles
+    assert ("labels", "teacher") not in roles
 
 
 def test_every_part_is_judged_once_by_each_plan(compared: Compared) -> None:
@@ -59,7 +76,7 @@ def test_every_part_is_judged_once_by_each_plan(compared: Compared) -> None:
     assert sorted(i for fold in folds for i in fold["golden"]) == list(range(36))
     with (compared.out / "compare.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 8  # two plans, two folds, teacher and student of each
+    assert len(rows) == 10  # three plans, two folds, student of each and teacher of two
     assert all(row["golden"] == "18" for row in rows)
 
 
@@ -76,12 +93,14 @@ def test_students_are_held_against_each_other_and_against_their_teacher(
 ) -> None:
     pairs = [(pair["first"], pair["second"]) for pair in compared.found["pairs"]]
     assert pairs == [
+        ("plate", "half"),
         ("plate", "labels"),
+        ("half", "labels"),
         ("plate teacher", "plate"),
-        ("plate teacher", "labels"),
+        ("plate teacher", "half"),
     ]
     of = {c["name"]: c["mean"]["accuracy"] for c in compared.found["contenders"]}
-    first = compared.found["pairs"][0]
+    first = compared.found["pairs"][1]
     gain = of["labels"] - of["plate"]
     assert first["differences"]["accuracy"]["mean"] == pytest.approx(gain)
     won = first["parts"]["second_better"] - first["parts"]["first_better"]
@@ -91,7 +110,12 @@ def test_students_are_held_against_each_other_and_against_their_teacher(
 
 def test_the_page_shows_table_tests_and_plots_and_fetches_nothing(compared: Compared) -> None:
     page = (compared.out / "compare.html").read_text(encoding="utf-8")
-    for words in ("Comparison of plate, labels", "macro recall", "Is it luck?", "So few find only"):
+    for words in (
+        "Comparison of plate, half, labels",
+        "macro recall",
+        "Is it luck?",
+        "So few find only",
+    ):
         assert words in page
     assert page.count("data:image/png;base64,") == 5
     assert "http" not in page
@@ -102,8 +126,13 @@ def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
 ) -> None:
     assert compared.again() == 0
     said = capsys.readouterr()
-    assert "starts" not in said.err
-    assert "run 4/4: labels, seed 0, fold 2/2: accuracy" in said.err
+    assert re.findall(r".* starts.*", said.err)[::5] == [
+        "run 1/6 starts: plate, seed 0, fold 1/2",
+        "run 6/6 starts: labels, seed 0, fold 2/2",
+    ]
+    assert not re.search(r"^\w+: starts", said.err, re.MULTILINE)
+    assert said.err.count("36 images, 36 used") == 1  # all runs find the same
+    assert "run 6/6: labels, seed 0, fold 2/2: accuracy" in said.err
     assert said.out.strip() == str(compared.out / "compare.html")
     assert json.loads((compared.out / "compare.json").read_text("utf-8")) == compared.found
 

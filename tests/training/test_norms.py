@@ -1,11 +1,15 @@
-"""Batch norm statistics taken anew, against their definition."""
+"""Batch norm statistics taken anew or of a shared batch, against their definition."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.training.threads import Member, each_of
 from training.models import build
-from training.norms import reestimate
+from training.norms import SharedNorms, reestimate
 
 
 def batches(n: int) -> list[Tensor]:
@@ -62,3 +66,36 @@ def test_without_a_batch_statistics_are_kept_and_the_caller_told() -> None:
 
 def test_a_network_without_batch_norm_is_left_alone() -> None:
     assert reestimate(nn.Linear(2, 2), []) == 0
+
+
+def test_a_batch_shared_by_three_is_normalised_as_if_it_were_whole() -> None:
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)
+    ).double()
+    pictures = torch.randn(7, 3, 6, 6).double()
+    network(pictures)  # LazyLinear learns its size
+    plain = copy.deepcopy(network).train()
+    loss = plain(pictures).square().mean()
+    loss.backward()
+
+    def mine(member: Member) -> tuple[nn.Module, Tensor]:
+        own = copy.deepcopy(network).train()
+        some = pictures[torch.from_numpy(member.share(np.arange(7)))]
+        with SharedNorms(member._sum):
+            loss = own(some).square().mean() * member.weight(len(some), 7)
+        loss.backward()
+        return own, loss.detach()
+
+    found = each_of(3, mine)
+    assert torch.stack([loss for _, loss in found]).mean().item() == pytest.approx(
+        float(loss.detach())
+    )
+    for name, theirs in plain.named_parameters():
+        grads = [dict(own.named_parameters())[name].grad for own, _ in found]
+        ours = torch.stack([grad for grad in grads if grad is not None]).mean(dim=0)
+        assert theirs.grad is not None
+        assert torch.allclose(ours, theirs.grad, rtol=1e-9, atol=1e-12), name
+    for name, buffer in plain.named_buffers():
+        for own, _ in found:
+            assert torch.allclose(dict(own.named_buffers())[name], buffer, rtol=1e-6), name

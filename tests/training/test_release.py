@@ -67,6 +67,20 @@ def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
     assert [row["role"] for row in report["models"]] == ["teacher", "student", "student-int8"]
 
 
+def test_the_report_says_whether_int8_finds_the_same_parts_strange(released: Released) -> None:
+    judged = next(released.out.glob("work/judge-*"))
+    ours, theirs = (
+        np.load(judged / f"{role}-validation-novelty.npy") for role in ("student", "student-int8")
+    )
+    expected = np.corrcoef(ours.argsort().argsort(), theirs.argsort().argsort())[0, 1]
+    report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
+    found = {row["role"]: row["novelty_ranks"] for row in report["models"]}
+    assert found == {"teacher": None, "student": None, "student-int8": pytest.approx(expected)}
+    sentence = f"rank correlation of its novelty with that of FP32 {expected:.2f}"
+    assert f"student-int8: {sentence}" in released.said
+    assert sentence in (released.bundle.folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_repeated_job_does_nothing_and_finds_its_bundle(released: Released) -> None:
     again = run("release", released.plan, "--data", released.data, "--out", released.out)
     assert again.returncode == 0, again.stderr

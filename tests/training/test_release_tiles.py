@@ -118,6 +118,14 @@ def test_the_report_counts_pictures_not_tiles(released: Released) -> None:
     for row in report["models"]:
         assert row["golden"]["parts"] == len(released.golden)
     assert report["images"]["golden"] == {"good": 3, "scratch": 3, "spot": 3}
+    tiles = report["tiles_per_picture"]
+    split = json.loads(next(released.out.glob("work/split-*/split.json")).read_text("utf-8"))
+    assert tiles > 1
+    judged = next(released.out.glob("work/judge-*"))
+    assert len(np.load(judged / "student-golden.npy")) == tiles * len(split["golden"])
+    page = (released.out / "report" / "report.html").read_text(encoding="utf-8")
+    assert f"of one tile; a picture has {tiles:.1f} tiles on average" in page
+    assert "Time: one tile, one thread" in page
     lines = "\n".join(report["data_lines"])
     assert "tiles of 32x32, overlap 0.25: " in lines
     assert "36 images, 36 used" in lines

@@ -126,6 +126,11 @@ def test_int8_ships_where_it_is_clearly_quicker_or_where_the_plan_does_not_ask(
     assert choose_model((plain, same), "", 0.91, "auto")[0] == "student"
     assert choose_model((plain, same), "", 1.5, "if_safe")[0] == "student-int8"
     assert choose_model((plain, poor), "", 0.5, "if_safe")[0] == "student"
+    for correlation, ships in ((0.91, "student-int8"), (0.68, "student")):
+        other = same.model_copy(update={"novelty_ranks": correlation})
+        shipped, because = choose_model((plain, other), "", 0.5, "if_safe")
+        assert shipped == ships
+    assert "rank correlation of novelty 0.68 on validation parts, at least 0.9" in because
     assert choose_model((plain,), "", None, "never")[0] == "student"
     assert choose_model((plain,), "no scores", 0.5, "auto")[1] == "INT8 is unfit: no scores"
 
