@@ -7,7 +7,6 @@ import argparse
 import csv
 import hashlib
 import json
-import os
 import signal
 import sys
 import time
@@ -20,12 +19,17 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
+from inspector.contract.command import Action, Command
+from inspector.contract.errors import DeviceError
 from inspector.delivery.journal import JournalReader
+from inspector.supervise.door import ask
 from tests.brokers import Listener
 
 PLACE = "plant/line/test"
 SAY_EVERY_S = 5.0
 ROWS_AT_ONCE = 500
+OUT_OF_ERROR: tuple[Action, ...] = ("reset", "select", "start")
+"""What a person does once the cause has been seen."""
 NO_CRASH_LOOP = {"restarts_max": 100, "restarts_within_min": 0.001}
 """The bench kills for hours: a station that waits for a person would end it."""
 
@@ -355,9 +359,13 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def alive(pid: int) -> bool:
+def order(folder: Path, action: Action) -> str | None:
+    """Ask the station whose state is in this folder, as `inspector command` does.
+
+    None where it was done; else why not, in words.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        reply = ask(folder, Command(schema=1, id=action, action=action))
+    except DeviceError as error:
+        return f"{action}: {error}"
+    return None if reply.outcome == "done" else f"{action}: {reply.outcome}: {reply.reason}"

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Mosquitto
-from tests.faults.bench import Consumer, Report, account, arguments, command, rows_of, steps
+from tests.faults.bench import Consumer, Report, account, arguments, command, order, rows_of, steps
 from tests.streams import MjpegServer
-from tests.support import make_bundle, run_inspector, start_station, until, write_station
+from tests.support import make_bundle, start_station, until, write_station
 
 DAY_S = 86_400
 SILENCE_MAX_S = 0.5
@@ -133,8 +133,8 @@ def clock(
                 time.sleep(every_s)
             report.interrupted = False
         silence_s = consumer.longest_silence_s(since=began)
-        stopped = run_inspector("command", settings, "stop")
-        report.require(stopped.returncode == 0, stopped.stderr)
+        refused = order(folder, "stop")
+        report.require(refused is None, f"{refused}")
         until(lambda: consumer.state["state"] == "READY")
         tally = consumer.state["tally"]
         station.terminate()

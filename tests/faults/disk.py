@@ -14,10 +14,18 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.brokers import Mosquitto
-from tests.faults.bench import Consumer, Report, account, arguments, command, steps
+from tests.faults.bench import (
+    OUT_OF_ERROR,
+    Consumer,
+    Report,
+    account,
+    arguments,
+    command,
+    order,
+    steps,
+)
 from tests.support import (
     make_bundle,
-    run_inspector,
     small_disk,
     start_station,
     until,
@@ -94,9 +102,9 @@ def _full(report: Report, plant: Plant) -> None:
     time.sleep(0.3)
     report.require(len(consumer.passes) == passes, "passed in ERROR")
     filler.unlink()
-    for action in ("reset", "select", "start"):
-        done = run_inspector("command", plant.settings, action)
-        report.require(done.returncode == 0, f"{action}: {done.stdout}{done.stderr}")
+    for action in OUT_OF_ERROR:
+        refused = order(plant.disk, action)
+        report.require(refused is None, f"{refused}")
     report.require(plant.passes(), "it does not pass again after reset, select and start")
 
 
@@ -115,8 +123,8 @@ def disk(report: Report, kinds: list[str], seed: int) -> None:
                 took_s = time.monotonic() - began
                 report.trials.append({"number": i, "kind": kinds[i], "took_s": took_s})
             report.interrupted = False
-        stopped = run_inspector("command", plant.settings, "stop")
-        report.require(stopped.returncode == 0, stopped.stderr)
+        refused = order(plant.disk, "stop")
+        report.require(refused is None, f"{refused}")
         consumer = plant.consumer
         until(lambda: consumer.state["state"] == "READY")
         tally = consumer.state["tally"]

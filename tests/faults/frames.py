@@ -19,7 +19,7 @@ from typing import Any
 
 from inspector.badframes import FAULTS, bad_frames
 from tests.brokers import Mosquitto
-from tests.faults.bench import Consumer, Report, account, arguments, command, rows_of, steps
+from tests.faults.bench import Consumer, Report, account, arguments, command, order, rows_of, steps
 from tests.faults.film import FilmServer, good_frames, jpeg, write_frames
 from tests.support import make_bundle, run_inspector, start_station, until, write_station
 
@@ -98,8 +98,8 @@ def frames(report: Report, names: list[str], seconds: float, learn_from: int) ->
                 turns.append(films.show(camera, names[i], seconds))
             report.interrupted = False
         films.show(camera, GOOD, 0.2)
-        stopped = run_inspector("command", settings, "stop")
-        report.require(stopped.returncode == 0, stopped.stderr)
+        refused = order(folder, "stop")
+        report.require(refused is None, f"{refused}")
         until(lambda: consumer.state["state"] == "READY")
         station.terminate()
         report.require(station.wait(60.0) == 0, "the station did not end in order")

@@ -25,10 +25,18 @@ from pathlib import Path
 import pytest
 
 from inspector.contract.bundle import Bundle
-from inspector.contract.command import Action, Command
-from inspector.supervise.door import ask
 from tests.brokers import Mosquitto
-from tests.faults.bench import Consumer, Report, account, arguments, command, say, steps
+from tests.faults.bench import (
+    OUT_OF_ERROR,
+    Consumer,
+    Report,
+    account,
+    arguments,
+    command,
+    order,
+    say,
+    steps,
+)
 from tests.support import GREY, make_bundle, until, write_pictures, write_station
 
 SYNC, WRITE = "fsync,fdatasync", "pwrite64"
@@ -50,7 +58,6 @@ HOW = {
     "EIO from a write": (WRITE, "error=EIO"),
     "ENOSPC from a write": (WRITE, "error=ENOSPC"),
 }
-_OUT_OF_ERROR: tuple[Action, ...] = ("reset", "select", "start")
 PARTS = 12
 END_S = 30.0
 
@@ -190,10 +197,10 @@ class Trial:
         if not (state["withheld"] or "").startswith("ERROR"):
             faults.append(f"in ERROR, withheld is {state['withheld']}")
         highest = self.consumer.highest
-        for action in _OUT_OF_ERROR:
-            reply = ask(self.folder, Command(schema=1, id=action, action=action))
-            if reply.outcome != "done":
-                faults.append(f"{action}: {reply}")
+        for action in OUT_OF_ERROR:
+            refused = order(self.folder, action)
+            if refused is not None:
+                faults.append(refused)
             if action == "reset" and self.consumer.highest > highest + PARTS:
                 faults.append("it went on inspecting in ERROR")
         self.consumer.state = {**state, "state": "left"}

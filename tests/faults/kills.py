@@ -28,13 +28,14 @@ from tests.faults.bench import (
     arguments,
     capture_children,
     command,
+    order,
     say,
     shared_memory,
     spread_of,
     steps,
 )
 from tests.streams import MjpegServer
-from tests.support import make_bundle, run_inspector, start_station, until, write_station
+from tests.support import make_bundle, start_station, until, write_station
 
 READY_S = 5.0
 PATIENCE_S = 30.0
@@ -134,7 +135,7 @@ class Plant:
     def close_the_books(self, report: Report) -> None:
         """Let everything be delivered, stop in order, and hold journal and consumer together."""
         # an interrupted bench may have left it starting
-        stops = until(lambda: not run_inspector("command", self.settings, "stop").returncode, 30.0)
+        stops = until(lambda: order(self.folder, "stop") is None, 30.0)
         report.require(stops, f"it takes no stop: {self.log()}")
         self.station.terminate()
         code = self.station.wait(60.0)

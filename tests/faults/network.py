@@ -22,12 +22,13 @@ from tests.faults.bench import (
     account,
     arguments,
     command,
+    order,
     rows_of,
     spread_of,
     steps,
 )
 from tests.faults.proxy import MODES, Proxy
-from tests.support import make_bundle, run_inspector, start_station, until, write_station
+from tests.support import make_bundle, start_station, until, write_station
 
 HEAL_S = 30.0
 
@@ -72,8 +73,8 @@ def network(report: Report, modes: list[str], bad_s: float, good_s: float, seed:
                 )
             report.interrupted = False
         proxy.mode = "passes"
-        stopped = run_inspector("command", settings, "stop")
-        report.require(stopped.returncode == 0, stopped.stderr)
+        refused = order(folder, "stop")
+        report.require(refused is None, f"{refused}")
         station.terminate()
         report.require(station.wait(60.0) == 0, "the station did not end in order")
         last = _last_seq(folder)

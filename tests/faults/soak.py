@@ -27,6 +27,7 @@ from tests.faults.bench import (
     arguments,
     capture_children,
     command,
+    order,
     say,
     shared_memory,
 )
@@ -147,8 +148,8 @@ class Soak:
 
     def judge(self, report: Report) -> None:
         """Stop between two parts, so that the books can be closed."""
-        stopped = run_inspector("command", self.settings, "stop")
-        report.require(stopped.returncode == 0, f"stop: {stopped.stdout}{stopped.stderr}")
+        refused = order(self.folder, "stop")
+        report.require(refused is None, f"{refused}")
         until(lambda: self.consumer.state.get("state") == "READY")
         tally = self.consumer.state["tally"]
         self.station.terminate()

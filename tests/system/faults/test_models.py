@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Report
-from tests.faults.models import HANGS, KINDS, SLOW_S, Kind, models
+from tests.faults.models import HANGS, KINDS, LATE, SLOW_S, Kind, models
 
 PARTS = [False, False, True, False, False]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+SHORT = [kind for kind in KINDS if kind.name != LATE]  # tests/system/test_late.py
+
+
+@pytest.mark.parametrize("kind", SHORT, ids=lambda kind: kind.name)
 def test_a_part_its_model_fails_on_is_rejected_and_the_next_one_judged(
     tmp_path: Path, kind: Kind
 ) -> None:

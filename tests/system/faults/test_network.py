@@ -12,7 +12,7 @@ def test_a_network_that_resets_blackholes_drips_delays_and_cuts_loses_and_slows_
     tmp_path: Path,
 ) -> None:
     report = Report("network", Namespace(out=tmp_path))
-    network(report, list(MODES), bad_s=1.0, good_s=0.3, seed=1)
+    network(report, list(MODES), bad_s=0.8, good_s=0.2, seed=1)
     assert report.faults == []
     assert report.figures["lost at the consumer"] == 0
     assert report.figures["connections"] > len(MODES), "it was not bad enough"
