@@ -1,12 +1,15 @@
 """`inspector subscribe` against a real courier and a real mosquitto: killed, late, deceived."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from inspector.delivery.cursors import cursors_path
 from tests.brokers import Listener, Mosquitto
 from tests.consumer.lines import (
     PLACE,
@@ -148,6 +151,24 @@ def test_rows_that_are_gone_are_a_gap_that_the_exit_code_tells(
             *range(1, 11),
             *range(26, 31),
         ]
+
+
+def test_a_station_that_forgot_an_acknowledgement_is_told_again_without_a_new_row(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        subscription = Subscription(settings)
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 10)
+    with closing(sqlite3.connect(cursors_path(tmp_path / "journal.db"))) as db, db:
+        db.execute("UPDATE cursor SET seq = 5 WHERE name = 'historian'")
+    with line(tmp_path, broker.port) as station:
+        assert until(lambda: bool(station.courier.consumers))
+        station.tell()  # with what it knows of its consumers, as a station does in time
+        assert until(lambda: station.acknowledged() == 10)
+    code, said = subscription.end()
+    assert code == 0, said
 
 
 def test_a_number_with_two_contents_is_told_by_the_exit_code(
