@@ -13,6 +13,7 @@ from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.attest import attest
 from inspector.station.judging import Job, Judged, judge_attested
+from inspector.station.record import cause_of
 from inspector.station.stopwatch import Stopwatch
 from inspector.station.tally import spread
 
@@ -55,7 +56,7 @@ def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
             judged = judge_attested(image, attest(image, job.recipe.attest), job, watch)
             yield Row(name, judged, watch.total_ms())
         except (FrameError, ModelError, ValueError) as error:
-            yield Row(name, Judged(Verdict(Evaluation.UNDEFINED, str(error))), 0.0)
+            yield Row(name, Judged(Verdict.by(cause_of(error), str(error))), 0.0)
 
 
 def table(rows: Iterator[Row], seen: list[Row]) -> Iterator[str]:

@@ -19,6 +19,8 @@ A part we cannot judge is a value (UNDEFINED with a reason), the world broken is
 and anything else means that we are broken: the process ends and is restarted.
 """
 
+from typing import Literal
+
 
 class InspectorError(Exception):
     """Root of the tree: its text is written for the person on shift."""
@@ -57,11 +59,17 @@ class DeviceTimeout(DeviceError):  # noqa: N818 - a timeout is the word, not Tim
 
 
 class FrameError(DeviceError):
-    """A frame came that cannot be read; `name` is its file's, where it came from one."""
+    """A frame came that cannot be judged by; `name` is its file's, where it came from one."""
 
-    def __init__(self, text: str, name: str | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        name: str | None = None,
+        cause: Literal["unreadable", "stale", "frozen"] = "unreadable",
+    ) -> None:
         super().__init__(text)
         self.name = name
+        self.cause = cause
 
 
 class EndOfStream(DeviceError):  # noqa: N818 - an end, not an error

@@ -41,6 +41,7 @@ RESULT = InspectionResult(
     passed=False,
     evaluation="NOT_OK",
     reason="defective",
+    cause="defect",
     label="defective",
     score=0.97,
     novelty=1.4,
@@ -82,6 +83,7 @@ STATE = StateMessage(
     tally=TallyCounts(
         triggers=1_207,
         verdicts={"OK": 1_150, "NOT_OK": 57},
+        causes={"defect": 57},
         trigger_to_verdict_ms=Spread(n=1_000, p50=7.1, p99=9.3),
     ),
     consumers=(

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from inspector.contract.strict import Score, Strict
-from inspector.contract.verdict import Evaluation
+from inspector.contract.verdict import Cause, Evaluation
 
 EvaluationName = Literal["OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"]
 NAMES: dict[Evaluation, EvaluationName] = {
@@ -94,6 +94,8 @@ class InspectionResult(Strict):
     """True only for OK."""
     evaluation: EvaluationName
     reason: str
+    cause: Cause | None
+    """Why it is not OK, one word of a fixed list; null for OK."""
     label: str | None
     """Class of the worst region; null where none was judged."""
     score: Score | None
@@ -125,6 +127,8 @@ class InspectionResult(Strict):
             raise ValueError("pass is true for OK and for nothing else")
         if self.passed and self.late:
             raise ValueError("what is late does not pass")
+        if (self.cause is None) is not self.passed:
+            raise ValueError("what is not OK has a cause, and nothing else has")
         return self
 
     @field_serializer("captured_at")

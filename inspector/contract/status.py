@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, field_serializer
 
 from inspector.contract.result import EvaluationName, utc_text
 from inspector.contract.strict import Name, Strict
+from inspector.contract.verdict import Cause
 
 StateName = Literal[
     "OFFLINE",
@@ -44,6 +45,8 @@ class TallyCounts(Strict):
     verdicts: dict[EvaluationName, Count] = Field(default_factory=dict)
     triggers_missed: Count = 0
     """Parts that came while another was in work: no verdict, so nothing that could pass."""
+    causes: dict[Cause, Count] = Field(default_factory=dict)
+    """Parts that were not OK, by cause."""
     late: Count = 0
     """UNDEFINED because the deadline had passed."""
     late_commits: Count = 0

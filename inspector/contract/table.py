@@ -15,11 +15,13 @@ COLUMNS = (
     "boot",
     "part_id",
     "part_sequence",
+    "trigger_id",
     "captured_at",
     "evaluation",
     "pass",
     "late",
     "reason",
+    "cause",
     "label",
     "score",
     "novelty",
@@ -35,10 +37,13 @@ COLUMNS = (
 
 def cells(result: dict[str, Any]) -> dict[str, Any]:
     """One value a column, in their order."""
-    part, limits, times = (result.get(name) or {} for name in ("part", "limits", "times_ms"))
+    part, trigger, limits, times = (
+        result.get(name) or {} for name in ("part", "trigger", "limits", "times_ms")
+    )
     nested = {
         "part_id": part.get("id"),
         "part_sequence": part.get("sequence"),
+        "trigger_id": trigger.get("id"),
         "review_at": limits.get("review_at"),
         "reject_at": limits.get("reject_at"),
         "total_ms": times.get("total"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,47 @@ class Evaluation(IntEnum):
     OK = 1
     NOT_OK = 2
     NOT_DECIDABLE = 3
+
+
+Cause = Literal[
+    "defect",
+    "review",
+    "novelty",
+    "score",
+    "model",
+    "unsuitable",
+    "attestation",
+    "frozen",
+    "stale",
+    "unreadable",
+    "no_frame",
+    "camera",
+    "trigger",
+    "late",
+    "journal",
+    "line",
+    "withdrawn",
+]
+"""Why a part is not OK, for machines; the reason says it for people."""
+EVALUATION_OF: dict[Cause, Evaluation] = {
+    "defect": Evaluation.NOT_OK,
+    "review": Evaluation.NOT_DECIDABLE,
+    "novelty": Evaluation.NOT_DECIDABLE,
+    "score": Evaluation.UNDEFINED,  # or a novelty that is no number
+    "model": Evaluation.UNDEFINED,
+    "unsuitable": Evaluation.UNDEFINED,  # the picture does not suit the recipe
+    "attestation": Evaluation.UNDEFINED,
+    "frozen": Evaluation.UNDEFINED,
+    "stale": Evaluation.UNDEFINED,
+    "unreadable": Evaluation.UNDEFINED,
+    "no_frame": Evaluation.UNDEFINED,
+    "camera": Evaluation.UNDEFINED,  # gone
+    "trigger": Evaluation.UNDEFINED,  # it came while another part was in work
+    "late": Evaluation.UNDEFINED,
+    "journal": Evaluation.UNDEFINED,  # no room for more
+    "line": Evaluation.UNDEFINED,  # its signal is away
+    "withdrawn": Evaluation.UNDEFINED,  # an OK nobody was told before the station died
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +112,13 @@ class Limits(Strict):
 class Verdict:
     evaluation: Evaluation
     reason: str
+    cause: Cause | None
+    """None for OK, and for nothing else."""
+
+    @classmethod
+    def by(cls, cause: Cause, reason: str) -> Self:
+        """Not OK, and why."""
+        return cls(EVALUATION_OF[cause], reason, cause)
 
     @property
     def passes(self) -> bool:
@@ -85,19 +133,19 @@ def judge(prediction: Prediction, limits: Limits) -> Verdict:
     """
     score, novelty, novelty_at = prediction.defect_score, prediction.novelty, limits.novelty_at
     if not 0.0 <= score <= 1.0:  # also true for NaN
-        return Verdict(Evaluation.UNDEFINED, f"score {score} is outside 0..1")
+        return Verdict.by("score", f"score {score} is outside 0..1")
     if novelty is not None and not 0.0 <= novelty < math.inf:  # also true for NaN
-        return Verdict(Evaluation.UNDEFINED, f"novelty {novelty} is no distance")
+        return Verdict.by("score", f"novelty {novelty} is no distance")
     if novelty is None and novelty_at is not None:
-        return Verdict(Evaluation.UNDEFINED, "there is a novelty_at, but no novelty to hold to it")
+        return Verdict.by("score", "there is a novelty_at, but no novelty to hold to it")
     if score >= limits.reject_at:
-        return Verdict(Evaluation.NOT_OK, prediction.defect_label)
+        return Verdict.by("defect", prediction.defect_label)
     if novelty is not None and novelty_at is not None and novelty >= novelty_at:
         reason = f"unlike anything seen in training: novelty {novelty:.3g}, limit {novelty_at:.3g}"
-        return Verdict(Evaluation.NOT_DECIDABLE, reason)
+        return Verdict.by("novelty", reason)
     if score >= limits.review_at:
-        return Verdict(Evaluation.NOT_DECIDABLE, f"{prediction.defect_label}, in the review band")
-    return Verdict(Evaluation.OK, "below review_at")
+        return Verdict.by("review", f"{prediction.defect_label}, in the review band")
+    return Verdict(Evaluation.OK, "below review_at", None)
 
 
 # A defect seen for sure outweighs a region we could not judge, which outweighs a doubt.

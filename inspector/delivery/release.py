@@ -89,6 +89,8 @@ def withdrawn(payload: bytes, why: str) -> bytes | None:
         return None
     said = f"{why}; judged {result['evaluation']}: {result['reason']}"
     result.update({"pass": False, "evaluation": "UNDEFINED", "reason": said[:_TEXT_MAX]})
+    if "cause" in result:  # rows before version 3 have none
+        result["cause"] = "withdrawn"
     return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
 
 

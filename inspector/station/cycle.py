@@ -25,14 +25,14 @@ from inspector.contract.errors import (
     ModelError,
 )
 from inspector.contract.result import InspectionResult
-from inspector.contract.verdict import Evaluation, Verdict
+from inspector.contract.verdict import Verdict
 from inspector.station.attest import Attested, attest
 from inspector.station.gear import Gear, in_the_way
 from inspector.station.judging import Job, Judged, judge_attested, judge_image
 from inspector.station.line import NO_LINE
 from inspector.station.ports import Frame, Part
 from inspector.station.recipe import Recipe
-from inspector.station.record import Looked, deadline_of, named_by, result_of
+from inspector.station.record import Looked, cause_of, deadline_of, named_by, result_of
 from inspector.station.stopwatch import Stopwatch, ms
 from inspector.station.withhold import require_fresh, require_new, too_late, withheld
 
@@ -140,7 +140,7 @@ def _look(
 ) -> Looked:
     """From the trigger to what the model says. Raises EndOfStream where there was no part."""
     if part.refused is not None:
-        return Looked(part, Judged(Verdict(Evaluation.UNDEFINED, part.refused)))
+        return Looked(part, Judged(Verdict.by("trigger", part.refused)))
     gear.line.busy(part)
     frame: Frame | None = None
     attested: Attested | None = None
@@ -156,12 +156,12 @@ def _look(
         moved()
         judged = judge_attested(frame.image, attested, job, watch)
     except (DeviceTimeout, FrameError, ModelError, ValueError) as error:
-        judged = Judged(Verdict(Evaluation.UNDEFINED, str(error)))
+        judged = Judged(Verdict.by(cause_of(error), str(error)))
         part = named_by(error, part)
     except EndOfStream:
         raise
     except DeviceError as error:
-        judged = Judged(Verdict(Evaluation.UNDEFINED, f"camera gone: {error}"))
+        judged = Judged(Verdict.by("camera", f"camera gone: {error}"))
         fault = error
     return Looked(part, judged, frame, attested, fault)
 

@@ -1,6 +1,7 @@
 """What a station works with."""
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from inspector.contract.strict import Name
 from inspector.station.line import NO_LINE
@@ -21,10 +22,17 @@ class Gear:
     line: LineSignal = NO_LINE
 
 
-def in_the_way(gear: Gear) -> str | None:
+class Obstacle(NamedTuple):
     """Why nothing may pass now, however good the part."""
+
+    cause: Literal["journal", "line"]
+    text: str
+
+
+def in_the_way(gear: Gear) -> Obstacle | None:
+    """None where a good part may pass."""
     shortage = gear.journal.shortage()
     if shortage is not None:
-        return f"journal: {shortage}"
+        return Obstacle("journal", f"journal: {shortage}")
     trouble = gear.line.trouble
-    return None if trouble is None else f"line signal: {trouble}"
+    return None if trouble is None else Obstacle("line", f"line signal: {trouble}")

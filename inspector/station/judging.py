@@ -1,6 +1,6 @@
 """What the model says of one image: every region judged, the worst stands for the part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.contract.image import Image, Region, cut, fit
 from inspector.contract.result import NAMES, LimitsUsed, RegionResult
@@ -46,7 +46,7 @@ class Judged:
 def judge_attested(image: Image, attested: Attested, job: Job, watch: Stopwatch) -> Judged:
     """Judge an image that is fit for it; one that is not is UNDEFINED. Raises as judge_image."""
     if attested.fault is not None:
-        return Judged(Verdict(Evaluation.UNDEFINED, f"attestation: {attested.fault}"))
+        return Judged(Verdict.by("attestation", f"attestation: {attested.fault}"))
     return judge_image(image, job, watch)
 
 
@@ -67,7 +67,7 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
     i = worst(verdicts, [prediction.defect_score for prediction in predictions])
     verdict, result = verdicts[i], results[i]
     if len(regions) > 1:
-        verdict = Verdict(verdict.evaluation, f"{result.name}: {verdict.reason}")
+        verdict = replace(verdict, reason=f"{result.name}: {verdict.reason}")
     watch.lap("judge")
     return Judged(verdict, result.label, result.score, result.novelty, results)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from inspector.contract.result import EvaluationName
 from inspector.contract.status import Spread, TallyCounts
+from inspector.contract.verdict import Cause
 from inspector.station.cycle import Gear, Inspected
 from inspector.station.ports import Trigger
 
@@ -54,6 +55,7 @@ class Tally:
         """Per stage of a part; `total`, `commit` and `line` among them."""
         self._triggers = 0
         self._verdicts: Counter[EvaluationName] = Counter()
+        self._causes: Counter[Cause] = Counter()
         self._total_ms: deque[float] = deque(maxlen=PARTS_TIMED)
         self._commit_ms: deque[float] = deque(maxlen=COMMITS_TIMED)
         self._line_ms: deque[float] = deque(maxlen=COMMITS_TIMED)
@@ -76,6 +78,8 @@ class Tally:
                 self.latencies = {**self.latencies, stage: Buckets()}
             self.latencies[stage].add(time_ms)
         self._verdicts[result.evaluation] += 1
+        if result.cause is not None:
+            self._causes[result.cause] += 1
         undefined = result.evaluation == "UNDEFINED"
         self.unjudged_in_a_row = self.unjudged_in_a_row + 1 if undefined else 0
         self._total_ms.append(inspected.total_ms)
@@ -96,6 +100,7 @@ class Tally:
             triggers=self._triggers,
             triggers_missed=trigger.missed,
             verdicts=dict(self._verdicts),
+            causes=dict(self._causes),
             late=self.late,
             late_commits=self.late_commits,
             unrecorded=self.unrecorded,

@@ -59,7 +59,9 @@ class Voice:
         if not executing:
             self._withheld = f"{state}: {cause}"
         elif begins or beats:  # it asks the disk: not at every step
-            self._withheld = in_the_way(self._gear) or (f"trigger: {trouble}" if trouble else None)
+            obstacle = in_the_way(self._gear)
+            said = f"trigger: {trouble}" if trouble else None
+            self._withheld = obstacle.text if obstacle else said
         self._beat_as = state, seq
         if beats:
             self._beat(now)

@@ -2,8 +2,9 @@
 
 from inspector.contract.errors import FrameError
 from inspector.contract.result import InspectionResult
-from inspector.contract.verdict import Evaluation, Verdict
+from inspector.contract.verdict import Cause, Evaluation, Verdict
 from inspector.station.attest import same_pixels
+from inspector.station.gear import Obstacle
 from inspector.station.ports import Camera, Frame, Part
 from inspector.station.recipe import Recipe
 
@@ -13,36 +14,43 @@ REASON_MAX = 1_000  # it may quote what came from outside, and brokers limit a m
 def require_fresh(frame: Frame, part: Part, last: Frame | None, now: float) -> None:
     """A driver that hands out an old picture must not pass a new part by it."""
     if not frame.exposed_at >= part.seen_at:  # also true for NaN
-        raise FrameError("stale frame: it was exposed before the trigger", frame.name)
+        raise FrameError("stale frame: it was exposed before the trigger", frame.name, "stale")
     if frame.exposed_at > now:
-        raise FrameError("odd frame: its exposure is in the future", frame.name)
+        raise FrameError("odd frame: its exposure is in the future", frame.name, "stale")
     if last is not None and frame.sequence <= last.sequence:
         raise FrameError(
             f"stale frame: number {frame.sequence} after {last.sequence}, the camera repeats one",
             frame.name,
+            "stale",
         )
     if last is not None and frame.exposed_at <= last.exposed_at:
-        raise FrameError("stale frame: not newer than the one before", frame.name)
+        raise FrameError("stale frame: not newer than the one before", frame.name, "stale")
 
 
 def require_new(frame: Frame, last: Frame | None, recipe: Recipe, camera: Camera) -> None:
     """A driver that is stuck may give one picture new times and numbers. Two files may be equal."""
     may_repeat = camera.simulated or (recipe.attest is not None and recipe.attest.may_repeat)
     if last is not None and not may_repeat and same_pixels(frame.image, last.image):
-        raise FrameError("frozen: every pixel is that of the frame before", frame.name)
+        raise FrameError("frozen: every pixel is that of the frame before", frame.name, "frozen")
 
 
-def withheld(verdict: Verdict, late: bool, deadline_ms: int, obstacle: str | None) -> Verdict:  # noqa: FBT001
+def withheld(verdict: Verdict, late: bool, deadline_ms: int, obstacle: Obstacle | None) -> Verdict:  # noqa: FBT001
     """The verdict, or why it must not be given although the part was judged.
 
     obstacle: why nothing may pass now.
     """
     said = f"; judged {verdict.evaluation.name}: {verdict.reason}"
     if obstacle is not None:
-        return Verdict(Evaluation.UNDEFINED, f"{obstacle}{said}")
+        return Verdict.by(first(verdict, obstacle.cause), f"{obstacle.text}{said}")
     if late:
-        return Verdict(Evaluation.UNDEFINED, f"deadline of {deadline_ms} ms missed{said}")
+        return Verdict.by(first(verdict, "late"), f"deadline of {deadline_ms} ms missed{said}")
     return verdict
+
+
+def first(verdict: Verdict, cause: Cause) -> Cause:
+    """A part that could not be judged keeps why: what came on top of that did not cause it."""
+    unjudged = verdict.evaluation is Evaluation.UNDEFINED
+    return verdict.cause if unjudged and verdict.cause is not None else cause
 
 
 def too_late(result: InspectionResult, total_ms: float, deadline_ms: int) -> InspectionResult:
@@ -53,6 +61,7 @@ def too_late(result: InspectionResult, total_ms: float, deadline_ms: int) -> Ins
         "passed": False,
         "late": True,
         "evaluation": "UNDEFINED",
+        "cause": result.cause if result.evaluation == "UNDEFINED" else "late",
         "reason": (reason + said)[:REASON_MAX],
     }
     return result.model_copy(update=changes)

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from inspector.contract.status import ConsumerStatus
+from inspector.contract.verdict import EVALUATION_OF
 from inspector.station.state import State
 from inspector.station.tally import Buckets
 from inspector.supervise.vitals import Delivery, Vitals
@@ -66,12 +67,9 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
     parts = CounterMetricFamily(
         "inspector_parts", "Parts with a verdict, since this boot.", labels=["verdict", "reason"]
     )
-    for verdict, count in sorted(tally.verdicts.items()):
-        if verdict == "UNDEFINED":
-            parts.add_metric([verdict, "late"], tally.late)
-            parts.add_metric([verdict, "not_judged"], count - tally.late)
-        else:
-            parts.add_metric([verdict, "judged"], count)
+    parts.add_metric(["OK", ""], tally.verdicts.get("OK", 0))
+    for cause, count in sorted(tally.causes.items()):
+        parts.add_metric([EVALUATION_OF[cause].name, cause], count)
     yield parts
     for name, text, value in (
         ("triggers", "Parts that were triggered.", tally.triggers),

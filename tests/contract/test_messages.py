@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.topics import Place
 from inspector.contract.trigger import TriggerMessage
+from inspector.contract.verdict import EVALUATION_OF, Cause, Evaluation
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -63,6 +65,7 @@ def example(*, passed: bool, evaluation: str, **changes: object) -> InspectionRe
             "pass": passed,
             "evaluation": evaluation,
             "reason": "why",
+            "cause": None if passed else "defect",
             "label": None,
             "score": None,
             "novelty": None,
@@ -155,3 +158,16 @@ def test_the_line_is_never_shown_pass_and_reject_nor_a_pass_that_is_no_verdict(
         {"station": "s1", "boot": "b", "pass": True, "reject": False, "done": True}
     )
     assert json.loads(shown.to_json())["pass"] is True
+
+
+@pytest.mark.parametrize(("passed", "cause"), [(True, "late"), (False, None)])
+def test_what_is_not_ok_says_why_in_one_word_and_what_is_ok_does_not(
+    *, passed: bool, cause: str | None
+) -> None:
+    with pytest.raises(ValidationError, match="has a cause"):
+        example(passed=passed, evaluation="OK" if passed else "NOT_OK", cause=cause)
+
+
+def test_every_cause_has_its_evaluation_and_none_is_ok() -> None:
+    assert set(EVALUATION_OF) == set(get_args(Cause))
+    assert Evaluation.OK not in EVALUATION_OF.values()

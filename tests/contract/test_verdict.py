@@ -87,7 +87,7 @@ def test_limits_that_make_no_sense_are_refused(review_at: float, reject_at: floa
 
 
 def verdicts(*evaluations: Evaluation) -> list[Verdict]:
-    return [Verdict(each, each.name) for each in evaluations]
+    return [Verdict(each, each.name, None) for each in evaluations]
 
 
 def test_the_worst_region_stands_for_the_part() -> None:

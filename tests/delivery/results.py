@@ -25,6 +25,7 @@ def result(seq: int, *, result_id: str | None = None, padding: int = 0) -> Inspe
         passed=True,
         evaluation="OK",
         reason=reason,
+        cause=None,
         label="good",
         score=0.01,
         novelty=None,

@@ -68,7 +68,7 @@ def test_after_a_kill_only_an_ok_that_may_have_been_told_stays(
     assert passes(journal) == [True, True, expected]
     if not expected:
         third = json.loads(journal.after(2, 1)[0][1])
-        assert third["evaluation"] == "UNDEFINED"
+        assert (third["evaluation"], third["cause"]) == ("UNDEFINED", "withdrawn")
         assert "ended before it was known to be in time; judged OK" in third["reason"]
     assert journal.released.final == 3
     journal.close()

@@ -16,7 +16,7 @@ from inspector.build import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.contract.image import Image
-from inspector.contract.verdict import Limits
+from inspector.contract.verdict import Cause, Limits
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.runtime.loader import open_runtime
@@ -81,10 +81,11 @@ def of(brightness: int) -> MemoryCamera:
     return MemoryCamera([picture(brightness)])
 
 
-def assert_rejected(gear: Gear, inspected: Inspected, *, says: str) -> None:
-    """UNDEFINED, with the reason, in the journal, and shown to nobody as a pass."""
+def assert_rejected(gear: Gear, inspected: Inspected, cause: Cause, *, says: str) -> None:
+    """UNDEFINED, with cause and reason, in the journal, and shown to nobody as a pass."""
     result = inspected.result
     assert (result.evaluation, result.passed) == ("UNDEFINED", False)
+    assert result.cause == cause
     assert says in result.reason
     assert isinstance(gear.journal, Journal)
     ((seq, payload),) = gear.journal.after(0, limit=10)
@@ -102,6 +103,7 @@ def test_a_part_is_judged_recorded_and_only_then_released(
     done = inspect(gear, job, of(brightness))
     assert (done.result.evaluation, done.result.label) == (evaluation, label)
     assert done.result.passed is (evaluation == "OK")
+    assert done.result.cause == (None if evaluation == "OK" else "defect")
     assert done.result.result_id == "boot-1"
     assert set(done.result.times_ms) == {"wait", "attest", "fit", "predict", "judge", "total"}
     assert done.result.captured_at is not None
@@ -113,6 +115,7 @@ def test_a_score_in_the_review_band_does_not_pass(gear: Gear, bundle: Bundle, jo
     limits = Limits(review_at=0.0, reject_at=1.0)
     done = inspect(gear, replace(job, recipe=job.recipe.model_copy(update={"limits": limits})))
     assert (done.result.evaluation, done.result.passed) == ("NOT_DECIDABLE", False)
+    assert done.result.cause == "review"
     assert done.result.limits.source == "recipe"
 
 
@@ -127,6 +130,7 @@ def test_a_part_unlike_training_does_not_pass_though_the_recipe_sets_other_limit
     done = inspect(gear, job, MemoryCamera([red]))
     assert (done.result.evaluation, done.result.passed) == ("NOT_DECIDABLE", False)
     assert "unlike anything seen in training" in done.result.reason
+    assert done.result.cause == "novelty"
     assert done.result.novelty is not None
     assert done.result.novelty >= 1.0
     assert done.result.regions[0].novelty == done.result.novelty
@@ -153,7 +157,7 @@ def test_one_bad_tile_rejects_the_part_and_is_named(gear: Gear, job: Job) -> Non
 
 def test_nan_from_the_model_is_undefined_and_null_in_the_message(gear: Gear, job: Job) -> None:
     done = inspect(gear, job, MemoryCamera([np.full((40, 40, 3), 255, np.uint8)]))
-    assert_rejected(gear, done, says="score nan is outside 0..1")
+    assert_rejected(gear, done, "score", says="score nan is outside 0..1")
     assert done.result.score is None
     assert done.result.label is None
 
@@ -170,30 +174,32 @@ def test_an_odd_frame_is_undefined(gear: Gear, job: Job, image: Image, says: str
     camera = FaultyCamera(lambda _: Frame(image, time.monotonic(), 1))
     recipe = job.recipe.model_copy(update={"regions": Rectangle(x=0, y=0, width=8, height=8)})
     job = job if image.size else replace(job, recipe=recipe)
-    assert_rejected(gear, inspect(gear, job, camera), says=says)
+    assert_rejected(gear, inspect(gear, job, camera), "unsuitable", says=says)
 
 
 def test_a_frame_too_small_for_the_recipe_is_undefined(gear: Gear, job: Job) -> None:
     recipe = job.recipe.model_copy(update={"regions": Rectangle(x=0, y=0, width=999, height=9)})
     done = inspect(gear, replace(job, recipe=recipe))
-    assert_rejected(gear, done, says="reaches to 999x9")
+    assert_rejected(gear, done, "unsuitable", says="reaches to 999x9")
 
 
 def test_a_frame_from_before_the_trigger_is_stale(gear: Gear, job: Job) -> None:
     camera = FaultyCamera(lambda not_before: Frame(picture(GREY), not_before - 0.001, 1))
-    assert_rejected(gear, inspect(gear, job, camera), says="exposed before the trigger")
+    assert_rejected(gear, inspect(gear, job, camera), "stale", says="exposed before the trigger")
 
 
 def test_a_frame_shown_twice_is_stale(gear: Gear, job: Job) -> None:
     last = Frame(picture(GREY), time.monotonic(), 7)
     camera = FaultyCamera(lambda _: Frame(picture(GREY), time.monotonic(), 7))
-    assert_rejected(gear, inspect(gear, job, camera, last), says="number 7 after 7")
+    assert_rejected(gear, inspect(gear, job, camera, last), "stale", says="number 7 after 7")
 
 
 def test_a_frame_not_newer_than_the_last_is_stale(gear: Gear, job: Job) -> None:
     last = Frame(picture(GREY), time.monotonic() + 60, 7)
     camera = FaultyCamera(lambda _: Frame(picture(GREY), time.monotonic(), 8))
-    assert_rejected(gear, inspect(gear, job, camera, last), says="not newer than the one before")
+    assert_rejected(
+        gear, inspect(gear, job, camera, last), "stale", says="not newer than the one before"
+    )
 
 
 def test_a_camera_that_is_gone_leaves_a_recorded_part_and_a_fault(gear: Gear, job: Job) -> None:
@@ -201,7 +207,7 @@ def test_a_camera_that_is_gone_leaves_a_recorded_part_and_a_fault(gear: Gear, jo
         raise DeviceError("unplugged")
 
     done = inspect(gear, job, FaultyCamera(gone))
-    assert_rejected(gear, done, says="camera gone: unplugged")
+    assert_rejected(gear, done, "camera", says="camera gone: unplugged")
     assert done.fault is not None
 
 
@@ -215,14 +221,14 @@ def test_an_unreadable_picture_is_undefined_and_names_its_file(
     camera.open()
     done = inspect(gear, job, camera)
     camera.close()
-    assert_rejected(gear, done, says="cell17.png: is not a picture")
+    assert_rejected(gear, done, "unreadable", says="cell17.png: is not a picture")
     assert done.result.part.id == "cell17"
 
 
 def test_a_frame_that_is_not_fit_is_undefined_with_its_figures(gear: Gear, job: Job) -> None:
     strict = job.recipe.model_copy(update={"attest": Attest(brightness=Range(max=200.0))})
     done = inspect(gear, replace(job, recipe=strict), of(BRIGHT))
-    assert_rejected(gear, done, says="is above 200")
+    assert_rejected(gear, done, "attestation", says="is above 200")
     assert done.result.attestation is not None
     assert done.result.attestation["brightness"] > 200
     assert done.result.score is None
@@ -241,6 +247,7 @@ def test_a_live_camera_that_repeats_its_pixels_is_frozen(gear: Gear, job: Job) -
     assert first.result.passed
     assert not again.result.passed
     assert again.result.reason == "frozen: every pixel is that of the frame before"
+    assert again.result.cause == "frozen"
     assert inspect(gear, job, camera, again.frame, sequence=3).result.passed
 
 
@@ -248,7 +255,7 @@ def test_a_deadline_missed_by_a_slow_model_is_undefined(gear: Gear, tmp_path: Pa
     slow = make_bundle(tmp_path / "bundles", work=60)
     recipe = Recipe(name="slow", bundle=slow.id, deadline_ms=5)
     done = inspect(gear, Job(recipe, open_runtime(slow)))
-    assert_rejected(gear, done, says="deadline of 5 ms missed; judged OK")
+    assert_rejected(gear, done, "late", says="deadline of 5 ms missed; judged OK")
     assert done.late
     assert done.result.late
 
@@ -260,7 +267,7 @@ def test_the_commit_has_its_share_of_the_deadline(gear: Gear, job: Job) -> None:
     camera = FaultyCamera(lambda _: Frame(picture(GREY), time.monotonic(), 1))
     gear = replace(gear, camera=camera)
     done = inspect_part(part, job, gear, None, commit_reserve_ms=900.0)
-    assert_rejected(gear, done, says="deadline of 2000 ms missed")
+    assert_rejected(gear, done, "late", says="deadline of 2000 ms missed")
 
 
 def test_a_commit_that_overruns_the_deadline_makes_a_late_row_before_anybody_is_told(
@@ -276,7 +283,7 @@ def test_a_commit_that_overruns_the_deadline_makes_a_late_row_before_anybody_is_
     done = inspect(gear, replace(job, recipe=recipe))
     timer.join()
     other.close()
-    assert_rejected(gear, done, says="deadline of 120 ms missed: recorded")
+    assert_rejected(gear, done, "late", says="deadline of 120 ms missed: recorded")
     assert "judged OK" in done.result.reason
     assert done.late
     assert done.late_commit
@@ -290,7 +297,9 @@ def test_a_journal_short_of_room_lets_nothing_pass(gear: Gear, job: Job) -> None
     settings = gear.journal._settings.model_copy(update={"disk_free_min_mb": 1_000_000})
     short = Journal(settings)
     gear = replace(gear, journal=short)
-    assert_rejected(gear, inspect(gear, job), says="disk_free_min_mb is 1000000; judged OK")
+    assert_rejected(
+        gear, inspect(gear, job), "journal", says="disk_free_min_mb is 1000000; judged OK"
+    )
     short.close()
 
 

@@ -146,6 +146,7 @@ def test_no_frame_is_waited_for_longer_than_the_line_allows(gear: Gear, job: Job
     part = Part(1, None, time.monotonic(), deadline_ms=50)
     done = inspect_part(part, job, replace(gear, camera=Dark([picture(GREY)])), None, 0.0)
     assert "no frame for 50 ms" in done.result.reason
+    assert done.result.cause == "no_frame"
 
 
 def test_a_part_that_must_not_be_judged_is_recorded_without_a_look_and_the_line_rests(
