@@ -2,18 +2,17 @@
 
 import os
 import shutil
-import socket
 import tempfile
 import time
 import tomllib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from inspector.build import build_camera
+from inspector.check_broker import check_broker
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import (
     BundleError,
@@ -26,11 +25,11 @@ from inspector.contract.image import Image
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
-from inspector.delivery.broker import MqttSettings, read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
+from inspector.finding import Finding
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.onnx import defect_score
 from inspector.runtime.signature import trust_in
@@ -44,15 +43,7 @@ from inspector.station.recipe import (
 )
 
 FRAME_TIMEOUT_S = 10.0
-BROKER_TIMEOUT_S = 3.0
 MB = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Literal["ok", "note", "fault"]
-    """A note does not keep the station from starting."""
-    text: str
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -89,8 +80,7 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_folder("state_folder", state_folder(settings))
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
-    yield from _check_password(settings.mqtt.password_file)
-    yield from _check_broker(settings.mqtt)
+    yield from check_broker(settings)
 
 
 def _faults(error: Exception) -> Iterator[Finding]:
@@ -269,22 +259,3 @@ def _check_archive(folder: Path) -> Iterator[Finding]:
     """The archive deletes its oldest pictures, so it refuses a folder with other files in it."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         yield Finding("fault", f"archive.folder {folder}: holds files that are not the archive's")
-
-
-def _check_password(path: Path | None) -> Iterator[Finding]:
-    try:
-        if path is not None:
-            read_password(path)
-    except ConfigError as error:
-        yield Finding("fault", str(error))
-
-
-def _check_broker(settings: MqttSettings) -> Iterator[Finding]:
-    where = f"{settings.host}:{settings.port}"
-    try:
-        socket.create_connection((settings.host, settings.port), BROKER_TIMEOUT_S).close()
-    except OSError as error:
-        why = error.strerror or str(error)
-        yield Finding("note", f"broker: {where} does not answer ({why}); results wait for it")
-    else:
-        yield Finding("ok", f"broker: {where} answers")
