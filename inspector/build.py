@@ -10,9 +10,11 @@ from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
 from inspector.delivery.broker import require_files
+from inspector.delivery.commands import Answers, MqttDoor
 from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
+from inspector.delivery.ledger import Ledger
 from inspector.delivery.mqtt import Courier
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
@@ -130,6 +132,22 @@ class BuiltShadow:
     def stop(self) -> None:
         self.judge.stop()
         self.disagreements.stop()
+
+
+def build_command_door(
+    settings: Settings, built: Built, answers: Answers, ledger: Ledger
+) -> MqttDoor | None:
+    """None where the settings have no keys for it. Raises ConfigError where one is unusable."""
+    if settings.commands is None:
+        return None
+    return MqttDoor(
+        settings.mqtt,
+        settings.commands,
+        place=topics.Place.of(settings.topic_root, settings.station),
+        who=Identity(settings.station, built.station.snapshot.boot),
+        answers=answers,
+        ledger=ledger,
+    )
 
 
 def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:

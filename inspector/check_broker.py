@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from inspector.contract.errors import ConfigError
 from inspector.delivery.broker import MqttSettings, require_files
 from inspector.delivery.connection import Connection
+from inspector.delivery.keys import read_key
 from inspector.delivery.tls import certificate_ends
 from inspector.delivery.versions import Versions
 from inspector.finding import Finding
@@ -22,6 +23,7 @@ TRIES_MAX = 3  # MQTT 5, 3.1.1, and once more where the broker needs it
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """Passwords and certificates, then the broker itself. One that is away is no fault."""
     mqtt = settings.mqtt
+    yield from _check_keys(settings)
     try:
         require_files(mqtt)
         yield from _check_end(mqtt)
@@ -34,6 +36,17 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
             "broker: plaintext_beyond_loopback: everybody on the way reads results and password",
         )
     yield from _check_answer(mqtt)
+
+
+def _check_keys(settings: Settings) -> Iterator[Finding]:
+    for each in settings.commands.keys if settings.commands else ():
+        try:
+            read_key(each)
+        except ConfigError as error:
+            yield Finding("fault", str(error))
+        else:
+            may = ", ".join(sorted(each.actions))
+            yield Finding("ok", f"commands: {each.name} may {may}")
 
 
 def _check_end(mqtt: MqttSettings) -> Iterator[Finding]:

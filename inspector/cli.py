@@ -16,7 +16,7 @@ from inspector.arguments import part_count, size
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
-SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
+SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow", "envelope")
 
 EXAMPLES = """\
 examples:
@@ -82,11 +82,22 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     if arguments[:1] == ["demo"]:
         _demo_module().add_arguments(demo)
 
-    ask = add("command", _command, "ask a running station of this machine, print its one reply")
+    ask = add("command", _command, "ask a running station, print its one reply")
     ask.add_argument("settings", type=Path, metavar="STATION.TOML")
     actions = "status select start single stop reset halt reload rollback"
     ask.add_argument("action", choices=actions.split())
     ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+    ask.add_argument(
+        "--mqtt", action="store_true", help="signed, by way of COMMANDER.TOML's broker"
+    )
+    ask.add_argument("--station", metavar="NAME", help="with --mqtt: which")
+
+    audit = add(
+        "audit", _command, "check that no row of the commands' audit was changed; show them"
+    )
+    audit.add_argument("settings", type=Path, metavar="STATION.TOML")
+    audit.add_argument("what", choices=("verify", "show"))
+    audit.add_argument("--head", metavar="ROW:HASH", help="as the log told it once")
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -134,19 +145,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _command(args: argparse.Namespace) -> int:
-    from uuid import uuid4
+    from inspector.cli_command import run
 
-    from inspector.contract.command import Command
-    from inspector.contract.strict import parse
-    from inspector.settings import read_settings, state_folder
-    from inspector.supervise.door import ask
-
-    folder = state_folder(read_settings(args.settings))
-    words = {"schema": 1, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
-    reply = ask(folder, parse(Command, words, "command"))
-    print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
-    print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
-    return 0 if reply.outcome == "done" else FAILED
+    return run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -272,13 +273,14 @@ def _schema(args: argparse.Namespace) -> int:
     from inspector.contract.command import Command, Reply
     from inspector.contract.result import InspectionResult
     from inspector.contract.shadow import ShadowMessage
+    from inspector.contract.signed import SignedCommand
     from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
     from inspector.contract.strict import Strict
     from inspector.settings import Settings
     from inspector.station.recipe import Recipe
 
     told = (StateMessage, AlarmMessage, Heartbeat)
-    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
+    messages = (InspectionResult, *told, Command, Reply, ShadowMessage, SignedCommand)
     sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
     written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
     if args.what in sent:

@@ -10,6 +10,7 @@ from inspector.contract.strict import Name, Strict, read_toml
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
+from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.mqtt import MqttSettings
 from inspector.devices.camera_opencv import OpenCvSettings
@@ -40,6 +41,8 @@ class Settings(Strict):
     archive: ArchiveSettings
     consumers: Annotated[tuple[ConsumerSettings, ...], Field(max_length=16)] = ()
     """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
+    commands: CommandDoorSettings | None = None
+    """Signed commands over the broker; left out: only the socket of this machine."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -59,6 +62,9 @@ class Settings(Strict):
         names = [each.name for each in self.consumers]
         if len(set(names)) < len(names):
             raise ValueError("consumers: each name once")
+        keys = [each.name for each in self.commands.keys] if self.commands else []
+        if len(set(keys)) < len(keys):
+            raise ValueError("commands.keys: each name once")
         if COURIER in names:
             raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
         return self
@@ -90,4 +96,6 @@ def resolved(model: Model, base: Path) -> Model:
             changes[name] = base / value
         elif isinstance(value, Strict):
             changes[name] = resolved(value, base)
+        elif isinstance(value, tuple) and any(isinstance(each, Strict) for each in value):
+            changes[name] = tuple(resolved(each, base) for each in value)
     return model.model_copy(update=changes)
