@@ -35,7 +35,7 @@ class CommandDoorSettings(Strict):
     clock_skew_s: Annotated[float, Field(ge=0.0, le=300.0)] = 2.0
     """How far apart the clocks of sender and station may be."""
     per_s: Annotated[int, Field(ge=1, le=10_000)] = 50
-    """Messages looked at in a second: more wait at the broker, and grow stale there."""
+    """Messages looked at in a second, in small bursts: more wait, some are dropped and counted."""
 
 
 @dataclass(frozen=True, slots=True)
