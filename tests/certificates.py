@@ -1,9 +1,11 @@
 """A test authority with its certificates, by the script that users have, and spoilt ones."""
 
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,8 +14,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 SCRIPT = Path(__file__).parent.parent / "deploy" / "mosquitto" / "make-test-ca"
 
 
+def require_openssl() -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the Debian package openssl")
+
+
 def make_authority(folder: Path, host: str, *names: str) -> Path:
     """Certificates of the broker at `host` and of clients; the folder."""
+    require_openssl()
     subprocess.run([SCRIPT, folder, host, *names], check=True, capture_output=True)
     return folder
 

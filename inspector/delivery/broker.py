@@ -39,7 +39,7 @@ class MqttSettings(Strict):
     in_flight_max: Annotated[int, Field(ge=1, le=100)] = 20
     """Messages sent and not yet acknowledged."""
     connect_timeout_s: Seconds = 3.0
-    """For TCP, and again for the broker's answer."""
+    """For TCP, again for TLS, and again for the broker's answer."""
     version_timeout_s: Seconds = 2.0
     """How long protocol "auto" waits for an answer in MQTT 5 before it tries 3.1.1."""
     acknowledge_timeout_s: Seconds = 10.0

@@ -21,7 +21,8 @@ from inspector.contract.result import utc_text
 from inspector.contract.signed import SignedCommand
 from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
 
-NONCES_MAX = 10_000
+NONCES_MAX = 2_000
+"""Of one sender: nobody's flood keeps another's HALT out."""
 KEEP_MS = 600_000
 """So long after its end a command sent again still gets its reply again."""
 _FIRST = bytes(32)
@@ -104,9 +105,10 @@ class Ledger:
             (floor,) = self._db.execute("SELECT expires_ms FROM forgotten").fetchone()
             if envelope.expires_ms <= floor:
                 return "it ends before one that was forgotten already: is the clock behind?"
-            (count,) = self._db.execute("SELECT count(*) FROM command").fetchone()
+            query = "SELECT count(*) FROM command WHERE sender = ?"
+            (count,) = self._db.execute(query, (sender,)).fetchone()
             if count >= NONCES_MAX:
-                return f"{NONCES_MAX} commands of the last minutes are remembered already"
+                return f"{NONCES_MAX} commands of {sender} are remembered: wait some minutes"
             self._db.execute(
                 "INSERT INTO command VALUES (?, ?, ?, ?, ?, NULL)",
                 (sender, nonce, envelope.expires_ms, _digest(envelope), self._boot),

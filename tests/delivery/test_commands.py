@@ -29,6 +29,7 @@ from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.keys import KeySettings, Signer, read_key
 from inspector.delivery.ledger import KEEP_MS, NONCES_MAX, Ledger, ledger_path, read_audit
 from tests.brokers import Mosquitto
+from tests.certificates import require_openssl
 from tests.support import until
 
 PLACE = Place.of("plant/line", "cell")
@@ -37,6 +38,7 @@ ACTIONS: frozenset[Action] = frozenset({"status", "start", "halt", "reload"})
 
 def make_ed25519(folder: Path, name: str) -> tuple[Path, Path]:
     """As the README says: openssl makes them."""
+    require_openssl()
     private, public = folder / f"{name}.key", folder / f"{name}.pub"
     for words in (
         ["genpkey", "-algorithm", "ed25519", "-out", private],
@@ -455,7 +457,7 @@ def test_what_was_forgotten_is_refused_whatever_the_clock_says(
     ledger.close()
 
 
-def test_the_memory_is_bounded(tmp_path: Path, signer: Signer) -> None:
+def test_what_is_remembered_of_a_sender_is_bounded(tmp_path: Path, signer: Signer) -> None:
     ledger = Ledger(tmp_path / "journal.db", "boot")
     ledger.close()
     with sqlite3.connect(ledger_path(tmp_path / "journal.db")) as db:
@@ -465,8 +467,10 @@ def test_the_memory_is_bounded(tmp_path: Path, signer: Signer) -> None:
     command = seal(signer)
     why = ledger.begin(command, "status", command.issued_ms)
     assert why is not None
-    assert f"{NONCES_MAX} commands" in why
+    assert f"{NONCES_MAX} commands of ed" in why
     assert ledger.known(command) is None
+    other = command.model_copy(update={"sender": "other"})
+    assert ledger.begin(other, "status", command.issued_ms) is None
     ledger.close()
 
 
