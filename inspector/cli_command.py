@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from inspector.contract.command import Command, Reply
 from inspector.contract.errors import ConfigError
-from inspector.contract.strict import parse, read_toml
+from inspector.contract.strict import parse, read_toml, resolved
 from inspector.delivery.commander import CommanderSettings, send
 from inspector.delivery.ledger import read_audit
-from inspector.settings import read_settings, resolved, state_folder
+from inspector.settings import read_settings, state_folder
 from inspector.supervise.door import ask
 
 FAILED = 1

@@ -28,8 +28,8 @@ from inspector.delivery.gate import Admitted, Again, CommandDoorSettings, Droppe
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.keys import read_key
 from inspector.delivery.ledger import Ledger
+from inspector.delivery.pace import Pace
 from inspector.delivery.patience import Patience
-from inspector.delivery.replay import Pace
 from inspector.delivery.versions import Versions
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ here can hold a flood back: mosquitto 2.0.11 sent 207 at once where 32 were to b
 TURN_S = 1.0
 STEADY_S = 10.0
 CORRELATION_BYTES_MAX = 256
+BURST_S = 0.1
 STOP_S = 3.0
 
 
@@ -87,7 +88,7 @@ class MqttDoor:
         self._ledger = ledger
         self._gate = Gate(settings, keys, who.station, place, ledger)
         self._inbound = Inbound(self._gate.topics(), queue_max=QUEUE_MAX)
-        self._pace = Pace(settings.per_s)
+        self._pace = Pace(settings.per_s, BURST_S)
         self._versions = Versions(mqtt.protocol)
         self._patience = Patience(mqtt)
         name = mqtt.client_id or f"inspector-{place.result.rpartition('/')[0].replace('/', '-')}"

@@ -119,21 +119,24 @@ class Connection:
         retain: bool,
         correlation: bytes | None = None,
         response_topic: str | None = None,
+        expiry_s: int | None = None,
     ) -> int:
         """Hand one QoS 1 message to the socket; returns its number for `acknowledged`.
 
         correlation: of the message this one answers, where MQTT 5 brought one.
+        expiry_s: after which a broker of MQTT 5 no longer hands it to who was away.
         """
-        properties = self._properties(correlation)
+        properties = self._properties(correlation, expiry_s)
         if properties is not None and response_topic is not None:
             properties.ResponseTopic = response_topic
         info = self._client.publish(topic, payload, _QOS, retain=retain, properties=properties)
         self._note(info.rc)
         return info.mid
 
-    def tell(self, topic: str, payload: bytes) -> None:
+    def tell(self, topic: str, payload: bytes, *, expiry_s: int | None = None) -> None:
         """Hand one QoS 0 message to the socket: what is late is worth nothing."""
-        info = self._client.publish(topic, payload, 0, properties=self._properties(None))
+        properties = self._properties(None, expiry_s)
+        info = self._client.publish(topic, payload, 0, properties=properties)
         self._note(info.rc)
 
     def turn(self, wake: socket.socket, timeout_s: float) -> bool:
@@ -205,13 +208,15 @@ class Connection:
             client.on_log = self._on_log
         return client
 
-    def _properties(self, correlation: bytes | None) -> Properties | None:
+    def _properties(self, correlation: bytes | None, expiry_s: int | None) -> Properties | None:
         if self.protocol == "3.1.1":
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's
         properties.ContentType = "application/json"
         if correlation is not None:
             properties.CorrelationData = correlation
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
         return properties
 
     def _login(self) -> None:

@@ -138,12 +138,13 @@ class Retention:
         if name == COURIER:
             return f"{waiting} results wait to be delivered to the broker"
         return (
-            f"{waiting} results wait for consumer {name}, which has acknowledged up to "
-            f"{at[name]}"
+            f"{waiting} results wait for consumer {name}, which has acknowledged up to {at[name]}"
         )
 
     def lost(self) -> str | None:
         """Which consumers lack rows that are gone; None once they have acknowledged beyond."""
+        if not self._may_lose:
+            return None
         self._look()
         first = first_seq(self._db) or last_seq(self._db) + 1
         short = [

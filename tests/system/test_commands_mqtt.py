@@ -8,10 +8,9 @@ import pytest
 from inspector.contract.bundle import Bundle
 from inspector.contract.command import Command
 from inspector.contract.errors import RecordError
-from inspector.contract.strict import read_toml
+from inspector.contract.strict import read_toml, resolved
 from inspector.delivery.commander import CommanderSettings, send
 from inspector.delivery.ledger import ledger_path, read_audit
-from inspector.settings import resolved
 from inspector.supervise.door import ask
 from tests.brokers import Mosquitto
 from tests.certificates import make_authority
