@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
-from inspector.delivery.broker import require_files
 from inspector.delivery.commands import Answers, MqttDoor
 from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
@@ -76,7 +75,6 @@ def build(
 
     first_fault: begin in ERROR with this cause. keep_fault: as Station's.
     """
-    require_files(settings.mqtt)
     boot = new_boot()
     exchange = JobExchange()
     reloader = build_reloader(settings, exchange)

@@ -166,7 +166,7 @@ def run_guided(
             if tally.messages >= messages:
                 done(b"")
 
-        words = [sys.argv[0], f"-seed={seed}", "-max_len=70000", "-len_control=0", corpus]
+        words = [sys.argv[0], f"-seed={seed}", "-max_len=4096", "-len_control=0", corpus]
         atheris.Setup(words, one)
         atheris.Fuzz()
 
