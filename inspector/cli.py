@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__
+from inspector import __version__, cli_command
 from inspector.arguments import part_count, size
 from inspector.cli_delivery import add_commands
 
@@ -83,22 +83,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     if arguments[:1] == ["demo"]:
         _demo_module().add_arguments(demo)
 
-    ask = add("command", _command, "ask a running station, print its one reply")
-    ask.add_argument("settings", type=Path, metavar="STATION.TOML")
-    actions = "status select start single stop reset halt reload rollback"
-    ask.add_argument("action", choices=actions.split())
-    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
-    ask.add_argument(
-        "--mqtt", action="store_true", help="signed, by way of COMMANDER.TOML's broker"
-    )
-    ask.add_argument("--station", metavar="NAME", help="with --mqtt: which")
-
-    audit = add(
-        "audit", _command, "check that no row of the commands' audit was changed; show them"
-    )
-    audit.add_argument("settings", type=Path, metavar="STATION.TOML")
-    audit.add_argument("what", choices=("verify", "show"))
-    audit.add_argument("--head", metavar="ROW:HASH", help="as the log told it once")
+    cli_command.add_commands(add)
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -141,12 +126,6 @@ def _run(args: argparse.Namespace) -> int:
     from inspector.daemon import run
 
     return run(args.settings)
-
-
-def _command(args: argparse.Namespace) -> int:
-    from inspector.cli_command import run
-
-    return run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

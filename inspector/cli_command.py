@@ -1,27 +1,45 @@
 """`inspector command` and `inspector audit`: what is asked of a station, and who asked."""
 
 import argparse
+import re
 from pathlib import Path
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
-from inspector.contract.command import Command, Reply
+from inspector.cli_delivery import Add
 from inspector.contract.errors import ConfigError
-from inspector.contract.strict import parse, read_toml, resolved
-from inspector.delivery.commander import CommanderSettings, send
-from inspector.delivery.ledger import read_audit
-from inspector.settings import read_settings, state_folder
-from inspector.supervise.door import ask
+
+if TYPE_CHECKING:
+    from inspector.contract.command import Command, Reply
 
 FAILED = 1
 
 
-def run(args: argparse.Namespace) -> int:
-    """Whichever of the two was asked for."""
-    return run_audit(args) if "head" in args else run_command(args)
+def add_commands(add: Add) -> None:
+    ask = add("command", _command, "ask a running station, print its one reply")
+    ask.add_argument("settings", type=Path, metavar="STATION.TOML")
+    actions = "status select start single stop reset halt reload rollback"
+    ask.add_argument("action", choices=actions.split())
+    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+    ask.add_argument(
+        "--mqtt", action="store_true", help="signed, by way of COMMANDER.TOML's broker"
+    )
+    ask.add_argument("--station", metavar="NAME", help="with --mqtt: which")
+
+    audit = add("audit", _audit, "check that no row of the commands' audit was changed; show them")
+    audit.add_argument("settings", type=Path, metavar="STATION.TOML")
+    audit.add_argument("what", choices=("verify", "show"))
+    audit.add_argument("--head", metavar="ROW:HASH", help="as the log told it once")
 
 
-def run_command(args: argparse.Namespace) -> int:
+def _command(args: argparse.Namespace) -> int:
     """Ask over this machine's socket, or over the broker with `--mqtt`; print the reply."""
+    from uuid import uuid4
+
+    from inspector.contract.command import Command
+    from inspector.contract.strict import parse
+    from inspector.settings import read_settings, state_folder
+    from inspector.supervise.door import ask
+
     words = {"schema": 1, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
     command = parse(Command, words, "command")
     if args.mqtt:
@@ -35,7 +53,10 @@ def run_command(args: argparse.Namespace) -> int:
     return 0 if reply.outcome == "done" else FAILED
 
 
-def _send(path: Path, station: str | None, command: Command) -> Reply:
+def _send(path: Path, station: str | None, command: "Command") -> "Reply":
+    from inspector.contract.strict import read_toml, resolved
+    from inspector.delivery.commander import CommanderSettings, send
+
     settings = resolved(read_toml(path, CommanderSettings), path.resolve().parent)
     name = station or settings.station
     if name is None:
@@ -43,9 +64,14 @@ def _send(path: Path, station: str | None, command: Command) -> Reply:
     return send(settings, name, command)
 
 
-def run_audit(args: argparse.Namespace) -> int:
+def _audit(args: argparse.Namespace) -> int:
     """Check the chain from its first row, print the rows, or only how far it reaches."""
+    from inspector.delivery.ledger import read_audit
+    from inspector.settings import read_settings
+
     settings = read_settings(args.settings)
+    if args.head and not re.fullmatch(r"\d+:[0-9a-f]{64}", args.head):
+        raise ConfigError(f"--head {args.head}: must be ROW:HASH, as the log told it")
     at = "0:"
     for seq, entry, found in read_audit(settings.journal.path, args.head):
         at = f"{seq}:{found}"

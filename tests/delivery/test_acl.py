@@ -32,6 +32,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "command/foreman": ({"foreman"}, {STATION}),
     "command/mes": (set(), {STATION}),
     "reply/foreman": ({STATION}, {"foreman"}),
+    "reply/foreman/tool-7": ({STATION}, {"foreman"}),
     "reply/mes": ({STATION}, set()),
     "consumer/mes/ack": ({"mes"}, {STATION}),
     "consumer/mes/replay": ({"mes"}, {STATION}),

@@ -70,6 +70,7 @@ def test_a_person_commands_a_station_over_tls_and_the_audit_says_who(
             refused = send(sender, "test", Command(schema=1, id="h", action="halt"))
             assert (refused.outcome, refused.reason) == ("refused", "foreman may not halt")
             assert ask(tmp_path, Command(schema=1, id="l", action="start")).outcome == "done"
+            assert ask(tmp_path, Command(schema=1, id="s", action="status")).outcome == "done"
             audit = run_inspector("audit", path, "show")
             rows = [line.split() for line in audit.stdout.splitlines()]
             assert [(row[2], row[3], row[4]) for row in rows[:-2]] == [
@@ -86,6 +87,8 @@ def test_a_person_commands_a_station_over_tls_and_the_audit_says_who(
         with sqlite3.connect(ledger_path(tmp_path / "journal.db")) as db:
             db.execute("DROP TRIGGER audit_unchanged")
             db.execute("UPDATE audit SET entry = replace(entry, 'may not halt', 'may halt')")
+        done = run_inspector("audit", path, "verify", "--head", "9")
+        assert (done.returncode, "must be ROW:HASH" in done.stderr) == (78, True)
         with pytest.raises(RecordError, match="is not as it was written"):
             list(read_audit(tmp_path / "journal.db", head))
 
