@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from queue import Full, Queue
 from typing import Protocol
 
+from inspector.contract.channels import REPLY_EXPIRY_S
 from inspector.contract.command import Action, Command, Outcome, Reply
 from inspector.contract.errors import RecordError
 from inspector.contract.signed import SignedCommand
@@ -267,7 +268,11 @@ class MqttDoor:
             address, reply = self._replies.popleft()
             self._in_flight.add(
                 connection.publish(
-                    address.topic, reply, retain=False, correlation=address.correlation
+                    address.topic,
+                    reply,
+                    retain=False,
+                    correlation=address.correlation,
+                    expiry_s=REPLY_EXPIRY_S,
                 )
             )
 

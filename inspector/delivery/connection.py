@@ -118,7 +118,6 @@ class Connection:
         *,
         retain: bool,
         correlation: bytes | None = None,
-        response_topic: str | None = None,
         expiry_s: int | None = None,
     ) -> int:
         """Hand one QoS 1 message to the socket; returns its number for `acknowledged`.
@@ -127,8 +126,6 @@ class Connection:
         expiry_s: after which a broker of MQTT 5 no longer hands it to who was away.
         """
         properties = self._properties(correlation, expiry_s)
-        if properties is not None and response_topic is not None:
-            properties.ResponseTopic = response_topic
         info = self._client.publish(topic, payload, _QOS, retain=retain, properties=properties)
         self._note(info.rc)
         return info.mid

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 import pytest
@@ -156,12 +156,12 @@ class World:
         self.boots = 0
         self.open()
 
-    def open(self) -> None:
+    def open(self, protocol: Literal["auto", "3.1.1"] = "auto") -> None:
         self.boots += 1
         self.ledger = Ledger(self.journal, f"boot-{self.boots}")
         self.follower = Follower(self.ledger)
         self.door = MqttDoor(
-            MqttSettings(host="127.0.0.1", port=self._port),
+            MqttSettings(host="127.0.0.1", port=self._port, protocol=protocol),
             self.settings,
             place=PLACE,
             who=Identity("cell", f"boot-{self.boots}"),
@@ -255,6 +255,15 @@ def test_one_that_was_being_followed_when_the_process_ended_is_never_followed_ag
     assert first["outcome"] == "failed"
     assert "the program ended while it was followed" in first["reason"]
     assert first["id"] == "cut"
+
+
+def test_mqtt_3_1_1_is_enough(world: World) -> None:
+    world.close()
+    world.open("3.1.1")
+    for count in (1, 2):
+        world.sender.publish(world.sender.seal("ed", id=f"c-{count}"), ResponseTopic="no/matter")
+        assert until(lambda n=count: len(world.sender.replies()) == n)  # type: ignore[misc]
+    assert len(world.follower.effects) == 2
 
 
 def forged(command: SignedCommand, **changes: Any) -> SignedCommand:
