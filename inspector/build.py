@@ -10,9 +10,11 @@ from typing import Protocol
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
+from inspector.delivery.commands import Answers, MqttDoor
 from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
+from inspector.delivery.ledger import Ledger
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.delivery.mqtt import Courier
 from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings, ids_recorded
@@ -160,6 +162,22 @@ class BuiltShadow:
     def stop(self) -> None:
         self.judge.stop()
         self.disagreements.stop()
+
+
+def build_command_door(
+    settings: Settings, built: Built, answers: Answers, ledger: Ledger
+) -> MqttDoor | None:
+    """None where the settings have no keys for it. Raises ConfigError where one is unusable."""
+    if settings.commands is None:
+        return None
+    return MqttDoor(
+        settings.mqtt,
+        settings.commands,
+        place=topics.Place.of(settings.topic_root, settings.station),
+        who=Identity(settings.station, built.station.snapshot.boot),
+        answers=answers,
+        ledger=ledger,
+    )
 
 
 def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import tempfile
 import tomllib
 from collections.abc import Generator, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from inspector.build import build_camera
+from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_line import check_line, check_trigger
 from inspector.contract.bundle import Manifest
@@ -23,7 +23,6 @@ from inspector.contract.errors import (
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
-from inspector.delivery.broker import MqttSettings, read_password
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.finding import Finding
@@ -38,7 +37,6 @@ from inspector.station.recipe import (
     region_rule,
 )
 
-BROKER_TIMEOUT_S = 3.0
 MB = 1_000_000
 
 
@@ -78,8 +76,7 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_folder("state_folder", state_folder(settings))
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
-    yield from _check_password(settings.mqtt.password_file)
-    yield from _check_broker(settings.mqtt)
+    yield from check_broker(settings)
 
 
 def _faults(error: Exception) -> Iterator[Finding]:
@@ -222,22 +219,3 @@ def _check_archive(folder: Path) -> Iterator[Finding]:
     """The archive deletes its oldest pictures, so it refuses a folder with other files in it."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
         yield Finding("fault", f"archive.folder {folder}: holds files that are not the archive's")
-
-
-def _check_password(path: Path | None) -> Iterator[Finding]:
-    try:
-        if path is not None:
-            read_password(path)
-    except ConfigError as error:
-        yield Finding("fault", str(error))
-
-
-def _check_broker(settings: MqttSettings) -> Iterator[Finding]:
-    where = f"{settings.host}:{settings.port}"
-    try:
-        socket.create_connection((settings.host, settings.port), BROKER_TIMEOUT_S).close()
-    except OSError as error:
-        why = error.strerror or str(error)
-        yield Finding("note", f"broker: {where} does not answer ({why}); results wait for it")
-    else:
-        yield Finding("ok", f"broker: {where} answers")

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__
+from inspector import __version__, cli_command
 from inspector.arguments import part_count, size
 from inspector.cli_delivery import add_commands
 
@@ -84,12 +84,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     if arguments[:1] == ["demo"]:
         _demo_module().add_arguments(demo)
 
-    ask = add("command", _command, "ask a running station of this machine, print its one reply")
-    ask.add_argument("settings", type=Path, metavar="STATION.TOML")
-    actions = "status select start single stop reset halt reload rollback trigger"
-    ask.add_argument("action", choices=actions.split())
-    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
-    ask.add_argument("--part", metavar="ID", help="trigger: what the line calls the part")
+    cli_command.add_commands(add)
 
     check = add("check", _check, "explain every fault in settings, recipe and bundle")
     check.add_argument("settings", type=Path, metavar="STATION.TOML")
@@ -136,23 +131,6 @@ def _run(args: argparse.Namespace) -> int:
     from inspector.daemon import run
 
     return run(args.settings)
-
-
-def _command(args: argparse.Namespace) -> int:
-    from uuid import uuid4
-
-    from inspector.contract.command import Command
-    from inspector.contract.strict import parse
-    from inspector.settings import read_settings, state_folder
-    from inspector.supervise.door import ask
-
-    folder = state_folder(read_settings(args.settings))
-    words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
-    words["part"] = args.part
-    reply = ask(folder, parse(Command, words, "command"))
-    print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
-    print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
-    return 0 if reply.outcome == "done" else FAILED
 
 
 def _demo(args: argparse.Namespace) -> int:

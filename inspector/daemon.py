@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inspector import __version__
-from inspector.build import Built, build
+from inspector.build import Built, build, build_command_door
 from inspector.contract.errors import InspectorError
+from inspector.delivery.ledger import Ledger
 from inspector.devices.quiet import quiet_cv2
 from inspector.devices.trigger_command import CommandTrigger
 from inspector.logs import set_up_logs
@@ -78,9 +79,11 @@ def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
 def _start(
     settings: Settings, built: Built, station: "_StationThread", watchers: ExitStack
 ) -> dict[str, Callable[[], bool]]:
-    """Start everything; what must stay alive, by name. Raises ConfigError."""
+    """Start everything; what must stay alive, by name. Raises ConfigError, RecordError."""
     ask = built.trigger.ask if isinstance(built.trigger, CommandTrigger) else None
-    commands = Commands(built.station, built.prepare, built.reloader, ask)
+    ledger = Ledger(settings.journal.path, built.station.snapshot.boot)
+    watchers.callback(ledger.close)
+    commands = Commands(built.station, built.prepare, built.reloader, ledger, ask)
     door = Door(state_folder(settings), commands)
     threads = {
         "station": station.is_alive,
@@ -94,11 +97,17 @@ def _start(
     threads.update({name: each.alive for name, each in built.at_the_line.items()})
     watchers.callback(door.stop)
     door.start()
+    command_door = build_command_door(settings, built, commands, ledger)
+    if command_door is not None:
+        command_door.start()
+        watchers.callback(command_door.stop)
+        threads["commands"] = command_door.alive
     if settings.metrics is not None:
         # only here: a station without it need not load the library
         from inspector.supervise.health import HealthPage
 
-        page = HealthPage(settings.metrics, Look(built, commands, lambda: _dead(threads)))
+        look = Look(built, commands, ledger, command_door, lambda: _dead(threads))
+        page = HealthPage(settings.metrics, look)
         page.start()
         watchers.callback(page.stop)
         threads["health"] = page.alive

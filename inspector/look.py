@@ -8,6 +8,8 @@ from collections.abc import Callable
 from inspector import __version__
 from inspector.build import Built
 from inspector.contract.errors import InspectorError
+from inspector.delivery.commands import MqttDoor
+from inspector.delivery.ledger import Ledger
 from inspector.delivery.reader import JournalReader
 from inspector.supervise.commands import Commands
 from inspector.supervise.vitals import Delivery, Vitals
@@ -17,10 +19,17 @@ class Look:
     """Any thread may look."""
 
     def __init__(
-        self, built: Built, commands: Commands, dead: Callable[[], tuple[str, ...]]
+        self,
+        built: Built,
+        commands: Commands,
+        ledger: Ledger,
+        door: MqttDoor | None,
+        dead: Callable[[], tuple[str, ...]],
     ) -> None:
         self._built = built
         self._commands = commands
+        self._ledger = ledger
+        self._door = door
         self._dead = dead
         self._lock = threading.Lock()  # a reader belongs to one thread at a time
         self._reader: JournalReader | None = None
@@ -35,6 +44,8 @@ class Look:
             latencies=station.latencies,
             dead=self._dead(),
             commands=self._commands.figures(),
+            dropped=self._door.dropped() if self._door else {},
+            audit_rows=self._ledger.rows,
             delivery=self._delivery(),
         )
 

@@ -14,6 +14,7 @@ from inspector.contract.consumer import (
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult
 from inspector.contract.shadow import ShadowMessage
+from inspector.contract.signed import SignedCommand
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.trigger import TriggerMessage
@@ -34,6 +35,7 @@ MESSAGES: dict[str, type[Strict]] = {
     "replay": ReplayRequest,
     "replayed": ReplayedResult,
     "consumer-reply": ConsumerReply,
+    "envelope": SignedCommand,
 }
 FILES: dict[str, type[Strict]] = {
     "settings": Settings,

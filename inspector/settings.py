@@ -10,6 +10,7 @@ from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
+from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
@@ -63,6 +64,8 @@ class Settings(Strict):
     archive: ArchiveSettings
     consumers: Annotated[tuple[ConsumerSettings, ...], Field(max_length=16)] = ()
     """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
+    commands: CommandDoorSettings | None = None
+    """Signed commands over the broker; left out: only the socket of this machine."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -82,6 +85,9 @@ class Settings(Strict):
         names = [each.name for each in self.consumers]
         if len(set(names)) < len(names):
             raise ValueError("consumers: each name once")
+        keys = [each.name for each in self.commands.keys] if self.commands else []
+        if len(set(keys)) < len(keys):
+            raise ValueError("commands.keys: each name once")
         if COURIER in names:
             raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
         return self

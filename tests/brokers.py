@@ -52,6 +52,10 @@ class Mosquitto:
         )
         self._config.write_text("\n".join((*common, *lines, "")), encoding="utf-8")
 
+    def configure_whole(self, text: str) -> None:
+        """As `configure`, a whole configuration, with its own listener."""
+        self._config.write_text(text, encoding="utf-8")
+
     def start(self) -> Self:
         self._starts += 1
         with (self._folder / "log").open("ab") as log:

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices", "gpiod", "pymodbus"},
     "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
-    "inspector/delivery": STATION | {"inspector.delivery", "paho"},
+    "inspector/delivery": STATION | {"inspector.delivery", "paho", "cryptography"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
     # a subscriber as any other: it knows topics and messages, not the station
@@ -41,7 +41,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 # One library, one door.
 DOORS: dict[str, set[str]] = {
     "accelerate": {"training/team.py"},
-    "cryptography": {"inspector/runtime/signature.py"},
+    "cryptography": {
+        "inspector/runtime/signature.py",
+        "inspector/delivery/tls.py",
+        "inspector/delivery/keys.py",
+    },
     "timm": {"training/models.py"},
     "albumentations": {"training/augment.py"},
     "onnxruntime": {

@@ -26,6 +26,7 @@ _PARAMETERS = {
     "station": "The station's name.",
     "consumer": "The consumer's name, as it is registered in the station's settings. A broker's "
     "access list should let each consumer publish below its own name alone.",
+    "sender": "Who sends commands: the name of its key in the station's settings.",
 }
 
 

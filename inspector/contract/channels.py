@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspector.contract import examples
+from inspector.contract.command import Reply
 from inspector.contract.consumer import (
     Acknowledgement,
     ConsumerReply,
@@ -13,6 +14,7 @@ from inspector.contract.consumer import (
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult
 from inspector.contract.shadow import ShadowMessage
+from inspector.contract.signed import SignedCommand
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.topics import Place
@@ -27,11 +29,11 @@ _CONSUMER = _PLACE.consumer("{consumer}")
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic. From a consumer or the line: the station listens, at QoS 1."""
+    """One topic. From a consumer, a commander or the line: the station listens, at QoS 1."""
 
     name: str
     address: str
-    by: Literal["station", "consumer", "line"]
+    by: Literal["station", "consumer", "commander", "line"]
     """Who publishes."""
     qos: Literal[0, 1]
     retain: bool
@@ -171,5 +173,31 @@ CHANNELS: tuple[Channel, ...] = (
         example=examples.CONSUMER_REPLY,
         text="How a replay ended, or why an acknowledgement or a request was refused, and which "
         "rows there are.",
+    ),
+    Channel(
+        name="command",
+        address=_PLACE.command("{sender}"),
+        by="commander",
+        qos=1,
+        retain=False,
+        expiry_s=None,
+        model=SignedCommand,
+        example=examples.ENVELOPE,
+        text="A signed command: seven lines joined by line feeds are what is signed "
+        "(inspector-command-1, sender, station, nonce, issued_ms, expires_ms, command). Sent again "
+        "with the same nonce it gets the same reply and no second effect. Not answered: what is "
+        "retained, unreadable, or not signed by this sender's key.",
+    ),
+    Channel(
+        name="reply",
+        address=_PLACE.reply("{sender}"),
+        by="station",
+        qos=1,
+        retain=False,
+        expiry_s=REPLY_EXPIRY_S,
+        model=Reply,
+        example=examples.REPLY,
+        text="One to each command, with the correlation data that it brought. Of MQTT 5's response "
+        "topic only one below this is followed.",
     ),
 )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from inspector.contract.command import Command, Reply
 from inspector.contract.consumer import (
     Acknowledgement,
     ConsumerReply,
@@ -17,6 +18,7 @@ from inspector.contract.result import (
     TriggerRef,
 )
 from inspector.contract.shadow import Opinion, ShadowMessage
+from inspector.contract.signed import SignedCommand
 from inspector.contract.status import (
     Alarm,
     AlarmMessage,
@@ -143,4 +145,28 @@ CONSUMER_REPLY = ConsumerReply(
     first=48_150,
     last=48_213,
     acknowledged=48_190,
+)
+
+COMMAND = Command(schema=1, id="c-17", action="stop")
+
+ENVELOPE = SignedCommand(
+    schema=1,
+    sender="foreman",
+    station=STATION,
+    nonce="6f1c0d7e5b0a4c1f9a3de1f2c4b5a697",
+    issued_ms=1_767_323_655_926,
+    expires_ms=1_767_323_685_926,
+    command=COMMAND.to_json().decode(),
+    signature="c2" * 32,  # of no key: a true one would be of a key that everybody knows
+)
+
+REPLY = Reply(
+    id=COMMAND.id,
+    station=STATION,
+    boot=BOOT,
+    outcome="done",
+    reason="STOP: from CONTINUOUS_EXECUTION to READY",
+    state="READY",
+    cause="stop by foreman",
+    withheld="READY: stop by foreman",
 )

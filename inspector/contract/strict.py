@@ -58,6 +58,8 @@ def resolved(model: Model, base: Path) -> Model:
             changes[name] = base / value
         elif isinstance(value, Strict):
             changes[name] = resolved(value, base)
+        elif isinstance(value, tuple) and any(isinstance(each, Strict) for each in value):
+            changes[name] = tuple(resolved(each, base) for each in value)
     return model.model_copy(update=changes)
 
 

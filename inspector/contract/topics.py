@@ -79,6 +79,17 @@ class Place:
     line: str
     consumers: str
     """The level above the consumers' names."""
+    commands: str
+    """The level above the senders' names."""
+    replies: str
+
+    def command(self, sender: Name) -> str:
+        """To the station: signed commands of this sender. QoS 1, never retained."""
+        return f"{self.commands}/{sender}"
+
+    def reply(self, sender: Name) -> str:
+        """From the station: one reply to each of them. QoS 1, not retained."""
+        return f"{self.replies}/{sender}"
 
     def consumer(self, name: Name) -> ConsumerPlace:
         base = f"{self.consumers}/{name}"
@@ -100,4 +111,6 @@ class Place:
             trigger=trigger(root, station),
             line=line(root, station),
             consumers=f"{root}/{station}/consumer",
+            commands=f"{root}/{station}/command",
+            replies=f"{root}/{station}/reply",
         )

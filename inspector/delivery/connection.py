@@ -8,6 +8,7 @@ The callbacks only note what came: an error in them cannot be lost, there is not
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any
 
 from paho.mqtt import MQTTException
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from inspector.contract.errors import ConfigError
 from inspector.delivery.broker import MqttSettings, Protocol, read_password
 from inspector.delivery.inbound import PACKET_BYTES_MAX, Inbound
+from inspector.delivery.tls import alert_in_words, in_words, make_context
 
 _QOS = 1
 _LEAST_REFUSAL = 0x80
@@ -75,12 +77,15 @@ class Connection:
         if inbound is not None:
             inbound.attach(self._client, self._end)
         self._socket: Any = None
+        self._trouble = ""
 
     def open(self) -> None:
         """Connect TCP and send CONNECT; `ready` comes later. Failure is in `lost`."""
         broker = self._settings.host, self._settings.port, self._settings.keepalive_s
         try:
             self._login()
+            if self._settings.tls is not None:
+                self._client.tls_set_context(make_context(self._settings.tls))
             # clean, and no session expiry: the broker keeps nothing for us, the journal does
             if self.protocol == "5":
                 limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
@@ -91,8 +96,13 @@ class Connection:
         except ConfigError as error:
             self.lost = str(error)
             return
+        except ssl.SSLError as error:
+            self.lost = in_words(error, self._settings.host)
+            return
         except (OSError, UnicodeError) as error:
             self.lost = getattr(error, "strerror", None) or str(error)
+            if self._settings.tls is not None and isinstance(error, ConnectionResetError):
+                self.lost = f"TLS failed: what answers there may not speak it ({self.lost})"
             return
         self._answer_by = time.monotonic() + self._answer_timeout_s
         self._socket = self._client.socket()
@@ -138,6 +148,10 @@ class Connection:
         timeout_s = min(timeout_s, _TURN_MAX_S)
         if not self._answered:
             timeout_s = min(timeout_s, self._answer_by - time.monotonic())
+        # what TLS has read ahead no longer shows at the socket
+        held = self._settings.tls is not None and self._socket.pending() > 0
+        if held:
+            timeout_s = 0.0
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         poll.register(
@@ -145,7 +159,7 @@ class Connection:
         )
         events = dict(poll.poll(1_000 * max(0.0, timeout_s)))
         network = events.get(self._socket.fileno(), 0)
-        if network & ~select.POLLOUT:
+        if held or network & ~select.POLLOUT:
             self._read()
         if network & select.POLLOUT:
             self._note(self._client.loop_write())
@@ -187,6 +201,8 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
+        if self._settings.tls is not None:
+            client.on_log = self._on_log
         return client
 
     def _properties(self, correlation: bytes | None, expiry_s: int | None) -> Properties | None:
@@ -221,8 +237,14 @@ class Connection:
     def _end(self, words: str) -> None:
         """The first reason stays: what follows is its consequence."""
         if self.lost is None:
-            self.lost = words
-            self.wrong_version = not self.ready
+            # TLS 1.3 tells what it has against our certificate after its handshake
+            self.lost = self._trouble or words
+            self.wrong_version = not self.ready and not self._trouble
+
+    def _on_log(self, client: Client, userdata: object, level: int, words: str) -> None:
+        """paho tells only here why the socket failed."""
+        if level == LogLevel.MQTT_LOG_ERR and "ALERT" in words:
+            self._trouble = alert_in_words(words)
 
     def _on_connect(
         self,

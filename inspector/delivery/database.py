@@ -27,6 +27,8 @@ class Kind:
     application_id: int
     version: int
     schema: str
+    more: tuple[str, ...] = ()
+    """Further statements, where one table is not all."""
 
 
 def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connection:
@@ -128,7 +130,8 @@ def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
     with transaction(db):  # whole or not at all, also when the power goes
         if db.execute("PRAGMA schema_version").fetchone() != (0,):
             return
-        db.execute(kind.schema)
+        for statement in (kind.schema, *kind.more):
+            db.execute(statement)
         db.execute(f"PRAGMA application_id = {kind.application_id}")
         db.execute(f"PRAGMA user_version = {kind.version}")
 

@@ -6,22 +6,18 @@ SHA256SUMS.sig`. A key signs bundles and nothing else.
 """
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.bundle import SIGNATURE, SUMS, Trust, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
+from inspector.contract.keyfile import read_public, read_secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
         Ed25519PrivateKey,
         Ed25519PublicKey,
     )
-
-KEY_BYTES_MAX = 10_000
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_keys(path: Path) -> Path:
@@ -90,7 +86,7 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    text = _key_file(path, _OTHERS_WRITE, "others may write it: chmod go-w")
+    text = read_public(path)
     try:
         key = load_pem_public_key(text)
     except Exception as error:  # noqa: BLE001 - the library names no base class
@@ -104,7 +100,7 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    text = _key_file(path, _OTHERS_READ, "others may read it: chmod 600, or make a new one")
+    text = read_secret(path)
     try:
         key = load_pem_private_key(text, password=None)
     except Exception as error:  # noqa: BLE001 - the library names no base class
@@ -112,17 +108,6 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path}: is no Ed25519 key; make one by inspector bundle keygen")
     return key
-
-
-def _key_file(path: Path, forbidden: int, words: str) -> bytes:
-    """Mode and contents of one open file, so that the two are of the same one."""
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & forbidden:
-                raise ConfigError(f"{path}: {words}")
-            return file.read(KEY_BYTES_MAX)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:

@@ -3,11 +3,19 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import Empty, Queue
 from typing import Protocol
 
-from inspector.contract.command import Action, Command, Reply, parse_command
+from inspector.contract.audit import AuditEntry
+from inspector.contract.command import (
+    ACTIONS,
+    Action,
+    Command,
+    Outcome,
+    Reply,
+    parse_command,
+)
 from inspector.contract.errors import CommandError, InspectorError
 from inspector.contract.foreign import REASON_MAX
 from inspector.station.cycle import Job
@@ -41,6 +49,16 @@ class Loader(Protocol):
         """As `offer`, for the bundle that served before."""
 
 
+class Audit(Protocol):
+    """Keeps a row of every command, for good. Any thread may add one."""
+
+    def entry(self, **words: object) -> AuditEntry:
+        """A row of now."""
+
+    def add(self, entry: AuditEntry) -> str:
+        """Where it stands. Raises RecordError."""
+
+
 class Commands:
     """Every door hands its commands here; any thread may."""
 
@@ -49,6 +67,7 @@ class Commands:
         station: Station,
         prepare: Callable[[], Job],
         loader: Loader,
+        audit: Audit,
         trigger: Callable[[str | None], Answer] | None = None,
     ) -> None:
         """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError.
@@ -59,16 +78,36 @@ class Commands:
         self._trigger = trigger
         self._prepare = prepare
         self._loader = loader
+        self._audit = audit
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def answer(self, message: bytes, sender: str) -> Reply:
-        """Read one message, follow it, reply. `sender` is who it came from, for the audit."""
+    def answer(
+        self,
+        message: bytes,
+        sender: str,
+        permitted: Collection[Action] = ACTIONS,
+        nonce: str | None = None,
+    ) -> Reply:
+        """Read one message, follow it, reply. `sender` is who it came from, for the audit.
+
+        permitted: what this sender may ask for. nonce: of its envelope, for the audit.
+        """
         try:
             command = parse_command(message)
         except CommandError as error:
-            return self._reply(None, "unread", sender, Answer("refused", str(error)))
-        return self._reply(command.id, command.action, sender, self._follow(command, sender))
+            return self._reply(None, "unread", sender, Answer("refused", str(error)), nonce)
+        if command.action in permitted:
+            answer = self._follow(command, sender)
+        else:
+            answer = Answer("refused", f"{sender} may not {command.action}")
+        return self._reply(command.id, command.action, sender, answer, nonce)
+
+    def decline(self, id_: str | None, reason: str, outcome: Outcome = "refused") -> Reply:
+        """The reply to what was not followed at all."""
+        with self._lock:
+            self._counts["unread", outcome] += 1
+        return self._say(id_, Answer(outcome, reason))
 
     def figures(self) -> dict[tuple[str, str], int]:
         """Commands answered, by action and outcome; any thread may ask."""
@@ -124,14 +163,34 @@ class Commands:
         self._station.offer(order)
         return order.wait(TAKE_S, FINISH_S)
 
-    def _reply(self, id_: str | None, action: str, sender: str, answer: Answer) -> Reply:
+    def _reply(
+        self, id_: str | None, action: str, sender: str, answer: Answer, nonce: str | None
+    ) -> Reply:
         with self._lock:
             self._counts[action, answer.outcome] += 1
+        entry = self._audit.entry(
+            event="answered",
+            sender=sender,
+            action=action,
+            id=id_,
+            nonce=nonce,
+            outcome=answer.outcome,
+            reason=answer.reason[:REASON_MAX],
+        )
+        try:
+            # asking changes nothing: a watchdog that asks here every second must not fill a disk
+            asks = action == "status" and nonce is None
+            at = "none" if asks else self._audit.add(entry)
+        except InspectorError as error:  # a HALT is followed and answered with a full disk too
+            log.error("a command stands in no audit: %s", error)
+            at = "none"
+        words = "command %s (%s) by %s: %s: %s (audit %s)"
+        audit.info(words, action, id_, sender, answer.outcome, answer.reason, at)
+        return self._say(id_, answer)
+
+    def _say(self, id_: str | None, answer: Answer) -> Reply:
         state = self._station.snapshot
         pulse = self._station.pulse
-        audit.info(
-            "command %s (%s) by %s: %s: %s", action, id_, sender, answer.outcome, answer.reason
-        )
         return Reply(
             id=id_,
             station=state.station,

@@ -59,6 +59,13 @@ def _about(vitals: Vitals) -> Iterator[Metric]:
     for (action, outcome), count in sorted(vitals.commands.items()):
         commands.add_metric([action, outcome], count)
     yield commands
+    dropped = CounterMetricFamily(
+        "inspector_commands_dropped", "Messages that got no answer.", labels=["reason"]
+    )
+    for reason, count in sorted(vitals.dropped.items()):
+        dropped.add_metric([reason], count)
+    yield dropped
+    yield CounterMetricFamily("inspector_audit_entries", "Rows of it.", value=vitals.audit_rows)
 
 
 def _ledger(vitals: Vitals) -> Iterator[Metric]:

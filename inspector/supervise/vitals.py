@@ -41,6 +41,9 @@ class Vitals:
     """Threads that should run and do not."""
     commands: Mapping[tuple[str, str], int]
     """How many, by action and outcome."""
+    dropped: Mapping[str, int]
+    """Messages on the command topics that got no answer, by reason."""
+    audit_rows: int
     delivery: Delivery | None
     """None where the journal could not be asked."""
 

@@ -26,7 +26,8 @@ def test_the_document_is_the_one_we_promised() -> None:
 def test_every_topic_of_a_station_is_in_the_document() -> None:
     place = Place.of("{root}", "{station}")
     topics = {getattr(place, field.name) for field in dataclasses.fields(place)}
-    topics.remove(place.consumers)  # the level above a consumer's own
+    topics -= {place.consumers, place.commands, place.replies}  # the levels above somebody's own
+    topics |= {place.command("{sender}"), place.reply("{sender}")}
     own = place.consumer("{consumer}")
     topics |= {getattr(own, field.name) for field in dataclasses.fields(ConsumerPlace)}
     assert topics == {channel["address"] for channel in document()["channels"].values()}

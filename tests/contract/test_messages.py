@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from inspector.contract.audit import AuditEntry
 from inspector.contract.command import Command, Reply
 from inspector.contract.consumer import (
     Acknowledgement,
@@ -20,6 +21,7 @@ from inspector.contract.consumer import (
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
+from inspector.contract.signed import SignedCommand
 from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
 from inspector.contract.strict import Strict
 from inspector.contract.topics import Place
@@ -41,6 +43,8 @@ DATA = Path(__file__).parent.parent / "data"
         (Reply, "reply-v1.json"),
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),
+        (SignedCommand, "envelope-v1.json"),
+        (AuditEntry, "audit-v1.json"),
         (Acknowledgement, "ack-v1.json"),
         (ReplayRequest, "replay-v1.json"),
         (ReplayedResult, "replayed-v1.json"),

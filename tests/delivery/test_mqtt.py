@@ -336,6 +336,7 @@ def test_a_wrong_password_is_told_and_a_right_one_let_in(
     users.chmod(0o600)
     broker.configure("allow_anonymous false", f"password_file {users}")
     password.write_text("wrong\n", encoding="utf-8")
+    password.chmod(0o600)
     put(journal, 3)
     settings = {"user": "station", "password_file": password}
     with courier(journal, broker.start().port, **settings) as sender:

@@ -164,6 +164,8 @@ def test_a_password_file_that_cannot_be_read_is_named(sealed: Bundle, tmp_path: 
     assert said in checked.stdout
     assert said in ran.stderr  # and goes on: the broker is not needed to judge
     (tmp_path / "secret").write_bytes("gehéim".encode("latin-1"))
+    assert "others may read it" in run_inspector("check", path).stdout
+    (tmp_path / "secret").chmod(0o600)
     checked = run_inspector("check", path)
     assert "is not UTF-8" in checked.stdout
     assert "0xe9" not in checked.stdout

@@ -1,0 +1,113 @@
+"""The part of `inspector check` that goes over the network: the broker, as the station meets it."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from inspector.contract.errors import ConfigError
+from inspector.delivery.broker import MqttSettings, require_files
+from inspector.delivery.connection import Connection
+from inspector.delivery.keys import read_key
+from inspector.delivery.tls import certificate_ends
+from inspector.delivery.versions import Versions
+from inspector.finding import Finding
+from inspector.settings import Settings
+
+DAYS_LEFT_MIN = 30
+TRIES_MAX = 3  # MQTT 5, 3.1.1, and once more where the broker needs it
+
+
+def check_broker(settings: Settings) -> Iterator[Finding]:
+    """Passwords and certificates, then the broker itself. One that is away is no fault."""
+    mqtt = settings.mqtt
+    yield from _check_keys(settings)
+    try:
+        require_files(mqtt)
+        yield from _check_end(mqtt)
+    except ConfigError as error:
+        yield Finding("fault", str(error))
+        return
+    if mqtt.plaintext_beyond_loopback:
+        yield Finding(
+            "note",
+            "broker: plaintext_beyond_loopback: everybody on the way reads results and password",
+        )
+    yield from _check_answer(mqtt)
+
+
+def _check_keys(settings: Settings) -> Iterator[Finding]:
+    for each in settings.commands.keys if settings.commands else ():
+        try:
+            read_key(each)
+        except ConfigError as error:
+            yield Finding("fault", str(error))
+        else:
+            may = ", ".join(sorted(each.actions))
+            yield Finding("ok", f"commands: {each.name} may {may}")
+
+
+def _check_end(mqtt: MqttSettings) -> Iterator[Finding]:
+    """Certificates run out at night."""
+    if mqtt.tls is None or mqtt.tls.cert_file is None:
+        return
+    ends = certificate_ends(mqtt.tls.cert_file)
+    left = ends - datetime.now(UTC)
+    text = f"mqtt.tls.cert_file {mqtt.tls.cert_file}"
+    if left.total_seconds() <= 0:
+        yield Finding("fault", f"{text}: has expired on {ends:%Y-%m-%d}, or the clock is wrong")
+    elif left.days < DAYS_LEFT_MIN:
+        yield Finding("note", f"{text}: expires on {ends:%Y-%m-%d}, in {left.days} days")
+    else:
+        yield Finding("ok", f"{text}: valid until {ends:%Y-%m-%d}")
+
+
+def _check_answer(mqtt: MqttSettings) -> Iterator[Finding]:
+    where = f"broker: {mqtt.host}:{mqtt.port}"
+    try:
+        socket.create_connection((mqtt.host, mqtt.port), mqtt.connect_timeout_s).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        yield Finding("note", f"{where} does not answer ({why}); results wait for it")
+        return
+    lost = ""
+    versions = Versions(mqtt.protocol)
+    for _ in range(TRIES_MAX):
+        with contextlib.closing(_Try(mqtt, versions)) as attempt:
+            lost = attempt.lost or ""
+            if not lost:
+                by = "over TLS" if mqtt.tls is not None else "in plaintext"
+                yield Finding("ok", f"{where} lets us in, MQTT {attempt.protocol} {by}")
+                return
+            if attempt.final:
+                break
+    yield Finding("fault", f"{where}: {lost}")
+
+
+class _Try:
+    """One connection under a name of its own: the station's may be in use."""
+
+    def __init__(self, mqtt: MqttSettings, versions: Versions) -> None:
+        self.protocol, answer_timeout_s = versions.next(mqtt)
+        self._connection = Connection(
+            mqtt,
+            self.protocol,
+            client_id=f"inspector-check-{os.getpid()}",
+            answer_timeout_s=answer_timeout_s,
+        )
+        self._connection.open()
+        end = time.monotonic() + answer_timeout_s + 1.0
+        idle, far = socket.socketpair()
+        with idle, far:
+            while not self._connection.ready and self._connection.lost is None:
+                self._connection.turn(idle, max(0.0, end - time.monotonic()))
+        self.lost = self._connection.lost
+        self.final = versions.ended(self._connection)
+
+    def close(self) -> None:
+        if self.lost is None:
+            self._connection.leave()
+        else:
+            self._connection.drop()

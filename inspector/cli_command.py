@@ -1,0 +1,85 @@
+"""`inspector command` and `inspector audit`: what is asked of a station, and who asked."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inspector.cli_delivery import Add
+from inspector.contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from inspector.contract.command import Command, Reply
+
+FAILED = 1
+
+
+def add_commands(add: Add) -> None:
+    ask = add("command", _command, "ask a running station, print its one reply")
+    ask.add_argument("settings", type=Path, metavar="STATION.TOML")
+    actions = "status select start single stop reset halt reload rollback trigger"
+    ask.add_argument("action", choices=actions.split())
+    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+    ask.add_argument("--part", metavar="ID", help="trigger: what the line calls the part")
+    ask.add_argument(
+        "--mqtt", action="store_true", help="signed, by way of COMMANDER.TOML's broker"
+    )
+    ask.add_argument("--station", metavar="NAME", help="with --mqtt: which")
+
+    audit = add("audit", _audit, "check that no row of the commands' audit was changed; show them")
+    audit.add_argument("settings", type=Path, metavar="STATION.TOML")
+    audit.add_argument("what", choices=("verify", "show"))
+    audit.add_argument("--head", metavar="ROW:HASH", help="as the log told it once")
+
+
+def _command(args: argparse.Namespace) -> int:
+    """Ask over this machine's socket, or over the broker with `--mqtt`; print the reply."""
+    from uuid import uuid4
+
+    from inspector.contract.command import Command
+    from inspector.contract.strict import parse
+    from inspector.settings import read_settings, state_folder
+    from inspector.supervise.door import ask
+
+    words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
+    words["part"] = args.part
+    command = parse(Command, words, "command")
+    if args.mqtt:
+        reply = _send(args.settings, args.station, command)
+    elif args.station is not None:
+        raise ConfigError("--station: only with --mqtt, a settings file names its own station")
+    else:
+        reply = ask(state_folder(read_settings(args.settings)), command)
+    print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
+    print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
+    return 0 if reply.outcome == "done" else FAILED
+
+
+def _send(path: Path, station: str | None, command: "Command") -> "Reply":
+    from inspector.contract.strict import read_toml, resolved
+    from inspector.delivery.commander import CommanderSettings, send
+
+    settings = resolved(read_toml(path, CommanderSettings), path.resolve().parent)
+    name = station or settings.station
+    if name is None:
+        raise ConfigError(f"{path}: station is missing, and --station is not given")
+    return send(settings, name, command)
+
+
+def _audit(args: argparse.Namespace) -> int:
+    """Check the chain from its first row, print the rows, or only how far it reaches."""
+    from inspector.delivery.ledger import read_audit
+    from inspector.settings import read_settings
+
+    settings = read_settings(args.settings)
+    if args.head and not re.fullmatch(r"\d+:[0-9a-f]{64}", args.head):
+        raise ConfigError(f"--head {args.head}: must be ROW:HASH, as the log told it")
+    at = "0:"
+    for seq, entry, found in read_audit(settings.journal.path, args.head):
+        at = f"{seq}:{found}"
+        if args.what == "show":
+            outcome = f"{entry.outcome}: " if entry.outcome else ""
+            who, what = entry.sender or "-", entry.action or "-"
+            print(f"{seq} {entry.at} {entry.event} {who} {what} {outcome}{entry.reason}")
+    print(f"no row was changed or taken out up to {at}" if at != "0:" else "there are no rows yet")
+    return 0

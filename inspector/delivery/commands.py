@@ -1,0 +1,299 @@
+"""The command door over the broker: a connection and threads of its own.
+
+One thread listens, decides (`gate`) and sends replies; two follow, so that HALT does not wait for
+a bundle to load, and commands of one kind keep their order. Nothing here is the courier's or the
+station's: whoever floods this door slows this door.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Full, Queue
+from typing import Protocol
+
+from inspector.contract.channels import REPLY_EXPIRY_S
+from inspector.contract.command import Action, Command, Outcome, Reply
+from inspector.contract.errors import RecordError
+from inspector.contract.signed import SignedCommand
+from inspector.contract.topics import Place
+from inspector.delivery.broker import MqttSettings
+from inspector.delivery.connection import Connection
+from inspector.delivery.consumers import Identity
+from inspector.delivery.drops import Drops
+from inspector.delivery.gate import Admitted, Again, CommandDoorSettings, Dropped, Gate, Refused
+from inspector.delivery.inbound import Inbound, Message
+from inspector.delivery.keys import read_key
+from inspector.delivery.ledger import Ledger
+from inspector.delivery.pace import Pace
+from inspector.delivery.patience import Patience
+from inspector.delivery.versions import Versions
+
+log = logging.getLogger(__name__)
+
+LOADS: frozenset[Action] = frozenset({"reload", "rollback"})
+WAITING_MAX = 8
+REPLIES_MAX = 100
+QUEUE_MAX = 256
+"""Messages waiting to be looked at: one more is dropped, and its sender sends it again. Nothing
+here can hold a flood back: mosquitto 2.0.11 sent 207 at once where 32 were to be the most."""
+TURN_S = 1.0
+STEADY_S = 10.0
+CORRELATION_BYTES_MAX = 256
+BURST_S = 0.1
+STOP_S = 3.0
+
+
+class Answers(Protocol):
+    """Follows commands; any thread may ask."""
+
+    def answer(
+        self, message: bytes, sender: str, permitted: Collection[Action], nonce: str | None
+    ) -> Reply:
+        """Follow one, and keep a row of it."""
+
+    def decline(self, id_: str | None, reason: str, outcome: Outcome = "refused") -> Reply:
+        """The reply to what is not followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where one reply goes."""
+
+    topic: str
+    correlation: bytes | None
+
+
+class MqttDoor:
+    """Commands from the broker, one reply to each."""
+
+    def __init__(
+        self,
+        mqtt: MqttSettings,
+        settings: CommandDoorSettings,
+        *,
+        place: Place,
+        who: Identity,
+        answers: Answers,
+        ledger: Ledger,
+    ) -> None:
+        """Raises ConfigError where a key cannot be used."""
+        keys = [read_key(each) for each in settings.keys]
+        self._mqtt = mqtt
+        self._place = place
+        self._answers = answers
+        self._ledger = ledger
+        self._gate = Gate(settings, keys, who.station, place, ledger)
+        self._inbound = Inbound(self._gate.topics(), queue_max=QUEUE_MAX)
+        self._pace = Pace(settings.per_s, BURST_S)
+        self._versions = Versions(mqtt.protocol)
+        self._patience = Patience(mqtt)
+        name = mqtt.client_id or f"inspector-{place.result.rpartition('/')[0].replace('/', '-')}"
+        self._client_id = f"{name}-commands"
+        self._lanes: dict[bool, Queue[tuple[Admitted, _Address] | None]] = {
+            loads: Queue(WAITING_MAX) for loads in (False, True)
+        }
+        self._replies: deque[tuple[_Address, bytes]] = deque()
+        self._in_flight: set[int] = set()
+        self._drops = Drops(self._inbound, ledger)
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._stopping = threading.Event()
+        self.connected = False
+        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+        self._followers = [
+            threading.Thread(target=self._follow, args=(lane,), name="follower", daemon=True)
+            for lane in self._lanes.values()
+        ]
+
+    def start(self) -> None:
+        for thread in (*self._followers, self._thread):
+            thread.start()
+
+    def alive(self) -> bool:
+        return all(thread.is_alive() for thread in (*self._followers, self._thread))
+
+    def dropped(self) -> dict[str, int]:
+        """Messages that got no answer, by reason. Any thread may ask."""
+        return self._drops.counts()
+
+    def stop(self) -> None:
+        """What is being followed is not waited for: it is answered when it is sent again."""
+        self._stopping.set()
+        self._wake()
+        for lane in self._lanes.values():
+            with suppress(Full):
+                lane.put_nowait(None)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+        if not self._thread.is_alive():
+            self._wake_in.close()
+            self._wake_out.close()
+
+    # --- the thread that listens ---
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            protocol, answer_timeout_s = self._versions.next(self._mqtt)
+            connection = Connection(
+                self._mqtt,
+                protocol,
+                client_id=self._client_id,
+                answer_timeout_s=answer_timeout_s,
+                inbound=self._inbound,
+            )
+            connection.open()
+            opened_at = time.monotonic()
+            self._serve(connection)
+            self._part(connection)
+            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
+            if self._versions.ended(connection):
+                self._stopping.wait(self._patience.delay_s(failures))
+        self._drops.sum_up(time.monotonic(), at_once=True)
+
+    def _serve(self, connection: Connection) -> None:
+        while connection.lost is None and not self._stopping.is_set():
+            now = time.monotonic()
+            if self._inbound.listening and not self.connected:
+                self._versions.accepted(connection)
+                self.connected = True
+                log.info("commands are taken from %s", self._patience.broker)
+            while self._inbound.received and self._has_room(now):
+                self._pace.take()
+                self._take(self._inbound.received.popleft())
+            self._send(connection)
+            self._drops.sum_up(now)
+            timeout_s = TURN_S
+            if self._inbound.received and len(self._replies) < REPLIES_MAX:
+                timeout_s = max(0.0, self._pace.next_at() - time.monotonic())
+            if connection.turn(self._wake_out, timeout_s):
+                with suppress(BlockingIOError):
+                    self._wake_out.recv(4_096)
+
+    def _has_room(self, now: float) -> bool:
+        """For one message more, and its reply, which must not be lost on the way out."""
+        return len(self._replies) < REPLIES_MAX and bool(self._pace.allows(now))
+
+    def _part(self, connection: Connection) -> None:
+        if connection.lost is not None:
+            self._patience.say(f"commands: {connection.lost}")
+            connection.drop()
+        else:
+            connection.leave()
+        self._in_flight.clear()
+        self._inbound.received.clear()
+        self.connected = False
+
+    def _take(self, message: Message) -> None:
+        try:
+            decision = self._gate.decide(message)
+        except RecordError as error:
+            self._drops.add("not_stored")
+            self._patience.say(f"commands: {error}")
+            return
+        match decision:
+            case Dropped(reason):
+                self._drops.add(reason)
+            case Refused(envelope, command, reason):
+                self._decline(envelope, command, message, reason)
+            case Again(envelope, command, known):
+                if known.reply is not None:
+                    self._offer(self._address(envelope, message), known.reply)
+                elif known.ended:
+                    self._answer_ended(envelope, command, message)
+                else:
+                    self._drops.add("under_way")  # its reply will come
+            case Admitted():
+                self._admit(decision, message)
+
+    def _admit(self, admitted: Admitted, message: Message) -> None:
+        """Remember it before anybody follows it: also where we are killed in between."""
+        envelope, command = admitted.envelope, admitted.command
+        action = command.action if command else None
+        lane = self._lanes[action in LOADS]
+        if lane.full():
+            words = f"{WAITING_MAX} commands wait already: send it again"
+            self._decline(envelope, command, message, words)
+            return
+        try:
+            unfit = self._ledger.begin(envelope, action, self._gate.now_ms())
+        except RecordError as error:
+            unfit = f"it cannot be recorded, so it is not followed: {error}"
+        if unfit:
+            self._decline(envelope, command, message, unfit)
+        else:
+            lane.put((admitted, self._address(envelope, message)))
+
+    def _answer_ended(
+        self, envelope: SignedCommand, command: Command | None, message: Message
+    ) -> None:
+        words = "the program ended while it was followed: ask for the status"
+        reply = self._answers.decline(command.id if command else None, words, "failed").to_json()
+        self._remember(envelope, reply)
+        self._offer(self._address(envelope, message), reply)
+
+    def _decline(
+        self, envelope: SignedCommand, command: Command | None, message: Message, reason: str
+    ) -> None:
+        reply = self._answers.decline(command.id if command else None, reason)
+        self._offer(self._address(envelope, message), reply.to_json())
+
+    def _address(self, envelope: SignedCommand, message: Message) -> _Address:
+        """The sender's own reply topic, or one below it that it asked for: never another's."""
+        topic = self._place.reply(envelope.sender)
+        wanted = message.response_topic
+        if wanted and wanted.startswith(f"{topic}/") and not set(wanted) & set("+#\0"):
+            topic = wanted
+        correlation = message.correlation
+        if correlation is not None and len(correlation) > CORRELATION_BYTES_MAX:
+            correlation = None
+        return _Address(topic, correlation)
+
+    def _offer(self, address: _Address, reply: bytes) -> None:
+        self._replies.append((address, reply))
+        self._wake()
+
+    def _send(self, connection: Connection) -> None:
+        while connection.acknowledged:
+            self._in_flight.discard(connection.acknowledged.popleft().message)
+        while self._replies and self.connected and connection.lost is None:
+            if len(self._in_flight) >= connection.in_flight_max:
+                return
+            address, reply = self._replies.popleft()
+            self._in_flight.add(
+                connection.publish(
+                    address.topic,
+                    reply,
+                    retain=False,
+                    correlation=address.correlation,
+                    expiry_s=REPLY_EXPIRY_S,
+                )
+            )
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is awake already
+            self._wake_in.send(b"\0")
+
+    # --- the threads that follow ---
+
+    def _follow(self, lane: Queue[tuple[Admitted, _Address] | None]) -> None:
+        while (work := lane.get()) is not None:
+            admitted, address = work
+            envelope, key = admitted.envelope, admitted.key
+            reply = self._answers.answer(
+                envelope.command.encode(), envelope.sender, key.actions, envelope.nonce
+            ).to_json()
+            self._remember(envelope, reply)
+            self._offer(address, reply)
+
+    def _remember(self, envelope: SignedCommand, reply: bytes) -> None:
+        try:
+            self._ledger.finish(envelope, reply)
+        except RecordError as error:
+            log.error("commands: a reply is not stored: %s", error)

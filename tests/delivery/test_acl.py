@@ -1,0 +1,209 @@
+"""deploy/mosquitto as it is shipped, on a real mosquitto: what each client may do, and what not."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from tests.brokers import Mosquitto
+from tests.certificates import make_authority
+from tests.support import until
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "mosquitto"
+LINE = "acme/plant-1/assembly/line-3"
+CLIENTS = ("cell-01", "cell-02", "mes", "foreman", "plc-3", "nobody")
+
+# topic below a station: who may publish there, who may hear it; STATION is the station itself
+STATION = "STATION"
+RULES: dict[str, tuple[set[str], set[str]]] = {
+    "result": ({STATION}, {"mes", "plc-3"}),
+    "state": ({STATION}, {"mes", "plc-3", "foreman"}),
+    "alarm": ({STATION}, {"mes"}),
+    "heartbeat": ({STATION}, {"mes", "plc-3"}),
+    "shadow": ({STATION}, {"mes"}),
+    "line": ({STATION}, {"plc-3"}),
+    "trigger": ({"plc-3"}, {STATION}),
+    "command/foreman": ({"foreman"}, {STATION}),
+    "command/mes": (set(), {STATION}),
+    "reply/foreman": ({STATION}, {"foreman"}),
+    "reply/foreman/tool-7": ({STATION}, {"foreman"}),
+    "reply/mes": ({STATION}, set()),
+    "consumer/mes/ack": ({"mes"}, {STATION}),
+    "consumer/mes/replay": ({"mes"}, {STATION}),
+    "consumer/mes/replayed": ({STATION}, {"mes"}),
+    "consumer/mes/reply": ({STATION}, {"mes"}),
+    "consumer/other/ack": (set(), {STATION}),
+    "consumer/other/replay": (set(), {STATION}),
+    "consumer/other/replayed": ({STATION}, set()),
+    "consumer/other/reply": ({STATION}, set()),
+    "anything": (set(), set()),
+}
+OF_ONE_STATION = {"plc-3": "cell-01"}
+"""The controller belongs to one station; the others to the line."""
+
+
+def may(client: str, station: str, allowed: set[str]) -> bool:
+    if client == station:
+        return STATION in allowed
+    return client in allowed and OF_ONE_STATION.get(client, station) == station
+
+
+class Client:
+    """Under a certificate of its own: listens to everything that it may hear."""
+
+    def __init__(self, port: int, certificates: Path, name: str) -> None:
+        self.heard: set[tuple[str, str]] = set()
+        self.reasons: dict[int, ReasonCode] = {}
+        self.connects = 0
+        self._ready = False
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        context = ssl.create_default_context(cafile=certificates / "ca.pem")
+        context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+        self._client.tls_set_context(context)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_ready
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._client.connect("localhost", port)
+        self._client.loop_start()
+        assert until(lambda: self._ready)
+
+    def publish(self, topics: list[str], payload: str) -> set[str]:
+        """Those of the topics that the broker took it on."""
+        sent = {topic: self._client.publish(topic, payload, qos=1).mid for topic in topics}
+        assert until(lambda: set(self.reasons) >= set(sent.values()))
+        return {topic for topic, mid in sent.items() if not self.reasons[mid].is_failure}
+
+    def _on_connect(self, client: paho.Client, *_: object) -> None:
+        self.connects += 1
+        client.subscribe("#", 1)
+
+    def _on_ready(self, *_: object) -> None:
+        self._ready = True
+
+    def _on_message(self, *words: Any) -> None:
+        self.heard.add((words[2].topic, words[2].payload.decode()))
+
+    def _on_publish(self, *words: Any) -> None:
+        self.reasons[words[2]] = words[3]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mosquitto, Path]]:
+    """The shipped files, with a second station's block, in another folder."""
+    folder = tmp_path_factory.mktemp("etc")
+    certificates = make_authority(folder / "certs", "localhost", *CLIENTS)
+    rules = (DEPLOY / "acl").read_text(encoding="utf-8")
+    first = rules[rules.index("user cell-01") : rules.index("# A consumer")]
+    (folder / "acl").write_text(rules + first.replace("cell-01", "cell-02"), encoding="utf-8")
+    with Mosquitto(folder) as broker:
+        config = (DEPLOY / "mosquitto.conf").read_text(encoding="utf-8")
+        config = config.replace("listener 8883", f"listener {broker.port} 127.0.0.1")
+        config = config.replace("/etc/mosquitto/", f"{folder}/")
+        config = config.replace("/var/lib/mosquitto/", f"{folder}/")
+        broker.configure_whole(f"user root\n{config}")
+        yield broker.start(), certificates
+
+
+def test_everybody_may_do_what_is_theirs_and_nothing_else(
+    deployed: tuple[Mosquitto, Path],
+) -> None:
+    broker, certificates = deployed
+    topics = {
+        f"{LINE}/{station}/{what}": (station, *RULES[what])
+        for station in ("cell-01", "cell-02")
+        for what in RULES
+    }
+    outside = [f"{LINE}/result", "acme/plant-2/assembly/line-3/cell-01/result"]
+    with ExitStack() as stack:
+        ears = {
+            name: stack.enter_context(Client(broker.port, certificates, name)) for name in CLIENTS
+        }
+        written = {name: ear.publish([*topics, *outside], name) for name, ear in ears.items()}
+        for name in CLIENTS:
+            assert written[name] == {
+                topic
+                for topic, (station, writers, _) in topics.items()
+                if may(name, station, writers)
+            }, name
+        for name, ear in ears.items():
+            expected = {
+                (topic, writer)
+                for writer in CLIENTS
+                for topic in written[writer]
+                if may(name, topics[topic][0], topics[topic][2])
+            }
+            assert until(lambda ear=ear, wanted=expected: ear.heard >= wanted), name  # type: ignore[misc]
+            assert ear.heard == expected, name
+
+
+def test_who_publishes_where_it_may_not_is_refused_and_stays(
+    deployed: tuple[Mosquitto, Path],
+) -> None:
+    broker, certificates = deployed
+    with Client(broker.port, certificates, "mes") as client:
+        refused = f"{LINE}/cell-01/command/mes"
+        for _ in range(3):
+            assert client.publish([refused], "x") == set()
+        assert client.connects == 1
+
+
+def test_every_line_of_the_access_list_is_among_those_tried() -> None:
+    """A line that nothing above exercises would be one that nobody has looked at."""
+    tried = {
+        (name, access, f"{LINE}/{station}/{what}")
+        for station in ("cell-01", "cell-02")
+        for what, rule in RULES.items()
+        for access, allowed in zip(("write", "read"), rule, strict=True)
+        for name in CLIENTS
+        if may(name, station, allowed)
+    }
+    user, lines = "", []
+    for line in (DEPLOY / "acl").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if words[:1] == ["user"]:
+            user = words[1]
+        elif words[:1] == ["topic"]:
+            lines.append((user, words[1], words[2]))
+    assert len(lines) > 20
+    for user, access, pattern in lines:
+        assert any(
+            (user, access) == (name, how) and paho.topic_matches_sub(pattern, topic)
+            for name, how, topic in tried
+        ), (user, access, pattern)
+
+
+def test_without_a_certificate_or_with_a_strangers_nobody_gets_in(
+    deployed: tuple[Mosquitto, Path], tmp_path: Path
+) -> None:
+    broker, certificates = deployed
+    strangers = make_authority(tmp_path / "strangers", "localhost", "cell-01")
+    for own in (None, strangers / "cell-01"):
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        context = ssl.create_default_context(cafile=certificates / "ca.pem")
+        if own is not None:
+            context.load_cert_chain(own.with_suffix(".pem"), own.with_suffix(".key"))
+        client.tls_set_context(context)
+        accepted: list[Any] = []
+        client.on_connect = lambda *words: accepted.append(words)  # noqa: B023 - used at once
+        try:
+            client.connect("localhost", broker.port)
+            client.loop(1.0)
+            client.loop(1.0)
+        except OSError:
+            pass
+        assert not accepted
+        assert not client.is_connected()
