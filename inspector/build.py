@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from inspector import __version__
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
@@ -13,6 +14,9 @@ from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
+from inspector.delivery.publishers import Both
+from inspector.delivery.release import Released
+from inspector.delivery.sparkplug import EdgeNode, Origin
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
@@ -54,6 +58,8 @@ class Built:
     """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
     shadow: "BuiltShadow | None"
     """None where no second bundle is named, or the station begins in ERROR."""
+    sparkplug: EdgeNode | None
+    """None where station.toml has no such section."""
 
     @property
     def job(self) -> Job | None:
@@ -84,7 +90,7 @@ def build(
         prepare()
     archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal)
-    journal.register(settings.consumers)
+    journal.register(settings.holders)
     courier = Courier(
         settings.mqtt,
         journal=settings.journal.path,
@@ -94,13 +100,14 @@ def build(
         who=Identity(settings.station, boot),
         consumers=settings.consumers,
     )
+    sparkplug = build_sparkplug(settings, journal.released, boot)
     gear = Gear(
         station=settings.station,
         boot=boot,
         camera=build_camera(settings.camera),
         journal=journal,
         archive=archive,
-        publisher=courier,
+        publisher=Both(courier, sparkplug) if sparkplug else courier,
         clock=SystemClock(),
     )
     shadow = build_shadow(settings, courier) if first_fault is None else None
@@ -113,7 +120,25 @@ def build(
         first_fault=first_fault,
         keep_fault=keep_fault,
     )
-    return Built(station, journal, courier, archive, reloader, prepare, shadow)
+    return Built(station, journal, courier, archive, reloader, prepare, shadow, sparkplug)
+
+
+def build_sparkplug(settings: Settings, released: Released, boot: str) -> EdgeNode | None:
+    """None where station.toml has no such section."""
+    if settings.sparkplug is None:
+        return None
+    broker = settings.sparkplug.broker or settings.mqtt
+    # another one than the courier's: a broker lets each in once
+    default = f"inspector-{settings.topic_root}/{settings.station}".replace("/", "-")
+    client_id = f"{settings.mqtt.client_id or default}-sparkplug"
+    return EdgeNode(
+        settings.sparkplug,
+        broker,
+        client_id=(settings.sparkplug.broker and broker.client_id) or client_id,
+        journal=settings.journal.path,
+        released=released,
+        origin=Origin(settings.station, boot, __version__),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.mqtt import MqttSettings
+from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings
@@ -40,6 +41,8 @@ class Settings(Strict):
     archive: ArchiveSettings
     consumers: Annotated[tuple[ConsumerSettings, ...], Field(max_length=16)] = ()
     """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
+    sparkplug: SparkplugSettings | None = None
+    """Left out, the station is no Sparkplug edge node."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -61,7 +64,19 @@ class Settings(Strict):
             raise ValueError("consumers: each name once")
         if COURIER in names:
             raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
+        if SPARKPLUG in names:
+            raise ValueError(f"consumers: {SPARKPLUG} is the station's own name for its edge node")
         return self
+
+    @property
+    def holders(self) -> tuple[ConsumerSettings, ...]:
+        """Those whose rows the journal keeps: the consumers, and the edge node's hosts as one."""
+        if self.sparkplug is None:
+            return self.consumers
+        return (
+            *self.consumers,
+            ConsumerSettings(name=SPARKPLUG, may_lose=self.sparkplug.may_lose),
+        )
 
 
 def state_folder(settings: Settings) -> Path:

@@ -138,8 +138,7 @@ class Retention:
         if name == COURIER:
             return f"{waiting} results wait to be delivered to the broker"
         return (
-            f"{waiting} results wait for consumer {name}, which has acknowledged up to "
-            f"{at[name]}"
+            f"{waiting} results wait for consumer {name}, which has acknowledged up to {at[name]}"
         )
 
     def lost(self) -> str | None:
