@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 WAITING_MAX = 8
 LOOK_S = 0.5
-SAY_EVERY = 100  # refusals: the first is logged, then each hundredth
+SAY_FIRST, SAY_EVERY = 20, 100  # refusals: the first are logged, then each hundredth
 
 Answer = Callable[[bytes, str], Reply]
 """The command door: one message and who sent it, one reply."""
@@ -119,6 +119,6 @@ class DeviceCommands:
             done = self.last.done + (outcome == "done")
             refused = self.last.refused + (outcome != "done")
             self.last = Outcome(action, outcome, reason, done, refused)
-        if outcome != "done" and refused % SAY_EVERY == 1:
+        if outcome != "done" and (refused <= SAY_FIRST or refused % SAY_EVERY == 0):
             log.warning("sparkplug: %s was %s: %s", action, outcome, reason)
         self._told()
