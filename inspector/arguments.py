@@ -1,5 +1,7 @@
 """What may stand behind an option. Raises ValueError, which argparse turns into words."""
 
+from datetime import UTC, datetime
+
 
 def size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
@@ -16,3 +18,9 @@ def part_count(text: str) -> int:
     if not 1 <= parts <= 1_000_000:
         raise ValueError(text)
     return parts
+
+
+def instant(text: str) -> datetime:
+    """ISO 8601; without a zone it is UTC."""
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found

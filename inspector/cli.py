@@ -3,7 +3,6 @@ so that `inspector --help` needs no model runtime.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,10 +12,10 @@ from typing import Any
 
 from inspector import __version__
 from inspector.arguments import part_count, size
+from inspector.cli_delivery import add_commands
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
-SENT = ("result", "state", "alarm", "heartbeat", "command", "reply", "shadow")
 
 EXAMPLES = """\
 examples:
@@ -120,9 +119,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     )
     bundle.add_argument("--key", type=Path, help="private to sign, public to verify")
 
-    schema = add("schema", _schema, "print a JSON schema")
-    schema.add_argument("what", choices=(*SENT, "settings", "recipe"))
-
+    add_commands(add)
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
 
@@ -265,27 +262,6 @@ def _bundle(args: argparse.Namespace) -> int:
             count = len(bundle.manifest.golden)
             by = f", signed by {args.key}" if args.key else ""
             print(f"{bundle.id}: whole{by}, and passes its self-test ({count} pictures)")
-    return 0
-
-
-def _schema(args: argparse.Namespace) -> int:
-    from inspector.contract.command import Command, Reply
-    from inspector.contract.result import InspectionResult
-    from inspector.contract.shadow import ShadowMessage
-    from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
-    from inspector.contract.strict import Strict
-    from inspector.settings import Settings
-    from inspector.station.recipe import Recipe
-
-    told = (StateMessage, AlarmMessage, Heartbeat)
-    messages = (InspectionResult, *told, Command, Reply, ShadowMessage)
-    sent: dict[str, type[Strict]] = dict(zip(SENT, messages, strict=True))
-    written: dict[str, type[Strict]] = {"settings": Settings, "recipe": Recipe}
-    if args.what in sent:
-        schema = sent[args.what].model_json_schema(mode="serialization")
-    else:
-        schema = written[args.what].model_json_schema()
-    print(json.dumps(schema, indent=2, sort_keys=True))
     return 0
 
 

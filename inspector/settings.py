@@ -1,12 +1,12 @@
 """Where am I: station.toml. A change needs a restart; what is inspected is the recipe's matter."""
 
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from inspector.contract import topics
-from inspector.contract.strict import Name, Strict, read_toml
+from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
@@ -91,18 +91,3 @@ def read_settings(path: Path) -> Settings:
 def read_recipe(settings: Settings) -> Recipe:
     """Raises ConfigError naming every fault of the file."""
     return read_toml(settings.recipe, Recipe)
-
-
-Model = TypeVar("Model", bound=Strict)
-
-
-def resolved(model: Model, base: Path) -> Model:
-    """The same with every path absolute, relative ones starting from `base`."""
-    changes: dict[str, object] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, Path):
-            changes[name] = base / value
-        elif isinstance(value, Strict):
-            changes[name] = resolved(value, base)
-    return model.model_copy(update=changes)

@@ -13,6 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.support import free_port, until
 
@@ -32,6 +33,8 @@ class Mosquitto:
         self._config = self._folder / "mosquitto.conf"
         self.configure(*lines)
         self._starts = 0
+        self.verbose = True
+        """Log every packet: for tests that read the log, not for those that hold the time."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, *lines: str) -> None:
@@ -52,7 +55,9 @@ class Mosquitto:
         self._starts += 1
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), "-v", "-c", str(self._config)], stdout=log, stderr=log
+                [str(_PROGRAM), *(["-v"] if self.verbose else []), "-c", str(self._config)],
+                stdout=log,
+                stderr=log,
             )
         assert until(self._listens), self.log()
         return self
@@ -77,6 +82,15 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def crash(self) -> None:
+        """kill -9 as it comes: whatever is on its way to anybody is lost, and all it had kept."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for stored in self._folder.glob("mosquitto.db*"):
+            stored.unlink()
 
     def pause(self) -> None:
         """The broker stands still; its connections stay open."""
@@ -104,14 +118,23 @@ class Mosquitto:
 class Listener:
     """A subscriber of another make than the courier: paho's own loop, a session that stays."""
 
-    def __init__(self, port: int, topic: str = "#", *, name: str = "listener") -> None:
+    def __init__(
+        self,
+        port: int,
+        topic: str = "#",
+        *,
+        name: str = "listener",
+        as_published: bool = False,
+    ) -> None:
+        """as_published: the retain flag as the publisher set it, which brokers clear else."""
         self.messages: list[paho.MQTTMessage] = []
         self._subscribed = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        options = SubscribeOptions(qos=1, retainAsPublished=as_published)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, options=options)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.messages.append(message)
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's

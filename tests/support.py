@@ -250,9 +250,9 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
     for key, value in overrides.items():
         merges = isinstance(value, dict) and "kind" not in value
         settings[key] = {**settings.get(key, {}), **value} if merges else value
-    (folder / "recipe.toml").write_text(_toml(recipe), encoding="utf-8")
+    (folder / "recipe.toml").write_text(toml(recipe), encoding="utf-8")
     path = folder / "station.toml"
-    path.write_text(_toml(settings), encoding="utf-8")
+    path.write_text(toml(settings), encoding="utf-8")
     return path
 
 
@@ -290,12 +290,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _toml(table: dict[str, Any], prefix: str = "") -> str:
+def toml(table: dict[str, Any], prefix: str = "") -> str:
+    """The table as a person would write it; None leaves a key out."""
     plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, dict)}
     nested = {k: v for k, v in table.items() if isinstance(v, dict)}
     lines = [f"{key} = {_toml_value(value)}\n" for key, value in plain.items()]
     for key, value in nested.items():
-        lines.append(f"\n[{prefix}{key}]\n{_toml(value, f'{prefix}{key}.')}")
+        lines.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}")
     return "".join(lines)
 
 
@@ -306,6 +307,8 @@ def _toml_value(value: Any) -> str:
         return _toml_value(str(value))
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_toml_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     return str(value)

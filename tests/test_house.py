@@ -23,11 +23,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/delivery": STATION | {"inspector.delivery", "paho"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
+    # a subscriber as any other: it knows topics and messages, not the station
+    "inspector/consumer": CONTRACT
+    | {"inspector.consumer", "psycopg"}
+    | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound")}
+    | {f"inspector.delivery.{name}" for name in ("patience", "versions")},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
-    | {"inspector.supervise"},
+    | {"inspector.supervise", "inspector.consumer", "pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"},
@@ -44,6 +49,8 @@ DOORS: dict[str, set[str]] = {
     },
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
+    "pyarrow": {"inspector/parquet.py"},
+    "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
     "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
 }

@@ -13,6 +13,8 @@ from inspector.contract.foreign import REASON_MAX, read_message
 from inspector.contract.result import InspectionResult
 from inspector.contract.strict import Name, Strict
 
+_BEFORE_ROW = b',"result":'
+
 Seq = Annotated[int, Field(ge=1, le=2**62, strict=True)]
 """A row's number in the journal: the same over all boots."""
 ResultId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -102,4 +104,13 @@ def read_request(data: bytes) -> ReplayRequest:
 def replayed(station: Name, consumer: Name, replay: Name, seq: int, row: bytes) -> bytes:
     """A ReplayedResult around a row as it is: it may be of an older schema than ours."""
     head = f'{{"schema":1,"station":"{station}","consumer":"{consumer}","replay":"{replay}"'
-    return f'{head},"seq":{seq},"result":'.encode() + row + b"}"
+    return f'{head},"seq":{seq}'.encode() + _BEFORE_ROW + row + b"}"
+
+
+def row_within(payload: bytes) -> bytes:
+    """The row as it was, out of a ReplayedResult. Read and written again it may have other bytes
+    (1e-05 for 0.00001). Raises ValueError where it is none."""
+    head, found, rest = payload.partition(_BEFORE_ROW)  # no name before it can hold a quote
+    if not found or not rest.endswith(b"}") or not head.startswith(b"{"):
+        raise ValueError("not a replayed result")
+    return rest[:-1]

@@ -49,6 +49,18 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     return parse(model, data, str(path))
 
 
+def resolved(model: Model, base: Path) -> Model:
+    """The same with every path absolute, relative ones starting from `base`."""
+    changes: dict[str, object] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Path):
+            changes[name] = base / value
+        elif isinstance(value, Strict):
+            changes[name] = resolved(value, base)
+    return model.model_copy(update=changes)
+
+
 def parse(model: type[Model], data: Any, where: str) -> Model:
     """Validate what was read. Raises ConfigError with one line a fault."""
     try:

@@ -6,6 +6,7 @@ Of each topic only the newest counts: what was offered meanwhile is replaced, ne
 import threading
 from dataclasses import dataclass
 
+from inspector.contract.channels import HEARTBEAT_EXPIRY_S
 from inspector.delivery.connection import Acknowledgement, Connection
 
 
@@ -50,7 +51,7 @@ class Board:
         """The heartbeat, then what changed, at most `room` messages to be acknowledged."""
         beat, self._beat = self._beat, None
         if beat is not None:
-            connection.tell(self._heartbeat_topic, beat)
+            connection.tell(self._heartbeat_topic, beat, expiry_s=HEARTBEAT_EXPIRY_S)
         with self._lock:
             due = [
                 (topic, note, note.payload, note.offered)

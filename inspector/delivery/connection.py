@@ -108,20 +108,28 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool, correlation: bytes | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool,
+        correlation: bytes | None = None,
+        expiry_s: int | None = None,
     ) -> int:
         """Hand one QoS 1 message to the socket; returns its number for `acknowledged`.
 
         correlation: of the message this one answers, where MQTT 5 brought one.
+        expiry_s: after which a broker of MQTT 5 no longer hands it to who was away.
         """
-        properties = self._properties(correlation)
+        properties = self._properties(correlation, expiry_s)
         info = self._client.publish(topic, payload, _QOS, retain=retain, properties=properties)
         self._note(info.rc)
         return info.mid
 
-    def tell(self, topic: str, payload: bytes) -> None:
+    def tell(self, topic: str, payload: bytes, *, expiry_s: int | None = None) -> None:
         """Hand one QoS 0 message to the socket: what is late is worth nothing."""
-        info = self._client.publish(topic, payload, 0, properties=self._properties(None))
+        properties = self._properties(None, expiry_s)
+        info = self._client.publish(topic, payload, 0, properties=properties)
         self._note(info.rc)
 
     def mark(self, topic: str) -> int:
@@ -206,7 +214,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         return client
 
-    def _properties(self, correlation: bytes | None) -> Properties | None:
+    def _properties(self, correlation: bytes | None, expiry_s: int | None) -> Properties | None:
         if self.protocol == "3.1.1":
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's
@@ -214,6 +222,8 @@ class Connection:
             properties.ContentType = self._content_type
         if correlation is not None:
             properties.CorrelationData = correlation
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
         return properties
 
     def _login(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from inspector.contract.channels import REPLY_EXPIRY_S
 from inspector.contract.consumer import (
     Acknowledgement,
     ConsumerReply,
@@ -25,13 +26,15 @@ from inspector.contract.strict import Name
 from inspector.contract.topics import ConsumerPlace, Place
 from inspector.delivery import connection as wire
 from inspector.delivery.cursors import Cursors
+from inspector.delivery.pace import Pace
 from inspector.delivery.reader import JournalReader
-from inspector.delivery.replay import Pace, Replay
+from inspector.delivery.replay import Replay
 from inspector.delivery.retention import ConsumerSettings
 
 log = logging.getLogger(__name__)
 
 REPLIES_MAX = 100
+BURST_S = 0.1
 SAVE_EVERY_S = 0.25
 SAVE_AGAIN_S = 5.0  # after the disk refused
 LOOK_EVERY_S = 1.0
@@ -82,7 +85,7 @@ class Consumers:
         for each in settings:
             at = cursors.register(each.name)
             topics = place.consumer(each.name)
-            self._all.append(_Consumer(each.name, topics, Pace(each.replay_per_s), at, at))
+            self._all.append(_Consumer(each.name, topics, Pace(each.replay_per_s, BURST_S), at, at))
         self._by_topic = {
             topic: each for each in self._all for topic in (each.place.ack, each.place.replay)
         }
@@ -126,7 +129,8 @@ class Consumers:
         """Replies, then rows asked for, at most `room` messages to be acknowledged."""
         while self._replies and connection.lost is None:
             topic, payload = self._replies.popleft()
-            connection.publish(topic, payload, retain=False)  # nobody waits for its answer
+            # nobody waits for its answer
+            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
         for each in self._all:
             if each.replay is None:
                 continue

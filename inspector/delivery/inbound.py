@@ -41,17 +41,24 @@ class Inbound:
     what that means, since nothing here can wait.
     """
 
-    def __init__(self, topics: Sequence[str], *, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(
+        self,
+        topics: Sequence[str],
+        *,
+        queue_max: int = QUEUE_MAX,
+        payload_max: int = PAYLOAD_BYTES_MAX,
+    ) -> None:
         self.received: deque[Message] = deque()
         self.overflowed = 0
         self.oversized = 0
-        """Longer than PAYLOAD_BYTES_MAX."""
+        """Longer than `payload_max`."""
         self.unreadable = 0
         """On a topic that is no text."""
         self.listening = False
         """The broker has granted every subscription on this connection."""
         self._topics = tuple(topics)
         self._queue_max = queue_max
+        self._payload_max = payload_max
         self._end: Callable[[str], None] = lambda _: None
 
     def attach(self, client: Client, end: Callable[[str], None]) -> None:
@@ -89,7 +96,7 @@ class Inbound:
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         at = time.monotonic()
-        if len(message.payload) > PAYLOAD_BYTES_MAX:
+        if len(message.payload) > self._payload_max:
             self.oversized += 1
             return
         if len(self.received) >= self._queue_max:

@@ -71,6 +71,14 @@ def released_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".released")
 
 
+def read_final(journal: Path) -> int:
+    """As it was saved last, without touching the file; 0 where it never was."""
+    try:
+        return _number(released_path(journal).read_bytes()[:_DIGITS])
+    except OSError:
+        return 0
+
+
 def withdrawn(payload: bytes, why: str) -> bytes | None:
     """The result as it is told when its OK must not stand; None where it says no OK.
 

@@ -1,39 +1,16 @@
 """Rows sent again to one consumer that asked for them: paced, and never before a new result."""
 
-import time
 from collections.abc import Callable
 from typing import Literal
 
 from inspector.contract.consumer import ReplayRequest, replayed
 from inspector.contract.strict import Name
 from inspector.delivery.connection import Connection
+from inspector.delivery.pace import Pace
 from inspector.delivery.reader import JournalReader
 
-BURST_S = 0.1
 ROWS_READ = 50
 Ended = tuple[Literal["done", "failed"], str]
-
-
-class Pace:
-    """At most so many a second, in small bursts."""
-
-    def __init__(self, per_s: int) -> None:
-        self._per_s = per_s
-        self._burst = max(1.0, per_s * BURST_S)
-        self._saved = self._burst
-        self._at = time.monotonic()
-
-    def allows(self, now: float) -> int:
-        self._saved = min(self._burst, self._saved + (now - self._at) * self._per_s)
-        self._at = now
-        return int(self._saved)
-
-    def take(self) -> None:
-        self._saved -= 1.0
-
-    def next_at(self) -> float:
-        """When one more will be allowed."""
-        return self._at + max(0.0, 1.0 - self._saved) / self._per_s
 
 
 class Replay:

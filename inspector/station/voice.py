@@ -11,6 +11,7 @@ from inspector.station.state import State
 BEAT_EVERY_S = 0.2  # at most half a second apart is promised, and a turn may take 0.2 s
 SAY_EVERY_S = 10.0
 JUMP_S = 1.0
+STOPS_LINE = ("fault", "not_judgeable")
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Voice:
             message = AlarmMessage(
                 station=self._gear.station,
                 boot=self._gear.boot,
-                line_stop=bool(alarms),
+                line_stop=any(each.kind in STOPS_LINE for each in alarms),
                 alarms=alarms,
             )
             self._gear.publisher.offer_alarm(message.to_json())

@@ -13,6 +13,8 @@ from inspector.contract.consumer import (
     ConsumerReply,
     ReplayedResult,
     ReplayRequest,
+    replayed,
+    row_within,
 )
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
@@ -112,6 +114,16 @@ def test_figures_of_a_frame_are_few_named_and_finite(figures: dict[str, float]) 
 def test_a_time_that_is_not_utc_is_refused() -> None:
     with pytest.raises(ValueError, match="not in UTC"):
         utc_text(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+
+
+def test_a_replayed_row_keeps_its_every_byte() -> None:
+    row = example(passed=True, evaluation="OK", score=0.00001, reason='a "result": }').to_json()
+    sent = replayed("s1", "mes", "r-1", 1, row)
+    assert row_within(sent) == row
+    assert ReplayedResult.model_validate_json(sent).result.to_json() == row
+    for spoilt in (row, sent[:-2], b"[]"):
+        with pytest.raises(ValueError, match="not a replayed result"):
+            row_within(spoilt)
 
 
 def test_topics_are_the_plants_path() -> None:

@@ -12,7 +12,7 @@ from zlib import compress, crc32
 import pytest
 
 from inspector import __version__
-from inspector.cli import SENT
+from inspector.cli_delivery import SENT
 from inspector.contract.bundle import Bundle
 from tests.support import (
     DARK,

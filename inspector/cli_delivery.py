@@ -1,0 +1,132 @@
+"""The commands about results that have left, or wait to: subscribe, journal, schema."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from inspector.arguments import instant, part_count
+
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
+
+SENT = (
+    *("result", "state", "alarm", "heartbeat", "command", "reply", "shadow"),
+    *("ack", "replay", "replayed", "consumer-reply"),
+)
+WRITTEN = ("settings", "recipe", "subscribe")
+
+
+def add_commands(add: Add) -> None:
+    subscribe = add("subscribe", _subscribe, "store every result of some stations, prove it is all")
+    subscribe.add_argument("settings", type=Path, metavar="CONSUMER.TOML")
+    subscribe.add_argument(
+        "--expect", type=part_count, metavar="N", help="end once N results were stored"
+    )
+    subscribe.add_argument(
+        "--for", type=float, dest="seconds", metavar="SECONDS", help="end after this time"
+    )
+
+    journal = add("journal", _journal, "what a journal holds: counts, a part, an export, a check")
+    journal.add_argument("action", choices=("info", "show", "export", "verify"))
+    journal.add_argument(
+        "path", type=Path, metavar="JOURNAL", help="its file, or the station's settings"
+    )
+    journal.add_argument("named", nargs="?", metavar="SEQ|PART", help="show: which row or part")
+    journal.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv")
+    journal.add_argument("--out", type=Path, metavar="FILE", help="export: not to the screen")
+    journal.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC")
+    journal.add_argument("--until", type=instant, metavar="TIME", help="up to this, exclusive")
+    journal.add_argument("--part", metavar="ID")
+    journal.add_argument("--evaluation", choices=("OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"))
+
+    schema = add("schema", _schema, "print a JSON schema, or all of it as AsyncAPI")
+    schema.add_argument("what", choices=(*SENT, *WRITTEN, "asyncapi"))
+
+
+def _subscribe(args: argparse.Namespace) -> int:
+    import signal
+    import threading
+    import time
+
+    from inspector.consumer.client import Subscriber
+    from inspector.consumer.settings import read_subscribe_settings
+    from inspector.logs import set_up_logs
+
+    set_up_logs()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    end = float("inf") if args.seconds is None else time.monotonic() + args.seconds
+    subscriber = Subscriber(
+        read_subscribe_settings(args.settings),
+        expect=args.expect,
+        stop=lambda: stopped.is_set() or time.monotonic() >= end,
+    )
+    report = subscriber.run()
+    for line in report.lines:
+        print(line)
+    return report.code
+
+
+def _journal(args: argparse.Namespace) -> int:
+    from inspector.contract.errors import ConfigError
+    from inspector.examine import Filter, export, info, journal_path, show, verify
+
+    path = journal_path(args.path)
+    match args.action:
+        case "info":
+            lines = info(path)
+        case "show":
+            if args.named is None:
+                raise ConfigError("journal show: say which row or part")
+            lines = show(path, args.named)
+        case "verify":
+            return _say(verify(path))
+        case _:
+            wanted = Filter(args.since, args.until, args.part, args.evaluation)
+            with _output(args.out, args.format) as out:
+                count = export(path, args.format, out, wanted)
+            if args.out is not None:
+                print(f"{args.out}: {count} results")
+            return 0
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _say(lines: Generator[str, None, int]) -> int:
+    """Print them; 1 where there were faults."""
+    while True:
+        try:
+            print(next(lines))
+        except StopIteration as end:
+            return 1 if end.value else 0
+
+
+@contextmanager
+def _output(path: Path | None, form: str) -> Iterator[BinaryIO]:
+    """A file appears whole or not at all."""
+    from inspector.contract.errors import ConfigError
+
+    if path is None:
+        if form == "parquet":
+            raise ConfigError("journal export: parquet needs --out FILE")
+        yield sys.stdout.buffer
+        return
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from inspector.schemas import schema_of
+
+    print(json.dumps(schema_of(args.what), indent=2, sort_keys=True))
+    return 0

@@ -1,0 +1,93 @@
+"""Results in PostgreSQL, through psycopg: the extra `postgres`."""
+
+from pathlib import Path
+from typing import Any
+
+try:
+    import psycopg
+    from psycopg import sql
+except ModuleNotFoundError:
+    psycopg = None  # type: ignore[assignment] # said in words by open_postgres
+
+from inspector.consumer.ledger import Row
+from inspector.consumer.settings import PostgresSink
+from inspector.consumer.sinks import Position, Sink
+from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.table import COLUMNS, cells
+
+CONNECT_S = 10
+_TYPES = {
+    "seq": "bigint",
+    "part_sequence": "bigint",
+    "captured_at": "timestamptz",
+    "pass": "boolean",
+    "late": "boolean",
+    "simulated": "boolean",
+    **dict.fromkeys(("score", "novelty", "review_at", "reject_at", "total_ms"), "double precision"),
+}
+
+
+def open_postgres(settings: PostgresSink) -> Sink:
+    """Raises ConfigError where the extra or the file is missing, RecordError for the server."""
+    if psycopg is None:
+        raise ConfigError(
+            'sink.kind "postgres" needs the postgres extra: pip install "inspector[postgres]"'
+        )
+    return _PostgresSink(_first_line(settings.conninfo_file), settings.table)
+
+
+class _PostgresSink:
+    def __init__(self, conninfo: str, table: str) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+        name = sql.Identifier(table)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(each), sql.SQL(_TYPES.get(each, "text")))
+            for each in COLUMNS
+        )
+        self._create = sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} ({}, payload jsonb NOT NULL,"
+            " PRIMARY KEY (station, seq), UNIQUE (result_id))"
+        ).format(name, columns)
+        self._last = sql.SQL(
+            "SELECT seq, result_id FROM {} WHERE station = %s ORDER BY seq DESC LIMIT 1"
+        ).format(name)
+        names = sql.SQL(", ").join(map(sql.Identifier, (*COLUMNS, "payload")))
+        places = sql.SQL(", ").join(sql.Placeholder() * (len(COLUMNS) + 1))
+        self._insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(name, names, places)
+        try:
+            self._db = psycopg.connect(conninfo, connect_timeout=CONNECT_S)
+            with self._db.transaction():
+                self._db.execute("SET synchronous_commit = on")
+                self._db.execute(self._create)
+        except psycopg.Error as error:
+            raise RecordError(f"PostgreSQL: {error}") from None
+
+    def last(self, station: str) -> Position | None:
+        try:
+            with self._db.transaction():
+                row = self._db.execute(self._last, (station,)).fetchone()
+        except psycopg.Error as error:
+            raise RecordError(f"PostgreSQL: {error}") from None
+        return {"seq": row[0], "result_id": row[1]} if row else None
+
+    def write(self, row: Row) -> None:
+        self._rows.append((*cells(row.result).values(), row.payload.decode()))
+
+    def commit(self) -> None:
+        try:
+            with self._db.transaction(), self._db.cursor() as cursor:
+                cursor.executemany(self._insert, self._rows)
+        except psycopg.Error as error:
+            raise RecordError(f"PostgreSQL: {error}") from None
+        self._rows.clear()
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _first_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"sink.conninfo_file {path}: cannot be read: {error}") from None
+    return lines[0] if lines else ""

@@ -1,0 +1,189 @@
+"""Where a consumer keeps results. What `commit` has returned for outlives a power cut.
+
+A sink gets each station's rows in order. It knows itself how far it has got: only so is there no
+moment in which a row is stored and forgotten to have been, or the other way round.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+from inspector.consumer.ledger import Row
+from inspector.consumer.settings import (
+    CsvSink,
+    JsonLinesSink,
+    PostgresSink,
+    SqliteSink,
+)
+from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.table import COLUMNS, cells, csv_line
+
+SinkSettings = JsonLinesSink | CsvSink | SqliteSink | PostgresSink
+
+
+class Position(TypedDict):
+    seq: int
+    result_id: str
+
+
+class Sink(Protocol):
+    """One thread uses it. Everything raises RecordError where the store fails."""
+
+    def last(self, station: str) -> Position | None:
+        """The last row of this station that is stored; None where none is."""
+
+    def write(self, row: Row) -> None:
+        """Take it; it is not stored yet."""
+
+    def commit(self) -> None:
+        """Store what was written, all or nothing, durably."""
+
+    def close(self) -> None:
+        """What was not committed is forgotten."""
+
+
+def open_sink(settings: SinkSettings) -> Sink:
+    """Raises ConfigError, RecordError."""
+    match settings:
+        case JsonLinesSink():
+            return LineSink(settings.path, lambda row: row.payload + b"\n")
+        case CsvSink():
+            head = csv_line(COLUMNS)
+            return LineSink(settings.path, lambda row: csv_line(cells(row.result).values()), head)
+        case SqliteSink():
+            return SqlSink(settings.path)
+        case PostgresSink():
+            # only here: who stores elsewhere need not have the library
+            from inspector.consumer.postgres import open_postgres
+
+            return open_postgres(settings)
+
+
+class LineSink:
+    """A file that grows by lines. FILE.position says up to which byte it is whole, and which row
+    that is; what lies behind, after a kill, is cut off at the next start."""
+
+    def __init__(self, path: Path, line: Callable[[Row], bytes], head: bytes = b"") -> None:
+        self._path = path
+        self._line = line
+        self._position = path.with_name(path.name + ".position")
+        self._lines: list[bytes] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._size, self._last = self._read_position()
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            size = os.fstat(self._file).st_size
+            if size == 0:  # new, or moved away by who rotates it
+                self._size = 0
+                if head:
+                    self._lines.append(head)
+            elif size < self._size or not self._position.exists():
+                os.close(self._file)
+                raise ConfigError(
+                    f"{path}: is not the file that {self._position.name} speaks of: move both "
+                    f"away to begin anew, or bring the right ones back"
+                )
+            os.ftruncate(self._file, self._size)
+        except OSError as error:
+            raise RecordError(f"{path}: {error.strerror or error}") from error
+        self._written: dict[str, Position] = {}
+
+    def last(self, station: str) -> Position | None:
+        return self._last.get(station)
+
+    def write(self, row: Row) -> None:
+        self._lines.append(self._line(row))
+        self._written[row.station] = {"seq": row.seq, "result_id": row.result_id}
+
+    def commit(self) -> None:
+        data = b"".join(self._lines)
+        try:
+            done = 0
+            while done < len(data):
+                done += os.pwrite(self._file, data[done:], self._size + done)
+            os.fdatasync(self._file)
+            self._last |= self._written
+            self._size += len(data)
+            self._write_position()
+        except OSError as error:
+            raise RecordError(f"{self._path}: {error.strerror or error}") from error
+        self._lines.clear()
+        self._written.clear()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _read_position(self) -> tuple[int, dict[str, Position]]:
+        try:
+            found: dict[str, Any] = json.loads(self._position.read_bytes())
+            return int(found["size"]), dict(found["stations"])
+        except FileNotFoundError:
+            return 0, {}
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(f"{self._position}: is damaged") from None
+
+    def _write_position(self) -> None:
+        """Whole or not at all: a power cut leaves the old one or the new one."""
+        draft = self._position.with_name(self._position.name + ".new")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump({"size": self._size, "stations": self._last}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._position)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class SqlSink:
+    """A SQLite file that any tool can read meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[tuple[Any, ...]] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            columns = ", ".join(f'"{name}"' for name in COLUMNS if name not in KEYS)
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS result (station TEXT NOT NULL, seq INTEGER NOT NULL,"
+                f" result_id TEXT NOT NULL UNIQUE, {columns}, payload TEXT NOT NULL,"
+                " PRIMARY KEY (station, seq)) WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise RecordError(f"{path}: {error}") from error
+        places = ", ".join("?" * (len(COLUMNS) + 1))
+        names = ", ".join(f'"{name}"' for name in (*COLUMNS, "payload"))
+        self._insert = f"INSERT INTO result ({names}) VALUES ({places})"  # noqa: S608 - our names
+
+    def last(self, station: str) -> Position | None:
+        query = "SELECT seq, result_id FROM result WHERE station = ? ORDER BY seq DESC LIMIT 1"
+        with closing(self._db.execute(query, (station,))) as found:
+            row = found.fetchone()
+        return {"seq": row[0], "result_id": row[1]} if row else None
+
+    def write(self, row: Row) -> None:
+        self._rows.append((*cells(row.result).values(), row.payload.decode()))
+
+    def commit(self) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(self._insert, self._rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise RecordError(f"{self._path}: {error}") from error
+        self._rows.clear()
+
+    def close(self) -> None:
+        self._db.close()
+
+
+KEYS = ("station", "seq", "result_id")

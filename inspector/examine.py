@@ -1,0 +1,216 @@
+"""`inspector journal`: what a journal holds, beside the station that writes it.
+
+Read-only, a page of rows at a time: no long transaction that would keep the station's -wal file
+from being emptied. A last row that the station has not settled yet is left out: nobody may see
+an OK that may still be withdrawn.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.result import InspectionResult
+from inspector.contract.table import COLUMNS, cells, csv_line
+from inspector.delivery.cursors import cursors_path, read_cursors
+from inspector.delivery.reader import JournalReader
+from inspector.delivery.release import read_final
+
+PAGE_ROWS = 500
+REASONS_SHOWN = 20
+FAULTS_SHOWN = 20
+SCHEMA = InspectionResult.model_fields["schema_version"].default
+
+
+def journal_path(named: Path) -> Path:
+    """Of the journal itself, or of the station whose settings are named."""
+    if named.suffix != ".toml":
+        return named
+    # only here: it loads every device's library
+    from inspector.settings import read_settings
+
+    return read_settings(named).journal.path
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is left out stands for everything. Times are those of the frame, UTC."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    part: str | None = None
+    evaluation: str | None = None
+
+    def takes(self, result: dict[str, Any]) -> bool:
+        if self.evaluation is not None and result.get("evaluation") != self.evaluation:
+            return False
+        if self.part is not None and (result.get("part") or {}).get("id") != self.part:
+            return False
+        if self.since is None and self.until is None:
+            return True
+        at = result.get("captured_at")
+        if at is None:
+            return False  # no frame came: it has no time
+        taken = datetime.fromisoformat(at)
+        return (self.since is None or taken >= self.since) and (
+            self.until is None or taken < self.until
+        )
+
+
+def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Every settled row there is, in order. Raises RecordError, ConfigError."""
+    with JournalReader(path) as reader:
+        end = max(read_final(path), reader.last_seq() - 1)
+        seq = 0
+        while rows := reader.after(seq, PAGE_ROWS):
+            for seq, payload in rows:
+                if seq > end:
+                    return
+                yield seq, payload
+
+
+def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    for seq, payload in payloads(path):
+        result: dict[str, Any] = json.loads(payload)
+        if wanted.takes(result):
+            yield seq, payload, result
+
+
+def info(path: Path) -> Iterator[str]:
+    """Counts, range, size and cursors, a line each."""
+    evaluations: Counter[str] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    boots: set[str] = set()
+    first: tuple[int, Any] | None = None
+    last: tuple[int, Any] | None = None
+    for seq, _, result in rows(path, Filter()):
+        last = (seq, result.get("captured_at"))
+        first = first or last
+        evaluations[result["evaluation"]] += 1
+        if result["evaluation"] != "OK":
+            reasons[result["evaluation"], _kind(result["reason"])] += 1
+        boots.add(result["boot"])
+    files = [path, path.with_name(path.name + "-wal"), cursors_path(path)]
+    size = sum(each.stat().st_size for each in files if each.exists())
+    yield f"{path}: {evaluations.total()} results of {len(boots)} boots, {size / 1e6:.1f} MB"
+    if first is None or last is None:
+        return
+    yield f"from {first[0]} ({first[1]}) to {last[0]} ({last[1]})"
+    for evaluation, count in evaluations.most_common():
+        yield f"  {count:>9} {evaluation}"
+    for (evaluation, reason), count in reasons.most_common(REASONS_SHOWN):
+        yield f"  {count:>9} {evaluation}: {reason}"
+    if len(reasons) > REASONS_SHOWN:
+        yield f"            and {len(reasons) - REASONS_SHOWN} reasons more"
+    yield from _cursors(path, first[0], last[0])
+
+
+def _cursors(path: Path, first: int, last: int) -> Iterator[str]:
+    with JournalReader(path) as reader:
+        for name, seq in read_cursors(path).items():
+            waits_s = reader.waits_s(seq)
+            waiting = f"{last - seq} wait, the oldest for {waits_s:.0f} s" if seq < last else "all"
+            lost = f"; {seq + 1} to {first - 1} are gone" if seq < first - 1 else ""
+            what = "the broker" if name == "courier" else f"consumer {name}"
+            yield f"{what} has acknowledged up to {seq}: {waiting}{lost}"
+
+
+def show(path: Path, named: str) -> Iterator[str]:
+    """The row of this number, or every row of the part of this id. Raises ConfigError."""
+    found = False
+    if named.isdigit():
+        with JournalReader(path) as reader:
+            row = reader.row(int(named))
+        if row is not None:
+            yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)
+            return
+    for _, _, result in rows(path, Filter(part=named)):
+        found = True
+        yield json.dumps(result, indent=2, ensure_ascii=False)
+    if not found:
+        raise ConfigError(f"{path}: has no row {named} and no part of that id")
+
+
+def export(path: Path, form: str, out: BinaryIO, wanted: Filter) -> int:
+    """Write the rows that are wanted; how many they were. Raises ConfigError, RecordError."""
+    count = 0
+    if form == "parquet":
+        # only here: it is large, and an extra
+        from inspector.parquet import ParquetFile
+
+        with ParquetFile(out) as table:
+            for _, payload, result in rows(path, wanted):
+                table.add(cells(result), payload)
+                count += 1
+        return count
+    if form == "csv":
+        out.write(csv_line(COLUMNS))
+    for _, payload, result in rows(path, wanted):
+        out.write(csv_line(cells(result).values()) if form == "csv" else payload + b"\n")
+        count += 1
+    return count
+
+
+def verify(path: Path) -> Generator[str, None, int]:
+    """The first faults in words, then a line that sums up; returns how many there are.
+
+    Raises RecordError where the file is damaged.
+    """
+    count = faults = old = 0
+    before: int | None = None
+    ids: set[str] = set()
+    for seq, payload in payloads(path):
+        result, found = _checked(payload)
+        old += result.get("schema") not in (SCHEMA, None)
+        found += _out_of_place(seq, before, result, ids)
+        for words in found[: max(0, FAULTS_SHOWN - faults)]:
+            yield f"FAULT row {seq}: {words}"
+        faults += len(found)
+        count += 1
+        before = seq
+    if faults > FAULTS_SHOWN:
+        yield f"FAULT and {faults - FAULTS_SHOWN} more"
+    note = f" ({old} of an older schema: read, but not checked by it)" if old else ""
+    yield f"{path}: {count} rows{note}, {faults} faults"
+    return faults
+
+
+def _checked(payload: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The row as read, empty where it cannot be, and what is wrong with it by its schema."""
+    try:
+        result: dict[str, Any] = json.loads(payload)
+        if result["schema"] == SCHEMA:
+            InspectionResult.model_validate(result)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        return result, [" ".join((*map(str, fault["loc"]), fault["msg"]))]
+    except (ValueError, KeyError, TypeError) as error:
+        return {}, [f"is no result: {error!r}"]
+    return result, []
+
+
+def _out_of_place(
+    seq: int, before: int | None, result: dict[str, Any], ids: set[str]
+) -> Iterator[str]:
+    """What is wrong with it among the others."""
+    if before is not None and seq != before + 1:
+        yield f"rows {before + 1} to {seq - 1} before it are missing"
+    if result.get("seq", seq) != seq:
+        yield f"says that it is row {result['seq']}"
+    result_id = result.get("result_id")
+    if result_id in ids:
+        yield f"its result_id {result_id} came before"
+    if result_id is not None:
+        ids.add(result_id)
+
+
+def _kind(reason: str) -> str:
+    """A reason without its figures, so that alike ones are counted together."""
+    return re.sub(r"[0-9]+(\.[0-9]+)?", "#", reason.split("; judged")[0])[:100]

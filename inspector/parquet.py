@@ -1,0 +1,59 @@
+"""Results as a Parquet file, through pyarrow: the extra `parquet`."""
+
+from datetime import datetime
+from typing import Any, BinaryIO, Self
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.table import COLUMNS
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ModuleNotFoundError:
+    pa = None
+
+GROUP_ROWS = 50_000
+_INTEGERS = ("seq", "part_sequence")
+_NUMBERS = ("score", "novelty", "review_at", "reject_at", "total_ms")
+_FLAGS = ("pass", "late", "simulated")
+
+
+class ParquetFile:
+    """A context. Times are timestamps in UTC; `payload` is the whole result as JSON."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        """Raises ConfigError where the extra is missing."""
+        if pa is None:
+            raise ConfigError(
+                'the format parquet needs the parquet extra: pip install "inspector[parquet]"'
+            )
+        kinds = {
+            **dict.fromkeys(_INTEGERS, pa.int64()),
+            **dict.fromkeys(_NUMBERS, pa.float64()),
+            **dict.fromkeys(_FLAGS, pa.bool_()),
+            "captured_at": pa.timestamp("ms", tz="UTC"),
+        }
+        self._schema = pa.schema(
+            [*((name, kinds.get(name, pa.string())) for name in COLUMNS), ("payload", pa.string())]
+        )
+        self._writer = pq.ParquetWriter(out, self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, cells: dict[str, Any], payload: bytes) -> None:
+        at = cells["captured_at"]
+        taken = None if at is None else datetime.fromisoformat(at)
+        self._rows.append({**cells, "captured_at": taken, "payload": payload.decode()})
+        if len(self._rows) >= GROUP_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._rows:
+            self._write()
+        self._writer.close()

@@ -1,0 +1,47 @@
+"""The JSON schema of every message and file, out of the classes that read and write them."""
+
+from typing import Any
+
+from inspector.consumer.settings import SubscribeSettings
+from inspector.contract.asyncapi import document
+from inspector.contract.command import Command, Reply
+from inspector.contract.consumer import (
+    Acknowledgement,
+    ConsumerReply,
+    ReplayedResult,
+    ReplayRequest,
+)
+from inspector.contract.result import InspectionResult
+from inspector.contract.shadow import ShadowMessage
+from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage
+from inspector.contract.strict import Strict
+from inspector.settings import Settings
+from inspector.station.recipe import Recipe
+
+MESSAGES: dict[str, type[Strict]] = {
+    "result": InspectionResult,
+    "state": StateMessage,
+    "alarm": AlarmMessage,
+    "heartbeat": Heartbeat,
+    "command": Command,
+    "reply": Reply,
+    "shadow": ShadowMessage,
+    "ack": Acknowledgement,
+    "replay": ReplayRequest,
+    "replayed": ReplayedResult,
+    "consumer-reply": ConsumerReply,
+}
+FILES: dict[str, type[Strict]] = {
+    "settings": Settings,
+    "recipe": Recipe,
+    "subscribe": SubscribeSettings,
+}
+
+
+def schema_of(what: str) -> dict[str, Any]:
+    """Of a message as it is sent, or a file as it is written; `asyncapi`: the whole contract."""
+    if what == "asyncapi":
+        return document()
+    if what in MESSAGES:
+        return MESSAGES[what].model_json_schema(mode="serialization")
+    return FILES[what].model_json_schema()

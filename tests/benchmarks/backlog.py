@@ -1,0 +1,138 @@
+"""A backlog of results is delivered to an acknowledging consumer while the station inspects.
+
+    python -m tests.benchmarks.backlog [--rows 100000] [--period-ms 50] [--quiet-s 30]
+
+Results are queued with the broker away, by the station's own journal. Then a real station (the
+demo's bundle) inspects beside a real mosquitto and `inspector subscribe` into SQLite. It prints
+how long the backlog took, what was lost or came twice, and the parts' p99 before and meanwhile.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inspector.contract.bundle import read_bundle
+from inspector.delivery.journal import ConsumerSettings, Journal, JournalReader, JournalSettings
+from tests.brokers import Mosquitto
+from tests.consumer.lines import Subscription, stored_in_sqlite, write_consumer
+from tests.delivery.results import result
+from tests.support import start_station, until, write_pictures, write_station
+
+DEMO = Path("inspector/demo/bundle/elpv-9b49b7960e37")
+HISTORIAN = {"name": "historian", "replay_per_s": 2_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    rows: int
+    """In the journal at the end."""
+    queued: int
+    """When the broker came."""
+    delivered_s: float
+    """From the broker's start until the consumer had stored and acknowledged all of them."""
+    identical: bool
+    """The consumer's rows are the journal's, byte for byte, in order, each once."""
+    quiet_ms: list[float]
+    busy_ms: list[float]
+    said: str
+
+    def lines(self) -> list[str]:
+        rate = self.queued / self.delivered_s
+        return [
+            f"{self.queued} results queued; stored by the consumer and acknowledged "
+            f"{self.delivered_s:.1f} s after the broker came ({rate:.0f} a second)",
+            f"{self.rows} in the journal at the end; the consumer's are "
+            f"{'the same, in order, each once' if self.identical else 'NOT THE SAME'}",
+            f"trigger to result, nothing to deliver: {_spread(self.quiet_ms)}",
+            f"trigger to result, meanwhile:          {_spread(self.busy_ms)}",
+            self.said.strip(),
+        ]
+
+
+def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found:
+    write_pictures(folder / "pictures", [128, 90, 160, 128])
+    with Mosquitto(folder) as broker:
+        broker.verbose = False
+        settings = write_station(
+            folder,
+            read_bundle(DEMO.resolve()),
+            station="station",
+            camera={"loop": True},
+            trigger={"kind": "interval", "period_ms": period_ms},
+            mqtt={"port": broker.port, "backoff_max_s": 1.0},
+            consumers=[HISTORIAN],
+        )
+        _queue(folder / "journal.db", rows)
+        station = start_station(settings)
+        sink = {"kind": "sqlite", "path": "got.db"}
+        subscription = Subscription(
+            write_consumer(folder, broker.port, sink, store_s=0.2, ask_again_s=5.0)
+        )
+        try:
+            with JournalReader(folder / "journal.db") as journal:
+                assert until(lambda: journal.last_seq() > rows + 20)  # it inspects
+                time.sleep(quiet_s)
+                queued, start = journal.last_seq(), time.monotonic()
+                broker.start()
+                assert until(lambda: journal.acknowledged("historian") >= queued, 300.0)
+                delivered_s = time.monotonic() - start
+                busy_to = journal.last_seq()
+                station.terminate()
+                assert station.wait(30.0) == 0
+                last = journal.last_seq()
+                assert until(lambda: len(stored_in_sqlite(folder / "got.db")) >= last, 60.0)
+                code, said = subscription.end()
+                assert code == 0, said
+                journaled = [payload for _, payload in journal.after(0, last)]
+        finally:
+            station.kill()
+            subscription.kill()
+    totals = [json.loads(payload)["times_ms"]["total"] for payload in journaled[rows:]]
+    return Found(
+        rows=len(journaled),
+        queued=queued,
+        delivered_s=delivered_s,
+        identical=stored_in_sqlite(folder / "got.db") == journaled,
+        quiet_ms=totals[20 : queued - rows],  # the first ones find everything cold
+        busy_ms=totals[queued - rows : busy_to - rows],
+        said=said,
+    )
+
+
+def _queue(path: Path, rows: int) -> None:
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    journal._db.execute("PRAGMA synchronous = OFF")  # 100,000 fsyncs are not what is measured
+    journal.register([ConsumerSettings.model_validate(HISTORIAN)])
+    for seq in range(1, rows + 1):
+        journal.put(result(seq))
+        journal.release(seq)
+    journal.close()
+
+
+def _spread(times_ms: list[float]) -> str:
+    if not times_ms:
+        return "n = 0"
+    p50, p99 = np.percentile(times_ms, [50, 99])
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, n = {len(times_ms)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--period-ms", type=int, default=50)
+    parser.add_argument("--quiet-s", type=float, default=30.0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(
+            Path(folder), rows=args.rows, period_ms=args.period_ms, quiet_s=args.quiet_s
+        )
+    print("\n".join(found.lines()))  # noqa: T201 - a command prints
+
+
+if __name__ == "__main__":
+    main()

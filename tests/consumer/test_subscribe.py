@@ -1,0 +1,159 @@
+"""`inspector subscribe` against a real courier and a real mosquitto: killed, late, deceived."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Listener, Mosquitto
+from tests.consumer.lines import (
+    PLACE,
+    Subscription,
+    line,
+    seqs,
+    stored_in_sqlite,
+    write_consumer,
+)
+from tests.delivery.results import result
+from tests.support import run_inspector, until
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as made:
+        yield made.start()
+
+
+def test_it_stores_everything_there_is_and_acknowledges_what_it_stored(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    with line(tmp_path, broker.port) as station:
+        station.put(300)
+        assert until(lambda: station.courier.acknowledged == 300)  # long before anybody listens
+        settings = write_consumer(tmp_path, broker.port, {"kind": "sqlite", "path": "got.db"})
+        subscription = Subscription(settings, "--expect", "350")
+        assert until(lambda: len(stored_in_sqlite(tmp_path / "got.db")) >= 300)
+        station.put(50)
+        code, said = subscription.wait()
+        assert code == 0, said
+        assert "350 results stored, up to 350" in said
+        assert stored_in_sqlite(tmp_path / "got.db") == station.payloads()
+        assert until(lambda: station.acknowledged() == 350)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "sqlite"])
+def test_killed_again_and_again_it_stores_each_result_once(
+    tmp_path: Path, broker: Mosquitto, kind: str
+) -> None:
+    path = tmp_path / "got"
+    settings = write_consumer(tmp_path, broker.port, {"kind": kind, "path": "got"}, store_rows=7)
+    with line(tmp_path, broker.port) as station:
+        for _ in range(3):
+            subscription = Subscription(settings)
+            before = station.acknowledged()
+            station.put(60)
+            assert until(lambda before=before: station.acknowledged() > before + 20)  # type: ignore[misc]
+            subscription.kill()
+            assert station.acknowledged() <= station.journal.last_seq()
+        subscription = Subscription(settings)
+        station.put(20)
+        assert until(lambda: station.acknowledged() == 200)
+        code, said = subscription.end()
+        assert code == 0, said
+        if kind == "jsonl":
+            assert path.read_bytes().splitlines() == station.payloads()
+        elif kind == "csv":
+            lines = path.read_text(encoding="utf-8").splitlines()
+            assert lines[0].startswith("station,seq,result_id,")
+            assert [int(each.split(",")[1]) for each in lines[1:]] == list(range(1, 201))
+        else:
+            assert stored_in_sqlite(path) == station.payloads()
+
+
+def test_a_broker_killed_in_between_costs_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        subscription = Subscription(settings)
+        for _ in range(3):
+            station.put(100)
+            broker.kill()
+            for stored in tmp_path.glob("mosquitto/*.db"):
+                stored.unlink()  # whatever the broker kept for anybody is gone
+            station.put(100)
+            broker.start()
+        assert until(lambda: station.acknowledged() == 600)
+        code, said = subscription.end()
+        assert code == 0, said
+        assert (tmp_path / "got").read_bytes().splitlines() == station.payloads()
+
+
+def test_rows_that_are_gone_are_a_gap_that_the_exit_code_tells(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        station.put(10)
+        assert run_inspector("subscribe", settings, "--expect", "10").returncode == 0
+        station.put(20)
+        assert until(lambda: station.courier.acknowledged == 30)
+        # somebody acknowledges in its name what it has not stored: a copy of it, say
+        ack = {"schema": 1, "station": "station", "seq": 25, "result_id": "station-boot-25"}
+        with Listener(broker.port) as listener:
+            listener.publish(PLACE.consumer("historian").ack, json.dumps(ack).encode())
+            assert until(lambda: station.acknowledged() == 25)
+        station.journal._db.execute("DELETE FROM result WHERE seq <= 25")
+        done = run_inspector("subscribe", settings, "--expect", "5")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "GAP: 11 to 25 are gone" in done.stdout
+        assert seqs((tmp_path / "got").read_bytes().splitlines()) == [
+            *range(1, 11),
+            *range(26, 31),
+        ]
+
+
+def test_a_number_with_two_contents_is_told_by_the_exit_code(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station, Listener(broker.port) as forger:
+        subscription = Subscription(settings)
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 10)
+        forger.publish(PLACE.result, result(4).model_copy(update={"label": "other"}).to_json())
+        time.sleep(0.5)
+        code, said = subscription.end()
+        assert code == 4, said
+        assert "DIFFERS: row 4" in said
+        assert (tmp_path / "got").read_bytes().splitlines() == station.payloads()
+
+
+def test_too_few_results_in_the_time_given_are_told_by_the_exit_code(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        station.put(3)
+        done = run_inspector("subscribe", settings, "--expect", "5", "--for", "2")
+    assert done.returncode == 5
+    assert "3 results, 5 were expected" in done.stdout
+
+
+def test_a_consumer_nobody_registered_is_told_that_nothing_is_kept_for_it(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    sink = {"kind": "jsonl", "path": "got"}
+    settings = write_consumer(tmp_path, broker.port, sink, consumer="stranger")
+    with line(tmp_path, broker.port):
+        done = run_inspector("subscribe", settings, "--for", "1")
+    assert "station station does not know consumer stranger" in done.stderr
+
+
+def test_a_file_that_is_not_the_one_it_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "got").write_text("somebody else's\n", encoding="utf-8")
+    settings = write_consumer(tmp_path, 1, {"kind": "jsonl", "path": "got"})
+    done = run_inspector("subscribe", settings, "--for", "0.1")
+    assert done.returncode == 78
+    assert "is not the file that got.position speaks of" in done.stderr
+    assert (tmp_path / "got").read_text(encoding="utf-8") == "somebody else's\n"

@@ -1,0 +1,165 @@
+"""`inspector journal` beside a station at work, and on journals that were spoilt."""
+
+import csv
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.contract.result import InspectionResult
+from inspector.delivery.cursors import COURIER, Cursors
+from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
+from inspector.examine import payloads
+from tests.delivery.results import result
+from tests.support import make_bundle, run_inspector, start_station, until, write_station
+
+
+def put(journal: Journal, **changes: Any) -> InspectionResult:
+    made = result(journal.next_seq()).model_copy(update=changes)
+    journal.put(made)
+    journal.release(made.seq)
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Six rows: four good, two that were not judged for want of focus."""
+    found = tmp_path / "journal.db"
+    journal = Journal(JournalSettings(path=found, disk_free_min_mb=0))
+    journal.register([ConsumerSettings(name="mes")])
+    for seq in range(1, 7):
+        if seq in (3, 5):
+            reason = f"blurred: sharpness {seq}.5 is below 20.1"
+            put(journal, evaluation="UNDEFINED", passed=False, reason=reason)
+        else:
+            put(journal)
+    with Cursors(found) as cursors:
+        cursors.register(COURIER)
+        cursors.advance(COURIER, 6)
+        cursors.advance("mes", 4)
+    journal.close()
+    return found
+
+
+def test_info_counts_by_evaluation_and_reason_and_names_who_lags(path: Path) -> None:
+    said = run_inspector("journal", "info", path).stdout
+    assert "6 results of 1 boots" in said
+    assert "4 OK" in said
+    assert "2 UNDEFINED: blurred: sharpness # is below #" in said
+    assert "the broker has acknowledged up to 6: all" in said
+    assert "consumer mes has acknowledged up to 4: 2 wait, the oldest for" in said
+
+
+def test_show_finds_a_row_by_its_number_and_by_its_part(path: Path) -> None:
+    assert json.loads(run_inspector("journal", "show", path, "3").stdout)["seq"] == 3
+    assert json.loads(run_inspector("journal", "show", path, "P5").stdout)["seq"] == 5
+    done = run_inspector("journal", "show", path, "P99")
+    assert done.returncode == 78
+    assert "has no row P99 and no part of that id" in done.stderr
+
+
+def test_exports_agree_with_the_journal_in_every_format(path: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the parquet extra")
+    stored = [json.loads(payload) for _, payload in payloads(path)]
+    lines = run_inspector("journal", "export", path, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == stored
+    table = list(csv.DictReader(io.StringIO(run_inspector("journal", "export", path).stdout)))
+    assert [row["result_id"] for row in table] == [row["result_id"] for row in stored]
+    assert [row["pass"] for row in table] == [str(row["pass"]).lower() for row in stored]
+    out = tmp_path / "out.parquet"
+    done = run_inspector("journal", "export", path, "--format", "parquet", "--out", out)
+    assert done.stdout == f"{out}: 6 results\n", done.stderr
+    read = parquet.read_table(out)
+    assert [json.loads(text) for text in read["payload"].to_pylist()] == stored
+    assert str(read.schema.field("captured_at").type) == "timestamp[ms, tz=UTC]"
+    assert read["seq"].to_pylist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--evaluation", "UNDEFINED"], [3, 5]),
+        (["--part", "P2"], [2]),
+        (["--since", "2026-01-02T03:04:05"], [1, 2, 3, 4, 5, 6]),
+        (["--since", "2026-01-02T03:04:06"], []),
+        (["--until", "2026-01-02T04:04:05+01:00"], []),
+    ],
+    ids=["evaluation", "part", "since", "since later", "until with a zone"],
+)
+def test_an_export_holds_what_was_asked_for(
+    path: Path, words: list[str], expected: list[int]
+) -> None:
+    done = run_inspector("journal", "export", path, "--format", "jsonl", *words)
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == expected
+
+
+def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Path) -> None:
+    done = run_inspector("journal", "verify", path)
+    assert (done.returncode, done.stdout) == (0, f"{path}: 6 rows, 0 faults\n")
+    swap = "UPDATE result SET payload = CAST(replace(CAST(payload AS TEXT), ?, ?) AS BLOB)"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM result WHERE seq = 2")
+        db.execute(f"{swap} WHERE seq = 4", ('"pass":true', '"pass":false'))
+        db.execute("UPDATE result SET payload = x'7b7d' WHERE seq = 5")
+        db.execute(f"{swap} WHERE seq = 6", ("station-boot-6", "station-boot-1"))
+    done = run_inspector("journal", "verify", path)
+    assert done.returncode == 1
+    assert "FAULT row 3: rows 2 to 2 before it are missing" in done.stdout
+    assert "FAULT row 4: Value error, pass is true for OK and for nothing else" in done.stdout
+    assert "FAULT row 5: is no result: KeyError('schema')" in done.stdout
+    assert "FAULT row 6: its result_id station-boot-1 came before" in done.stdout
+    assert "5 rows, 4 faults" in done.stdout
+
+
+def test_a_row_that_is_not_settled_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    put(journal)
+    journal.put(result(2))
+    assert [seq for seq, _ in payloads(path)] == [1]
+    journal.release(2)
+    journal.rest()
+    assert [seq for seq, _ in payloads(path)] == [1, 2]
+    journal.close()
+
+
+def test_a_station_at_work_is_not_disturbed_and_its_settings_name_the_journal(
+    tmp_path: Path,
+) -> None:
+    settings = write_station(
+        tmp_path,
+        make_bundle(tmp_path / "bundles"),
+        camera={"loop": True},
+        trigger={"kind": "interval", "period_ms": 10},
+    )
+    station = start_station(settings)
+    try:
+        assert until((tmp_path / "journal.db").exists)
+        assert until(lambda: len(list(payloads(tmp_path / "journal.db"))) > 100)
+        for action in ("info", "verify"):
+            done = run_inspector("journal", action, settings)
+            assert done.returncode == 0, done.stderr
+        assert station.poll() is None
+    finally:
+        station.terminate()
+        assert station.wait(30.0) == 0
+    log = (tmp_path / "station.log").read_text(encoding="utf-8")
+    assert "another program holds it" not in log
+
+
+def test_parquet_without_its_extra_says_which_one_is_missing(path: Path, tmp_path: Path) -> None:
+    words = ["journal", "export", str(path), "--format", "parquet", "--out", str(tmp_path / "x")]
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        f"from inspector.cli import main\nsys.exit(main({words!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert 'pip install "inspector[parquet]"' in done.stderr
+    assert not list(tmp_path.glob("x*"))
