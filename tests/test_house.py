@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices"},
     "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
-    "inspector/delivery": STATION | {"inspector.delivery", "paho"},
+    "inspector/delivery": STATION | {"inspector.delivery", "paho", "google"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
     # a subscriber as any other: it knows topics and messages, not the station
@@ -49,6 +49,10 @@ DOORS: dict[str, set[str]] = {
     },
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
+    "google": {  # protobuf
+        "inspector/delivery/sparkplug_payload.py",
+        "inspector/delivery/sparkplug_b_pb2.py",
+    },
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},

@@ -29,7 +29,6 @@ _QOS = 1
 _LEAST_REFUSAL = 0x80
 # What a broker of another protocol version answers (MQTT 5: 0x84; paho maps 3.1.1's 1 to it)
 _UNSUPPORTED_VERSION = 0x84
-_DISCONNECT_WITH_WILL = 0x04
 # What paho raises where the other side speaks no MQTT
 _MALFORMED = (MQTTException, ValueError, LookupError, TypeError, struct.error)
 _TURN_MAX_S = 1.0  # paho's keep-alive is looked after at least this often
@@ -55,8 +54,6 @@ class Connection:
         answer_timeout_s: float,
         will_topic: str | None = None,
         will: bytes = b"",
-        will_retained: bool = True,
-        content_type: str | None = "application/json",
         inbound: Inbound | None = None,
     ) -> None:
         """inbound: what to listen to, from the moment the broker has accepted us."""
@@ -68,15 +65,12 @@ class Connection:
         hang up, or never answer."""
         self.in_flight_max = settings.in_flight_max
         self.acknowledged: deque[Acknowledgement] = deque()
-        self.passed: deque[int] = deque()
-        """Marks the broker has come past."""
-        self._content_type = content_type
         self._settings = settings
         self.protocol = protocol
         self._answer_timeout_s = answer_timeout_s
         self._client = self._make_client(client_id)
         if will_topic is not None:
-            self._client.will_set(will_topic, will, _QOS, retain=will_retained)
+            self._client.will_set(will_topic, will, _QOS, retain=True)
         self._inbound = inbound
         if inbound is not None:
             inbound.attach(self._client, self._end)
@@ -132,21 +126,6 @@ class Connection:
         info = self._client.publish(topic, payload, 0, properties=properties)
         self._note(info.rc)
 
-    def mark(self, topic: str) -> int:
-        """Ask what the broker must answer, which changes nothing where `topic` is not listened to.
-
-        It reads one thing after the other: once the number is in `passed`, it has all that was
-        told before, also at QoS 0, for which it has no answer of its own.
-        """
-        code, number = self._client.unsubscribe(topic)
-        self._note(code)
-        return number or 0
-
-    @property
-    def congested(self) -> bool:
-        """The socket takes no more now; what is told meanwhile piles up in memory."""
-        return bool(self._client.want_write())
-
     def turn(self, wake: socket.socket, timeout_s: float) -> bool:
         """Wait for the network or for a byte at `wake`, and serve the network.
 
@@ -176,12 +155,9 @@ class Connection:
             self._end(f"no answer to {what} in MQTT {self.protocol}")
         return wake.fileno() in events
 
-    def leave(self, *, with_will: bool = False) -> None:
-        """Say goodbye: the broker will not publish the last will, but `with_will` in MQTT 5."""
-        reason = None
-        if with_will and self.protocol == "5":
-            reason = ReasonCode(PacketTypes.DISCONNECT, identifier=_DISCONNECT_WITH_WILL)
-        self._client.disconnect(reason)
+    def leave(self) -> None:
+        """Say goodbye: the broker will not publish the last will."""
+        self._say_goodbye()
         for _ in range(10):  # it goes out at once but for a full socket
             if self._client.socket() is None or not self._client.want_write():
                 break
@@ -193,6 +169,9 @@ class Connection:
         """Let go without goodbye: the broker publishes the last will."""
         if self._socket is not None:
             self._socket.close()
+
+    def _say_goodbye(self) -> None:
+        self._client.disconnect()
 
     @property
     def _answered(self) -> bool:
@@ -210,7 +189,6 @@ class Connection:
         client.max_inflight_messages = 0  # no limit: the courier keeps it, and paho must not queue
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
-        client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
         return client
 
@@ -218,8 +196,7 @@ class Connection:
         if self.protocol == "3.1.1":
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho's
-        if self._content_type is not None:
-            properties.ContentType = self._content_type
+        properties.ContentType = "application/json"
         if correlation is not None:
             properties.CorrelationData = correlation
         if expiry_s is not None:
@@ -279,16 +256,6 @@ class Connection:
     ) -> None:
         refusal = str(reason) if reason.value >= _LEAST_REFUSAL else None
         self.acknowledged.append(Acknowledgement(message, refusal))
-
-    def _on_unsubscribe(
-        self,
-        client: Client,
-        userdata: object,
-        message: int,
-        reasons: list[ReasonCode],
-        properties: Properties | None,
-    ) -> None:
-        self.passed.append(message)
 
     def _on_disconnect(
         self,

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from inspector.contract.status import ConsumerStatus
 from inspector.delivery.broker import MqttSettings
-from inspector.delivery.connection import Connection
 from inspector.delivery.cursors import Cursors
 from inspector.delivery.patience import Patience
 from inspector.delivery.reader import JournalReader
 from inspector.delivery.release import Released
 from inspector.delivery.sparkplug_commands import Answer, DeviceCommands
+from inspector.delivery.sparkplug_connection import EdgeConnection
 from inspector.delivery.sparkplug_heard import Heard
 from inspector.delivery.sparkplug_host import BirthNumber
 from inspector.delivery.sparkplug_reports import Origin, Reports
@@ -154,15 +154,13 @@ class EdgeNode:
         number = self._numbers.next()
         if self._numbers.trouble:
             self._patience.say(self._numbers.trouble)
-        connection = Connection(
+        connection = EdgeConnection(
             self._broker,
             protocol,
             client_id=self._client_id,
             answer_timeout_s=answer_timeout_s,
-            will_topic=self._place.of_node("NDEATH"),
-            will=death(number),
-            will_retained=False,
-            content_type=None,
+            death_topic=self._place.of_node("NDEATH"),
+            death=death(number),
             inbound=self._heard.inbound,
         )
         connection.open()
@@ -210,7 +208,7 @@ class EdgeNode:
         group, name = self._place.group, self._place.node
         log.info("sparkplug: birth of %s/%s, %d results wait", group, name, rows.waiting)
 
-    def _greet(self, connection: Connection) -> None:
+    def _greet(self, connection: EdgeConnection) -> None:
         self._versions.accepted(connection)
         self.connected = True
         self._patience.greet(connection.protocol)
@@ -228,7 +226,7 @@ class EdgeNode:
                     break
                 connection.turn(self._wake.out, 0.05)
                 self._wake.drain()
-            connection.leave(with_will=True)
+            connection.leave()
         else:
             if connection.lost is not None:
                 self._patience.say(connection.lost)

@@ -9,6 +9,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 
@@ -21,7 +22,7 @@ from inspector.delivery.sparkplug_settings import Control
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 8
-LOOK_S = 0.5
+STOP_S = 1.0
 SAY_FIRST, SAY_EVERY = 20, 100  # refusals: the first are logged, then each hundredth
 
 Answer = Callable[[bytes, str], Reply]
@@ -51,8 +52,7 @@ class DeviceCommands:
         self._sender = sender
         self._told = told
         self._lock = threading.Lock()
-        self._waiting: Queue[tuple[Control, str | None]] = Queue(maxsize=WAITING_MAX)
-        self._stopping = threading.Event()
+        self._waiting: Queue[tuple[Control, str | None] | None] = Queue(maxsize=WAITING_MAX)
         self._thread: threading.Thread | None = None
 
     def start(self, answer: Answer) -> None:
@@ -65,9 +65,13 @@ class DeviceCommands:
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        self._stopping.set()
+        """What waits is not followed any more; what is in work ends with the process."""
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+        self._waiting.put(None)
         if self._thread is not None:
-            self._thread.join(2 * LOOK_S)  # one in work ends with the process
+            self._thread.join(STOP_S)
 
     def take(self, payload: bytes, *, retained: bool) -> None:
         """A DCMD came. All that it writes is followed, or nothing where part is not understood."""
@@ -101,11 +105,8 @@ class DeviceCommands:
         return name, None
 
     def _run(self, answer: Answer) -> None:
-        while not self._stopping.is_set():
-            try:
-                name, part = self._waiting.get(timeout=LOOK_S)
-            except Empty:
-                continue
+        while (wanted := self._waiting.get()) is not None:
+            name, part = wanted
             command = {"schema": 1, "id": f"sparkplug-{secrets.token_hex(6)}", "action": name}
             if name == "trigger":
                 command["schema"] = 2  # the one that knows triggers

@@ -1,9 +1,8 @@
 """What an edge node says of the station and of itself, beside the parts."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from inspector.contract.strict import Name
 from inspector.delivery import sparkplug_metrics as metrics
@@ -34,16 +33,16 @@ class Reports:
         self._origin = origin
         self._commands = commands
         self._refused = refused
-        self._state: Mapping[str, Any] | None = None
-        self._alarm: Mapping[str, Any] = {}
+        self._state: bytes | None = None
+        self._alarm = b"{}"
         self._told: tuple[object, ...] = (None, None, None)
         self._ourselves_at = 0.0
 
     def offer_state(self, payload: bytes) -> None:
-        self._state = json.loads(payload)
+        self._state = payload
 
     def offer_alarm(self, payload: bytes) -> None:
-        self._alarm = json.loads(payload)
+        self._alarm = payload
 
     def everything(self, rows: Rows) -> tuple[list[Sample], list[Sample]]:
         """Every metric of the node, and every one of the device, for their births."""
@@ -70,7 +69,8 @@ class Reports:
 
     def _station(self, at_ms: int) -> list[Sample]:
         state, last = self._state, self._commands.last
-        known = None if state is None else {**self._alarm, **state}
+        # read here: the thread that offers has parts to inspect
+        known = None if state is None else {**json.loads(self._alarm), **json.loads(state)}
         command = (last.action, last.outcome, last.reason, last.done, last.refused)
         pairs = zip(metrics.COMMAND, command, strict=True)
         return [

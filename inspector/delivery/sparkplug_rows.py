@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from inspector.contract.errors import RecordError
 from inspector.contract.status import ConsumerStatus
-from inspector.delivery.connection import Connection
 from inspector.delivery.cursors import Cursors
+from inspector.delivery.pace import Pace
 from inspector.delivery.reader import JournalReader
 from inspector.delivery.release import Released
-from inspector.delivery.replay import Pace
+from inspector.delivery.sparkplug_connection import EdgeConnection
 from inspector.delivery.sparkplug_metrics import Row, time_ms
 from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
 
@@ -29,6 +29,7 @@ UNMARKED_MAX = 256
 LIVE_LAG = 50
 """A row with so many behind it is no news, but history."""
 READ = 100
+BURST_S = 0.05
 SAVE_EVERY_S = 1.0
 AGAIN_S = 5.0  # after the disk refused
 LOOK_EVERY_S = 1.0
@@ -60,7 +61,7 @@ class Rows:
         self._cursors = cursors
         self._released = released
         self._overlap_s = settings.overlap_s
-        self._pace = Pace(settings.history_per_s)
+        self._pace = Pace(settings.history_per_s, burst_s=BURST_S)
         self.cursor = self._saved = cursors.register(SPARKPLUG, rows.last_seq())
         self._save_at = self._look_at = self._paused_until = 0.0
         self._save_failed = False
@@ -102,7 +103,7 @@ class Rows:
             self._rewind()
             self._rewound_at = now
 
-    def send(self, connection: Connection, emit: Emit, now: float) -> None:
+    def send(self, connection: EdgeConnection, emit: Emit, now: float) -> None:
         """What the window, the socket and the pace have room for."""
         if now < self._paused_until:
             return
@@ -129,12 +130,12 @@ class Rows:
             self.resent += seq <= self._most_sent
             self._most_sent = max(self._most_sent, seq)
 
-    def mark(self, connection: Connection, topic: str, now: float) -> None:
+    def mark(self, connection: EdgeConnection, topic: str, now: float) -> None:
         """Once at a time: what comes meanwhile is marked by the next one."""
         if not self._marks and self.sent_seq > self.passed_seq and connection.lost is None:
             self._marks[connection.mark(topic)] = (self.sent_seq, now)
 
-    def settle(self, connection: Connection, now: float) -> None:
+    def settle(self, connection: EdgeConnection, now: float) -> None:
         """The broker's answers, and what was held for long enough."""
         while connection.passed:
             found = self._marks.pop(connection.passed.popleft(), None)

@@ -7,7 +7,7 @@ Nothing but births comes before the births, and only what changed after them.
 import time
 from collections.abc import Sequence
 
-from inspector.delivery.connection import Connection
+from inspector.delivery.sparkplug_connection import EdgeConnection
 from inspector.delivery.sparkplug_metrics import (
     BIRTH_NUMBER,
     DEATH_NUMBER,
@@ -35,7 +35,9 @@ def now_ms() -> int:
 class Session:
     """One thread uses it."""
 
-    def __init__(self, connection: Connection, place: SparkplugPlace, birth_number: int) -> None:
+    def __init__(
+        self, connection: EdgeConnection, place: SparkplugPlace, birth_number: int
+    ) -> None:
         self.connection = connection
         self.born = False
         """Every birth is out: data may follow."""
@@ -85,7 +87,7 @@ class Session:
         """Before a clean leave; the number the broker acknowledges."""
         self.born = False
         topic = self._place.of_node("NDEATH")
-        return self.connection.publish(topic, death(self._birth_number), retain=False)
+        return self.connection.say(topic, death(self._birth_number), qos=1)
 
     def _changed(self, samples: Sequence[Sample]) -> list[Sample]:
         return [each for each in samples if self._told.get(each.of.name) != each.value]
@@ -102,4 +104,4 @@ class Session:
         self._seq = (self._seq + 1) % _NUMBERS
         if not historical:
             self._told.update({each.of.name: each.value for each in samples})
-        self.connection.tell(topic, payload)
+        self.connection.say(topic, payload)

@@ -8,7 +8,7 @@ import base64
 import json
 import sys
 
-from pysparkplug import _protobuf, _topic
+from pysparkplug import _protobuf, _topic  # type: ignore[import-not-found]
 
 
 def fields() -> dict[str, dict[str, list[int]]]:
@@ -34,13 +34,17 @@ def main() -> None:
         if "BIRTH" in message["topic"].split("/")[2]:
             births[below] = decoded
         if not hasattr(decoded, "metrics"):
-            print(json.dumps({"bdSeq": decoded.bd_seq_metric.value}))
+            _say({"bdSeq": decoded.bd_seq_metric.value})
             continue
         metrics = [
             [m.name, m.datatype.name, _plain(m.value), m.timestamp, m.is_historical]
             for m in decoded.metrics
         ]
-        print(json.dumps({"seq": decoded.seq, "metrics": metrics}))
+        _say({"seq": decoded.seq, "metrics": metrics})
+
+
+def _say(what: object) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
 
 
 def _plain(value: object) -> object:
@@ -49,6 +53,6 @@ def _plain(value: object) -> object:
 
 
 if sys.argv[1:] == ["--fields"]:
-    print(json.dumps(fields()))
+    _say(fields())
 else:
     main()

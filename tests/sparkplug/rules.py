@@ -82,8 +82,8 @@ def broken(recordings: Sequence[Recording], names: Names) -> list[str]:
         session = _Session(-1, recording.level)
         breaches = [*_connect(packets[0], names, session, expected)]
         for packet in packets[1:]:
-            breaches += _sent(packet, names, session) if packet.sent else _came(
-                packet, names, session
+            breaches += (
+                _sent(packet, names, session) if packet.sent else _came(packet, names, session)
             )
         if session.host_left and not session.dead:
             breaches.append("the primary host went offline and no NDEATH followed")
@@ -212,17 +212,8 @@ def _metric(kind: str, metric: proto.Metric, session: _Session) -> Iterator[str]
     if not metric.HasField("timestamp"):
         yield f"{kind}: metric {metric.name or metric.alias} without timestamp"
     if kind in _BIRTHS:
+        yield from _defined(kind, metric, session)
         name, datatype = metric.name, metric.datatype
-        if not name or not metric.HasField("datatype"):
-            yield f"{kind}: metric {metric.alias} without name or datatype"
-        if metric.is_historical:
-            yield f"{kind}: {name} is historical"
-        if metric.HasField("alias"):
-            if metric.alias in session.aliases:
-                yield f"{kind}: alias {metric.alias} twice"
-            session.aliases[metric.alias] = (name, datatype)
-        if len(metric.properties.keys) != len(metric.properties.values):
-            yield f"{kind}: {name}: properties' keys and values differ in number"
     elif metric.HasField("name") or metric.HasField("datatype"):
         yield f"{kind}: {metric.name}: data must be by alias alone"
         return
@@ -238,6 +229,22 @@ def _metric(kind: str, metric: proto.Metric, session: _Session) -> Iterator[str]
         yield f"{kind}: {name}: {value} for datatype {datatype}"
     if value == "double_value" and not math.isfinite(metric.double_value):
         yield f"{kind}: {name} is {metric.double_value}"
+
+
+def _defined(kind: str, metric: proto.Metric, session: _Session) -> Iterator[str]:
+    """By a birth."""
+    if not metric.name or not metric.HasField("datatype"):
+        yield f"{kind}: metric {metric.alias} without name or datatype"
+    if metric.is_historical:
+        yield f"{kind}: {metric.name} is historical"
+    if metric.HasField("alias"):
+        if metric.alias in session.aliases:
+            yield f"{kind}: alias {metric.alias} twice"
+        session.aliases[metric.alias] = (metric.name, metric.datatype)
+    elif metric.name != "Node Control/Rebirth":
+        yield f"{kind}: {metric.name} without alias"
+    if len(metric.properties.keys) != len(metric.properties.values):
+        yield f"{kind}: {metric.name}: properties' keys and values differ in number"
 
 
 def _history(message: proto.Payload, session: _Session) -> Iterator[str]:
