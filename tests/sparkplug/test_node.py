@@ -1,4 +1,4 @@
-"""The edge node against a real mosquitto: absent, standing still, flooding, and a journal with holes."""
+"""The edge node and a real mosquitto: absent, still, flooded; a journal with holes in it."""
 
 import json
 import signal
