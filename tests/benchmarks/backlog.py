@@ -24,7 +24,7 @@ from tests.delivery.results import result
 from tests.support import start_station, until, write_pictures, write_station
 
 DEMO = Path("inspector/demo/bundle/elpv-9b49b7960e37")
-HISTORIAN = {"name": "historian", "replay_per_s": 2_000}
+HISTORIAN: dict[str, object] = {"name": "historian", "replay_per_s": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Found:
             f"{self.delivered_s:.1f} s after the broker came ({rate:.0f} a second)",
             f"{self.rows} in the journal at the end; the consumer's are "
             f"{'the same, in order, each once' if self.identical else 'NOT THE SAME'}",
-            f"trigger to result, nothing to deliver: {_spread(self.quiet_ms)}",
-            f"trigger to result, meanwhile:          {_spread(self.busy_ms)}",
+            f"trigger to result, nothing to deliver: {spread_of(self.quiet_ms)}",
+            f"trigger to result, meanwhile:          {spread_of(self.busy_ms)}",
             self.said.strip(),
         ]
 
@@ -67,7 +67,7 @@ def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found
             mqtt={"port": broker.port, "backoff_max_s": 1.0},
             consumers=[HISTORIAN],
         )
-        _queue(folder / "journal.db", rows)
+        queue_results(folder / "journal.db", rows, HISTORIAN)
         station = start_station(settings)
         sink = {"kind": "sqlite", "path": "got.db"}
         subscription = Subscription(
@@ -104,17 +104,17 @@ def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found
     )
 
 
-def _queue(path: Path, rows: int) -> None:
+def queue_results(path: Path, rows: int, consumer: dict[str, object]) -> None:
     journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
     journal._db.execute("PRAGMA synchronous = OFF")  # 100,000 fsyncs are not what is measured
-    journal.register([ConsumerSettings.model_validate(HISTORIAN)])
+    journal.register([ConsumerSettings.model_validate(consumer)])
     for seq in range(1, rows + 1):
         journal.put(result(seq))
         journal.release(seq)
     journal.close()
 
 
-def _spread(times_ms: list[float]) -> str:
+def spread_of(times_ms: list[float]) -> str:
     if not times_ms:
         return "n = 0"
     p50, p99 = np.percentile(times_ms, [50, 99])
