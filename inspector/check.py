@@ -91,6 +91,9 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_archive(settings.archive.folder)
     yield from _check_password(settings.mqtt.password_file)
     yield from _check_broker(settings.mqtt)
+    if settings.sparkplug is not None and settings.sparkplug.broker is not None:
+        yield from _check_password(settings.sparkplug.broker.password_file)
+        yield from _check_broker(settings.sparkplug.broker)
 
 
 def _faults(error: Exception) -> Iterator[Finding]:

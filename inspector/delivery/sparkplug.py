@@ -144,7 +144,7 @@ class EdgeNode:
                 good = served or time.monotonic() - opened_at > STEADY_S
                 failures = 0 if good else failures + 1
                 if self._versions.ended(session.connection):
-                    self._stopping.wait(self._patience.delay_s(failures))
+                    self._pause(failures, rows)
         finally:
             rows.save(time.monotonic(), at_once=True)
             rows.close()
@@ -177,7 +177,11 @@ class EdgeNode:
                 self._greet(connection)
             self._heard.take(connection, self._patience.say)
             rows.settle(connection, now)
-            if (self._heard.host_left and session.born) or self._over(session, rows, now):
+            if self._heard.host_left and session.born:
+                host = self._settings.primary_host
+                log.warning("sparkplug: primary host %s left: results wait in the journal", host)
+                return
+            if self._over(session, rows, now):
                 return
             if self.connected and self._heard.host.online:
                 self._publish(session, rows, now)
@@ -236,6 +240,14 @@ class EdgeNode:
         rows.restart()
         self._heard.restart()
         self.connected = False
+
+    def _pause(self, failures: int, rows: Rows) -> None:
+        """Not in step with other stations; meanwhile the state still says who lags how far."""
+        end = time.monotonic() + self._patience.delay_s(failures)
+        while (left_s := end - time.monotonic()) > 0.0:
+            if self._stopping.wait(min(left_s, TURN_S)):
+                return
+            rows.look(time.monotonic())
 
     def _over(self, session: Session, rows: Rows, now: float) -> bool:
         """Whether stop was asked for and nothing is left that anybody would hear."""
