@@ -27,6 +27,8 @@ examples:
   inspector bench --bundle bundles/NAME            what the station adds to the bare model
   inspector bundle verify bundles/NAME             every byte, and the self-test
   inspector bundle use bundles/NAME                running stations load it
+  inspector subscribe consumer.toml                store every result, prove it is all
+  inspector journal info station.toml              what its journal holds, and who lags
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
 """

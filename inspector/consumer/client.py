@@ -171,7 +171,10 @@ class Subscriber:
         return self._expect is not None and self._stored + len(self._unstored) >= self._expect
 
     def _over(self) -> bool:
-        return self._stop() or (self._expect is not None and self._stored >= self._expect)
+        """A journal that was begun anew counts from 1 again: its rows would pass for old ones."""
+        contradicted = any(each.contradicted for each in self._followed.values())
+        enough = self._expect is not None and self._stored >= self._expect
+        return contradicted or enough or self._stop()
 
     def _pause(self, failures: int) -> None:
         end = time.monotonic() + self._patience.delay_s(failures)
@@ -179,9 +182,10 @@ class Subscriber:
             time.sleep(min(TURN_S, max(0.0, end - time.monotonic())))
 
     def _report(self) -> Report:
-        lines, gaps, differing = [], False, False
+        lines, gaps, differing, silent = [], False, False, False
+        now = time.monotonic()
         for each in self._followed.values():
-            ledger, missing = each.ledger, each.ledger.missing()
+            ledger, missing = each.ledger, each.lacking(now)
             at = each.stored["seq"] if each.stored else 0
             lines.append(
                 f"station {each.name}: {ledger.rows} results stored, up to {at}; "
@@ -192,12 +196,22 @@ class Subscriber:
             lines += [f"  DIFFERS: {words}" for words in ledger.differing]
             if missing is not None:
                 lines.append(f"  MISSING: {missing.first} and on have not come yet")
+            if each.contradicted:
+                lines.append(
+                    f"  REFUSED: {each.contradicted}. If its journal was begun anew, begin anew "
+                    f"here too: move the store away, keep it"
+                )
+            if not each.heard:
+                lines.append("  SILENT: nothing was heard of it")
             if each.unreadable:
                 lines.append(f"  UNREADABLE: {each.unreadable} messages")
             gaps |= bool(ledger.gaps) or missing is not None or each.unreadable > 0
-            differing |= bool(ledger.differing) or each.refused_acks > 0
+            differing |= bool(ledger.differing) or each.contradicted is not None
+            silent |= not each.heard
         code = DIFFERING if differing else GAPS if gaps else COMPLETE
         if code == COMPLETE and self._expect is not None and self._stored < self._expect:
             lines.append(f"{self._stored} results, {self._expect} were expected")
+            code = TOO_FEW
+        if code == COMPLETE and silent:
             code = TOO_FEW
         return Report(code, tuple(lines))

@@ -77,6 +77,10 @@ class Ledger:
         """The station says that it has rows up to this one."""
         self.known_last = max(self.known_last, last)
 
+    def corrected(self, last: int) -> None:
+        """The station has sent rows up to this one only, whatever it has said before."""
+        self.known_last = max(last, self.next - 1, *self._waiting)
+
     def missing(self) -> Gap | None:
         """What to ask for: rows that others behind them, or the station's word, show to exist."""
         if self.known_last < self.next or self.next in self._waiting:

@@ -8,7 +8,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
@@ -166,8 +165,10 @@ class SqlSink:
 
     def last(self, station: str) -> Position | None:
         query = "SELECT seq, result_id FROM result WHERE station = ? ORDER BY seq DESC LIMIT 1"
-        with closing(self._db.execute(query, (station,))) as found:
-            row = found.fetchone()
+        try:
+            row = self._db.execute(query, (station,)).fetchone()
+        except sqlite3.Error as error:
+            raise RecordError(f"{self._path}: {error}") from error
         return {"seq": row[0], "result_id": row[1]} if row else None
 
     def write(self, row: Row) -> None:

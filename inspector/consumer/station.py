@@ -36,7 +36,10 @@ class Followed:
         self.unreadable = 0
         self.replayed = 0
         self.requests = 0
-        self.refused_acks = 0
+        self.contradicted: str | None = None
+        """The station's journal does not hold what is stored here: it is another one."""
+        self.heard = False
+        """The station has said anything at all, or its broker for it."""
 
     def topics(self) -> list[str]:
         return [self._place.result, self._place.state, self._mine.replayed, self._mine.reply]
@@ -50,6 +53,7 @@ class Followed:
 
     def take(self, topic: str, payload: bytes, now: float) -> list[Row]:
         """A message on one of `topics`; the rows that may be stored now."""
+        self.heard = True
         try:
             message: dict[str, Any] = json.loads(payload)
             if topic == self._place.state:
@@ -83,10 +87,9 @@ class Followed:
             quiet_since = max(self._asked_at, self._moved_at)
             if now - quiet_since < self._settings.ask_again_s:
                 return None
-        missing = self.ledger.missing()
-        late_after_s = 0.0 if self.ledger.out_of_order else self._settings.late_after_s
-        if missing is None or (self._asked is None and now - self._moved_at < late_after_s):
-            self._asked = self._asked if missing else None
+        missing = self.lacking(now)
+        if missing is None:
+            self._asked = None
             return None
         self._asked, self._asked_at = self._replay(missing), now
         self.requests += 1
@@ -100,9 +103,12 @@ class Followed:
         words = {"schema": 1, "station": self.name, **self.stored}
         return self._mine.ack, Acknowledgement.model_validate(words).to_json()
 
-    def complete(self) -> bool:
-        """Nothing is missing that is known to exist."""
-        return self.ledger.missing() is None
+    def lacking(self, now: float) -> Gap | None:
+        """Rows known to exist that should have come; what may be on its way is not meant."""
+        missing = self.ledger.missing()
+        if missing is None or self.ledger.out_of_order:
+            return missing
+        return missing if now - self._moved_at >= self._settings.late_after_s else None
 
     def _replay(self, missing: Gap) -> ReplayRequest:
         words = {
@@ -131,9 +137,9 @@ class Followed:
 
     def _take_reply(self, reply: ConsumerReply, now: float) -> list[Row]:
         if reply.about == "ack":
-            self.refused_acks += 1
-            if self.refused_acks == 1:
-                log.error("station %s refuses what was acknowledged: %s", self.name, reply.reason)
+            at = self.stored["seq"] if self.stored else 0
+            if reply.first is None or reply.first <= at:  # else the row was let go meanwhile
+                self.contradicted = reply.reason
             return []
         if self._asked is None or reply.id != self._asked.id:
             return []
@@ -142,6 +148,7 @@ class Followed:
             return self.ledger.asked_in_vain() if self.ledger.next == asked.first else []
         log.info("station %s: %s", self.name, reply.reason)
         self._moved_at = now  # not again at once
+        self.ledger.corrected(reply.last)
         if reply.first is None or reply.first > asked.first:
             return self.ledger.gone(reply.first)
         return []

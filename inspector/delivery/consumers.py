@@ -126,11 +126,7 @@ class Consumers:
             self._reply(consumer, about, request, "refused", str(error))
 
     def send(self, connection: wire.Connection, room: int, now: float) -> None:
-        """Replies, then rows asked for, at most `room` messages to be acknowledged."""
-        while self._replies and connection.lost is None:
-            topic, payload = self._replies.popleft()
-            # nobody waits for its answer
-            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
+        """Rows asked for, at most `room` messages to be acknowledged; then replies."""
         for each in self._all:
             if each.replay is None:
                 continue
@@ -139,6 +135,10 @@ class Consumers:
             each.replayed += sent
             if ended is not None:
                 self._end(each, *ended)
+        while self._replies and connection.lost is None:
+            topic, payload = self._replies.popleft()
+            # nobody waits for its answer
+            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
 
     def settle(self, answer: wire.Acknowledgement) -> bool:
         """Take the broker's answer; whether it was about one of these."""

@@ -143,6 +143,8 @@ class Retention:
 
     def lost(self) -> str | None:
         """Which consumers lack rows that are gone; None once they have acknowledged beyond."""
+        if not self._may_lose:
+            return None
         self._look()
         first = first_seq(self._db) or last_seq(self._db) + 1
         short = [

@@ -1,10 +1,13 @@
 """A backlog of results is delivered to an acknowledging consumer while the station inspects.
 
     python -m tests.benchmarks.backlog [--rows 100000] [--period-ms 50] [--quiet-s 30]
+    python -m tests.benchmarks.backlog --turns 10     what delivering costs the parts, in turns
 
 Results are queued with the broker away, by the station's own journal. Then a real station (the
 demo's bundle) inspects beside a real mosquitto and `inspector subscribe` into SQLite. It prints
 how long the backlog took, what was lost or came twice, and the parts' p99 before and meanwhile.
+With --turns the broker stands still every other four seconds, so that whatever else the machine
+does falls on both kinds alike.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +28,9 @@ from tests.delivery.results import result
 from tests.support import start_station, until, write_pictures, write_station
 
 DEMO = Path("inspector/demo/bundle/elpv-9b49b7960e37")
-HISTORIAN: dict[str, object] = {"name": "historian", "replay_per_s": 2_000}
+TURN_S = 4.0
+SETTLE_S = 0.5
+HISTORIAN = {"name": "historian", "replay_per_s": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,8 @@ class Found:
             f"{self.delivered_s:.1f} s after the broker came ({rate:.0f} a second)",
             f"{self.rows} in the journal at the end; the consumer's are "
             f"{'the same, in order, each once' if self.identical else 'NOT THE SAME'}",
-            f"trigger to result, nothing to deliver: {spread_of(self.quiet_ms)}",
-            f"trigger to result, meanwhile:          {spread_of(self.busy_ms)}",
+            f"trigger to result, nothing to deliver: {_spread(self.quiet_ms)}",
+            f"trigger to result, meanwhile:          {_spread(self.busy_ms)}",
             self.said.strip(),
         ]
 
@@ -58,16 +64,8 @@ def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found
     write_pictures(folder / "pictures", [128, 90, 160, 128])
     with Mosquitto(folder) as broker:
         broker.verbose = False
-        settings = write_station(
-            folder,
-            read_bundle(DEMO.resolve()),
-            station="station",
-            camera={"loop": True},
-            trigger={"kind": "interval", "period_ms": period_ms},
-            mqtt={"port": broker.port, "backoff_max_s": 1.0},
-            consumers=[HISTORIAN],
-        )
-        queue_results(folder / "journal.db", rows, HISTORIAN)
+        settings = _station(folder, broker.port, period_ms)
+        _queue(folder / "journal.db", rows)
         station = start_station(settings)
         sink = {"kind": "sqlite", "path": "got.db"}
         subscription = Subscription(
@@ -104,17 +102,68 @@ def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found
     )
 
 
-def queue_results(path: Path, rows: int, consumer: dict[str, object]) -> None:
+def compare(folder: Path, *, rows: int, period_ms: int, turns: int) -> list[str]:
+    """The parts' times while rows are delivered and while none can be, in turns."""
+    write_pictures(folder / "pictures", [128, 90, 160, 128])
+    windows: list[tuple[datetime, datetime, bool]] = []
+    with Mosquitto(folder) as broker:
+        broker.verbose = False
+        settings = _station(folder, broker.start().port, period_ms)
+        _queue(folder / "journal.db", rows)
+        broker.pause()
+        station = start_station(settings)
+        sink = {"kind": "sqlite", "path": "got.db"}
+        subscription = Subscription(write_consumer(folder, broker.port, sink))
+        try:
+            with JournalReader(folder / "journal.db") as journal:
+                assert until(lambda: journal.last_seq() > rows + 20)
+                for turn in range(2 * turns):
+                    delivers = turn % 2 == 0
+                    broker.resume() if delivers else broker.pause()
+                    begin = datetime.now(UTC) + timedelta(seconds=SETTLE_S)
+                    time.sleep(TURN_S)
+                    windows.append((begin, datetime.now(UTC), delivers))
+                left = rows - journal.acknowledged("historian")
+                parts = [json.loads(p) for _, p in journal.after(rows, 1_000_000)]
+        finally:
+            station.kill()
+            subscription.kill()
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for part in parts:
+        at = datetime.fromisoformat(part["captured_at"])
+        for begin, end, delivers in windows:
+            if begin <= at < end:
+                times[delivers].append(part["times_ms"]["total"])
+    return [
+        f"{turns} turns of {TURN_S:g} s each, {left} of {rows} rows left at the end",
+        f"trigger to result, nothing can leave: {_spread(times[False])}",
+        f"trigger to result, rows delivered:    {_spread(times[True])}",
+    ]
+
+
+def _station(folder: Path, port: int, period_ms: int) -> Path:
+    return write_station(
+        folder,
+        read_bundle(DEMO.resolve()),
+        station="station",
+        camera={"loop": True},
+        trigger={"kind": "interval", "period_ms": period_ms},
+        mqtt={"port": port, "backoff_max_s": 1.0},
+        consumers=[HISTORIAN],
+    )
+
+
+def _queue(path: Path, rows: int) -> None:
     journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
     journal._db.execute("PRAGMA synchronous = OFF")  # 100,000 fsyncs are not what is measured
-    journal.register([ConsumerSettings.model_validate(consumer)])
+    journal.register([ConsumerSettings.model_validate(HISTORIAN)])
     for seq in range(1, rows + 1):
         journal.put(result(seq))
         journal.release(seq)
     journal.close()
 
 
-def spread_of(times_ms: list[float]) -> str:
+def _spread(times_ms: list[float]) -> str:
     if not times_ms:
         return "n = 0"
     p50, p99 = np.percentile(times_ms, [50, 99])
@@ -126,12 +175,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--period-ms", type=int, default=50)
     parser.add_argument("--quiet-s", type=float, default=30.0)
+    parser.add_argument("--turns", type=int, default=0)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(
-            Path(folder), rows=args.rows, period_ms=args.period_ms, quiet_s=args.quiet_s
-        )
-    print("\n".join(found.lines()))  # noqa: T201 - a command prints
+    with tempfile.TemporaryDirectory() as name:
+        folder, rows, period_ms = Path(name), args.rows, args.period_ms
+        if args.turns:
+            lines = compare(folder, rows=rows, period_ms=period_ms, turns=args.turns)
+        else:
+            found = measure(folder, rows=rows, period_ms=period_ms, quiet_s=args.quiet_s)
+            lines = found.lines()
+    print("\n".join(lines))  # noqa: T201 - a command prints
 
 
 if __name__ == "__main__":

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from inspector.contract.bundle import read_bundle
-from inspector.delivery.journal import JournalReader
+from inspector.delivery.journal import ConsumerSettings, Journal, JournalReader, JournalSettings
 from inspector.delivery.sparkplug_settings import SPARKPLUG
-from tests.benchmarks.backlog import DEMO, queue_results, spread_of
+from tests.benchmarks.backlog import DEMO
 from tests.brokers import Mosquitto
+from tests.delivery.results import result
 from tests.sparkplug.oracles import Host
 from tests.sparkplug.rules import Names, broken
 from tests.sparkplug.wire import Proxy
@@ -108,7 +111,7 @@ def kills(folder: Path, *, seconds: float, every_s: float, period_ms: int) -> Ki
 
 def away(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Away:
     write_pictures(folder / "pictures", [128, 90, 160, 128])
-    queue_results(folder / "journal.db", rows, {"name": SPARKPLUG})
+    _queue(folder / "journal.db", rows)
     with Mosquitto(folder) as broker:
         broker.verbose = False
         broker.start()
@@ -160,6 +163,21 @@ def _host(port: int) -> Host:
     return Host(port, group=NAMES.group, node=NAMES.node, device=NAMES.device, host="scada")
 
 
+def _queue(path: Path, rows: int) -> None:
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    journal._db.execute("PRAGMA synchronous = OFF")  # so many fsyncs are not what is measured
+    journal.register([ConsumerSettings(name=SPARKPLUG)])
+    for seq in range(1, rows + 1):
+        journal.put(result(seq))
+        journal.release(seq)
+    journal.close()
+
+
+def _spread(times_ms: list[float]) -> str:
+    p50, p99 = np.percentile(times_ms, [50, 99])
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, n = {len(times_ms)}"
+
+
 def _journal(folder: Path) -> dict[int, dict[str, Any]]:
     with JournalReader(folder / "journal.db") as journal:
         return {seq: json.loads(row) for seq, row in journal.after(0, journal.last_seq())}
@@ -186,8 +204,8 @@ def main() -> None:
     print(  # noqa: T201
         f"{found.queued} results queued; with the broker {found.delivered_s:.1f} s after the host "
         f"came, {found.lacking} lacking at the host\n"
-        f"trigger to result, nothing to send: {spread_of(found.quiet_ms)}\n"
-        f"trigger to result, meanwhile:       {spread_of(found.busy_ms)}"
+        f"trigger to result, nothing to send: {_spread(found.quiet_ms)}\n"
+        f"trigger to result, meanwhile:       {_spread(found.busy_ms)}"
     )
 
 
