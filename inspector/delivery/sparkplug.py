@@ -198,7 +198,7 @@ class EdgeNode:
             if session.born and now - session.born_at < REBIRTH_EVERY_S:
                 return  # and no data meanwhile
             if session.born:
-                rows.repeat(now)
+                rows.repeat()
             self._birth(session, rows)
         self._reports.tell(session, rows, now)
         rows.send(session.connection, session.part, now)

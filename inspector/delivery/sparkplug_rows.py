@@ -70,7 +70,8 @@ class Rows:
         """The birth has told of everything up to here: what comes of it now is history."""
         self._marks: dict[int, tuple[int, float]] = {}  # number: last row before it, sent at
         self._held: deque[tuple[int, float]] = deque()  # row, when the broker had it
-        self._rewound_at = float("-inf")
+        self._repeated_at = float("-inf")
+        self._repeat_owed = False
         self.sent_seq = self.passed_seq = self.cursor
         """The last row sent, and up to which one the broker has them, on this connection."""
         self.missing = 0
@@ -97,11 +98,12 @@ class Rows:
         self._marks.clear()
         self._rewind()
 
-    def repeat(self, now: float) -> None:
-        """A host asked for a rebirth, so it has missed something: the same, but not each time."""
-        if now - self._rewound_at >= self._overlap_s:
-            self._rewind()
-            self._rewound_at = now
+    def repeat(self) -> None:
+        """A host asked for a rebirth, so it has missed something: the same, once in `overlap_s`.
+
+        One asked for sooner is owed, and nothing is let go of until then.
+        """
+        self._repeat_owed = True
 
     def send(self, connection: EdgeConnection, emit: Emit, now: float) -> None:
         """What the window, the socket and the pace have room for."""
@@ -142,6 +144,10 @@ class Rows:
             if found is not None:
                 self.passed_seq = max(self.passed_seq, found[0])
                 self._held.append((found[0], now))
+        if self._repeat_owed and now - self._repeated_at >= self._overlap_s:
+            self._repeat_owed, self._repeated_at = False, now
+            self._marks.clear()
+            self._rewind()
         while self._held and now - self._held[0][1] >= self._overlap_s:
             self.cursor = max(self.cursor, self._held.popleft()[0])
 
@@ -156,6 +162,8 @@ class Rows:
     def due(self, now: float) -> float | None:
         """When there is something to do without the network."""
         times = [self._save_at] if self._saved != self.cursor else []
+        if self._repeat_owed:
+            times.append(self._repeated_at + self._overlap_s)
         if self._held:
             times.append(self._held[0][1] + self._overlap_s)
         if self.waiting:
@@ -234,6 +242,7 @@ class Rows:
         self._save_failed = True
 
     def _rewind(self) -> None:
+        self._live_after = max(self._live_after, self._most_sent)
         self._held.clear()
         self._ready.clear()
         self.sent_seq = self.passed_seq = self.cursor

@@ -228,6 +228,29 @@ def test_a_storm_of_rebirths_gives_few_births(journal: Journal, broker: Mosquitt
         assert parts(listener)[3:] == [(1, True), (2, True), (3, True)], "once, not each time"
 
 
+def test_what_a_host_missed_twice_comes_twice_but_not_at_once(
+    journal: Journal, broker: Mosquitto
+) -> None:
+    rebirth = _writes("Node Control/Rebirth", value=True)
+    again = [(1, True), (2, True), (3, True)]
+    with (
+        Listener(broker.start().port, "spBv1.0/#") as listener,
+        edge_node(journal, broker.port, overlap_s=1.5) as node,
+    ):
+        assert until(lambda: births(listener) == 1)
+        put(journal, node, 3)
+        assert until(lambda: len(parts(listener)) == 3)
+        listener.publish(NAMES.topic("NCMD"), rebirth)
+        assert until(lambda: parts(listener)[3:] == again)
+        repeated_at = time.monotonic()
+        listener.publish(NAMES.topic("NCMD"), rebirth)
+        assert until(lambda: births(listener) == 3)
+        assert until(lambda: parts(listener)[6:] == again)
+        assert time.monotonic() - repeated_at > 1.0
+        assert until(lambda: node.consumers[0].acknowledged == 3)
+    assert len(parts(listener)) == 9
+
+
 def test_who_floods_does_not_hide_the_hosts_leave(journal: Journal, broker: Mosquitto) -> None:
     with Listener(broker.start().port, "spBv1.0/#") as listener:
         listener.publish(SCADA.state, b'{"online":true,"timestamp":1}', retain=True)
