@@ -50,7 +50,9 @@ class _Session:
     subscribed: dict[str, int] = field(default_factory=dict)
     host_online: bool = False
     host_left: bool = False
+    rebirths: int = 0
     rebirths_asked: int = 0
+    """One asked for may cross the birth before it on the way: only their number is compared."""
     told_up_to: int = 0
     """The birth's newest part."""
 
@@ -201,9 +203,9 @@ def _node_birth(message: proto.Payload, names: Names, session: _Session) -> Iter
         yield "NBIRTH must have Node Control/Rebirth, Boolean, without alias"
     elif rebirth.WhichOneof("value") != "boolean_value" or rebirth.boolean_value:
         yield "Node Control/Rebirth must be false in a birth"
-    if session.node_born and not session.rebirths_asked:
-        yield "a second NBIRTH that nobody asked for"
-    session.rebirths_asked = 0
+    session.rebirths += session.node_born
+    if session.rebirths > session.rebirths_asked:
+        yield "one more NBIRTH than was asked for"
     session.node_born, session.device_born = True, False
     session.aliases = {}
 
