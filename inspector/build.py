@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from inspector import __version__
 from inspector.contract import topics
@@ -16,7 +17,6 @@ from inspector.delivery.journal import Journal
 from inspector.delivery.mqtt import Courier
 from inspector.delivery.publishers import Both
 from inspector.delivery.release import Released
-from inspector.delivery.sparkplug import EdgeNode, Origin
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
@@ -32,6 +32,9 @@ from inspector.station.exchange import JobExchange
 from inspector.station.loop import Station, keep_nothing
 from inspector.station.ports import Camera, Trigger
 from inspector.station.shadow import ShadowJudge
+
+if TYPE_CHECKING:
+    from inspector.delivery.sparkplug import EdgeNode
 
 
 class SystemClock:
@@ -58,7 +61,7 @@ class Built:
     """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
     shadow: "BuiltShadow | None"
     """None where no second bundle is named, or the station begins in ERROR."""
-    sparkplug: EdgeNode | None
+    sparkplug: "EdgeNode | None"
     """None where station.toml has no such section."""
 
     @property
@@ -123,10 +126,13 @@ def build(
     return Built(station, journal, courier, archive, reloader, prepare, shadow, sparkplug)
 
 
-def build_sparkplug(settings: Settings, released: Released, boot: str) -> EdgeNode | None:
+def build_sparkplug(settings: Settings, released: Released, boot: str) -> "EdgeNode | None":
     """None where station.toml has no such section."""
     if settings.sparkplug is None:
         return None
+    # only here: a station without it need not load protobuf
+    from inspector.delivery.sparkplug import EdgeNode, Origin
+
     broker = settings.sparkplug.broker or settings.mqtt
     # another one than the courier's: a broker lets each in once
     default = f"inspector-{settings.topic_root}/{settings.station}".replace("/", "-")

@@ -1,14 +1,18 @@
 """The courier and the Sparkplug edge node as the one publisher the station knows."""
 
+from typing import TYPE_CHECKING
+
 from inspector.contract.status import ConsumerStatus
 from inspector.delivery.mqtt import Courier
-from inspector.delivery.sparkplug import EdgeNode
+
+if TYPE_CHECKING:  # a station without an edge node need not load protobuf
+    from inspector.delivery.sparkplug import EdgeNode
 
 
 class Both:
     """ports.Publisher. Never blocks."""
 
-    def __init__(self, courier: Courier, node: EdgeNode) -> None:
+    def __init__(self, courier: Courier, node: "EdgeNode") -> None:
         self._courier = courier
         self._node = node
 

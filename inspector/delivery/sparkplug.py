@@ -226,7 +226,10 @@ class EdgeNode:
             farewell = session.death()
             end = time.monotonic() + FAREWELL_S
             while connection.lost is None and time.monotonic() < end:
-                if any(each.message == farewell for each in connection.acknowledged):
+                answers = [each for each in connection.acknowledged if each.message == farewell]
+                if answers:
+                    if answers[0].refusal is not None:  # of data a broker says nothing
+                        self._patience.say(f"it refuses our NDEATH: {answers[0].refusal}")
                     break
                 connection.turn(self._wake.out, 0.05)
                 self._wake.drain()

@@ -4,6 +4,9 @@ Nobody acknowledges a Sparkplug message. The broker's answer to a mark behind so
 it has them, nothing says that a host has. So the cursor follows the marks only after
 `overlap_s`, within which it must have become known that a host was gone; what was sent later than
 that goes again, as historical, once all are back. A host may see a row twice, never not at all.
+
+Where connections end or rebirths are asked for sooner than that, again and again, a row counts as
+received once the broker has had it `TIMES`: else what goes again would only ever become more.
 """
 
 import json
@@ -29,6 +32,7 @@ UNMARKED_MAX = 256
 LIVE_LAG = 50
 """A row with so many behind it is no news, but history."""
 READ = 100
+TIMES = 3
 BURST_S = 0.05
 SAVE_EVERY_S = 1.0
 AGAIN_S = 5.0  # after the disk refused
@@ -70,6 +74,8 @@ class Rows:
         """The birth has told of everything up to here: what comes of it now is history."""
         self._marks: dict[int, tuple[int, float]] = {}  # number: last row before it, sent at
         self._held: deque[tuple[int, float]] = deque()  # row, when the broker had it
+        self._reached: list[int] = []
+        """Up to which row the broker has had them, the farthest times."""
         self._repeated_at = float("-inf")
         self._repeat_owed = False
         self.sent_seq = self.passed_seq = self.cursor
@@ -95,7 +101,6 @@ class Rows:
 
     def restart(self) -> None:
         """The connection or the host is lost: what may not have arrived goes again."""
-        self._marks.clear()
         self._rewind()
 
     def repeat(self) -> None:
@@ -146,7 +151,6 @@ class Rows:
                 self._held.append((found[0], now))
         if self._repeat_owed and now - self._repeated_at >= self._overlap_s:
             self._repeat_owed, self._repeated_at = False, now
-            self._marks.clear()
             self._rewind()
         while self._held and now - self._held[0][1] >= self._overlap_s:
             self.cursor = max(self.cursor, self._held.popleft()[0])
@@ -242,6 +246,11 @@ class Rows:
         self._save_failed = True
 
     def _rewind(self) -> None:
+        """Back to the cursor, which the rows have reached that went often enough."""
+        self._reached = sorted([*self._reached, self.passed_seq], reverse=True)[:TIMES]
+        if len(self._reached) == TIMES:
+            self.cursor = max(self.cursor, self._reached[-1])
+        self._marks.clear()
         self._live_after = max(self._live_after, self._most_sent)
         self._held.clear()
         self._ready.clear()

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,6 +177,29 @@ def test_what_was_sent_a_moment_ago_goes_again_and_what_is_older_does_not(
     assert again == [(seq, True) for seq in range(11, 21)]
 
 
+def test_connections_that_never_last_do_not_repeat_a_part_for_ever(
+    journal: Journal, broker: Mosquitto
+) -> None:
+    with (
+        Listener(broker.start().port, "spBv1.0/#") as listener,
+        Proxy(broker.port) as proxy,
+        edge_node(journal, proxy.port, overlap_s=60.0) as node,
+    ):
+        assert until(lambda: births(listener) == 1)
+        put(journal, node, 10)
+        for again in (1, 2, 3):
+            assert until(lambda: len(parts(listener)) == 10 * again)  # noqa: B023 - asked at once
+            assert until(lambda: value(listener, "Delivery/Waiting") == 0)
+            time.sleep(0.2)  # the mark behind them
+            assert node.consumers[0].acknowledged == 0
+            proxy.cut()
+            assert until(lambda: births(listener) == again + 1)  # noqa: B023
+        assert until(lambda: node.consumers[0].acknowledged == 10)
+        put(journal, node, 1)
+        assert until(lambda: len(parts(listener)) == 31)
+        assert parts(listener)[-1] == (11, False)
+
+
 def test_a_broker_that_stands_still_is_left_and_nothing_is_lost(
     journal: Journal, broker: Mosquitto
 ) -> None:
@@ -341,7 +366,10 @@ def test_a_killed_station_is_declared_dead_by_the_broker_and_born_with_the_next_
         mqtt={"port": broker.start().port},
         sparkplug={"group": "plant", "node": "station", "overlap_s": 60},
     )
-    with Listener(broker.port, "spBv1.0/#") as listener:
+    with (
+        Listener(broker.port, "spBv1.0/#") as listener,
+        Listener(broker.port, "plant/line/test/state", name="states") as states,
+    ):
         for life in (1, 2):
             station = start_station(settings)
             try:
@@ -357,8 +385,16 @@ def test_a_killed_station_is_declared_dead_by_the_broker_and_born_with_the_next_
             for payload in listener.payloads(NAMES.topic("NDEATH"))
         ]
         assert numbers == [0, 1]
+        told = [json.loads(each) for each in states.payloads("plant/line/test/state")]
+        assert {"sparkplug"} == {each["name"] for state in told for each in state["consumers"]}
         received = [seq for seq, _ in parts(listener)]
         assert set(received) == set(range(1, max(received) + 1))
+
+
+def test_a_station_without_one_loads_no_protobuf() -> None:
+    code = "import sys, inspector.daemon; print('google.protobuf' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,17 @@ class Proxy:
         self.port = free_port()
         self.recordings: list[Recording] = []
         self._broker_port = broker_port
+        self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    def cut(self) -> None:
+        """End every connection, as a network does that fails."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
 
     def _accept(self) -> None:
         while True:
@@ -143,6 +151,7 @@ class Proxy:
         """Until either side hangs up; both directions in the order in which they came."""
         recording = Recording()
         self.recordings.append(recording)
+        self._open.append(ours)
         with ours, suppress(OSError):
             recording.add(ours.recv(65_536), sent=True)  # the CONNECT counts, heard or not
             with socket.create_connection(("127.0.0.1", self._broker_port)) as theirs:
