@@ -226,23 +226,30 @@ class EdgeNode:
             farewell = session.death()
             end = time.monotonic() + FAREWELL_S
             while connection.lost is None and time.monotonic() < end:
-                answers = [each for each in connection.acknowledged if each.message == farewell]
-                if answers:
-                    if answers[0].refusal is not None:  # of data a broker says nothing
-                        self._patience.say(f"it refuses our NDEATH: {answers[0].refusal}")
+                if any(each.message == farewell for each in connection.acknowledged):
                     break
                 connection.turn(self._wake.out, 0.05)
                 self._wake.drain()
             connection.leave()
         else:
             if connection.lost is not None:
-                self._patience.say(connection.lost)
+                self._patience.say(connection.lost + self._hint(connection))
             connection.drop()
         rows.settle(connection, time.monotonic())
         self._all_delivered = rows.all_passed()
         rows.restart()
         self._heard.restart()
         self.connected = False
+
+    def _hint(self, connection: EdgeConnection) -> str:
+        """The usual reasons: brokers end the older client of a name, and who may not publish."""
+        if not connection.ready:
+            return ""
+        topic = self._place.of_node("NBIRTH")
+        return (
+            f"; another client may be called {self._client_id}, "
+            f"or its access list may keep us from {topic}"
+        )
 
     def _pause(self, failures: int, rows: Rows) -> None:
         """Not in step with other stations; meanwhile the state still says who lags how far."""

@@ -276,6 +276,18 @@ def test_what_a_host_missed_twice_comes_twice_but_not_at_once(
     assert len(parts(listener)) == 9
 
 
+def test_an_access_list_that_keeps_births_away_is_named(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text("topic read #\n")
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true", f"acl_file {rights}") as broker,
+        edge_node(journal, broker.start().port),
+    ):
+        assert until(lambda: "may keep us from spBv1.0/plant/NBIRTH/station" in caplog.text)
+
+
 def test_who_floods_does_not_hide_the_hosts_leave(journal: Journal, broker: Mosquitto) -> None:
     with Listener(broker.start().port, "spBv1.0/#") as listener:
         listener.publish(SCADA.state, b'{"online":true,"timestamp":1}', retain=True)
