@@ -139,7 +139,7 @@ class EdgeNode:
                 session = self._connect()
                 opened_at = time.monotonic()
                 self._serve(session, rows)
-                served = session.born
+                served = self._heard.host_left or rows.passed_seq > rows.cursor
                 self._part(session, rows)
                 good = served or time.monotonic() - opened_at > STEADY_S
                 failures = 0 if good else failures + 1
