@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from inspector.contract.errors import ConfigError
+from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
@@ -26,6 +26,7 @@ from inspector.delivery.release import read_final
 PAGE_ROWS = 500
 REASONS_SHOWN = 20
 FAULTS_SHOWN = 20
+NEEDED = ("evaluation", "reason", "boot", "result_id")
 SCHEMA = InspectionResult.model_fields["schema_version"].default
 
 
@@ -67,7 +68,7 @@ class Filter:
 def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every settled row there is, in order. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
-        end = max(read_final(path), reader.last_seq() - 1)
+        end = _settled(reader, path)
         seq = 0
         while rows := reader.after(seq, PAGE_ROWS):
             for seq, payload in rows:
@@ -76,10 +77,20 @@ def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield seq, payload
 
 
+def _settled(reader: JournalReader, path: Path) -> int:
+    """A row with another behind it was settled, and so was one that was noted to be."""
+    return max(read_final(path), reader.last_seq() - 1)
+
+
 def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Raises RecordError where one cannot be read: `verify` finds them all."""
     for seq, payload in payloads(path):
-        result: dict[str, Any] = json.loads(payload)
-        if wanted.takes(result):
+        try:
+            result: dict[str, Any] = json.loads(payload)
+            takes = wanted.takes(result) and all(result[name] is not None for name in NEEDED)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(f"journal {path}: row {seq} is no result: {error!r}") from None
+        if takes:
             yield seq, payload, result
 
 
@@ -125,12 +136,13 @@ def _cursors(path: Path, first: int, last: int) -> Iterator[str]:
 def show(path: Path, named: str) -> Iterator[str]:
     """The row of this number, or every row of the part of this id. Raises ConfigError."""
     found = False
-    if named.isdigit():
-        with JournalReader(path) as reader:
-            row = reader.row(int(named))
-        if row is not None:
-            yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)
-            return
+    number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
+    with JournalReader(path) as reader:
+        settled = number is not None and number <= _settled(reader, path)
+        row = reader.row(number) if number is not None and settled else None
+    if row is not None:
+        yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)
+        return
     for _, _, result in rows(path, Filter(part=named)):
         found = True
         yield json.dumps(result, indent=2, ensure_ascii=False)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.result import InspectionResult
 from inspector.delivery.cursors import COURIER, Cursors
 from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
-from inspector.examine import payloads
+from inspector.examine import payloads, show
 from tests.delivery.results import result
 from tests.support import make_bundle, run_inspector, start_station, until, write_station
 
@@ -115,6 +116,9 @@ def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Pa
     assert "FAULT row 5: is no result: KeyError('schema')" in done.stdout
     assert "FAULT row 6: its result_id station-boot-1 came before" in done.stdout
     assert "5 rows, 4 faults" in done.stdout
+    done = run_inspector("journal", "info", path)
+    assert done.returncode == 1
+    assert "row 5 is no result: KeyError('evaluation')" in done.stderr
 
 
 def test_a_row_that_is_not_settled_is_not_shown(tmp_path: Path) -> None:
@@ -123,6 +127,8 @@ def test_a_row_that_is_not_settled_is_not_shown(tmp_path: Path) -> None:
     put(journal)
     journal.put(result(2))
     assert [seq for seq, _ in payloads(path)] == [1]
+    with pytest.raises(ConfigError, match="has no row 2"):
+        list(show(path, "2"))
     journal.release(2)
     journal.rest()
     assert [seq for seq, _ in payloads(path)] == [1, 2]

@@ -122,10 +122,12 @@ class Followed:
 
     def _take_state(self, message: dict[str, Any]) -> None:
         self.ledger.told(int(message["seq"]))
-        names = [each["name"] for each in message.get("consumers", ())]
+        at = {each["name"]: each["acknowledged"] for each in message.get("consumers", ())}
         if message["state"] == "OFFLINE":
             return  # the last will names nobody
-        registered = self._settings.consumer in names
+        registered = self._settings.consumer in at
+        if registered and self.stored and at[self._settings.consumer] < self.stored["seq"]:
+            self._acknowledged = None  # it was away when it was told, or killed before it noted it
         if registered is not self._registered and not registered:
             log.warning(
                 "station %s does not know consumer %s: nothing is kept or sent again for it; "

@@ -56,7 +56,7 @@ class Found:
             f"{'the same, in order, each once' if self.identical else 'NOT THE SAME'}",
             f"trigger to result, nothing to deliver: {_spread(self.quiet_ms)}",
             f"trigger to result, meanwhile:          {_spread(self.busy_ms)}",
-            self.said.strip(),
+            self.said.splitlines()[0],
         ]
 
 

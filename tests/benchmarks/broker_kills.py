@@ -93,7 +93,13 @@ def main() -> None:
             every_s=args.every_s,
             period_ms=args.period_ms,
         )
-    print(found)  # noqa: T201 - a command prints
+    same = "the same, in order, each once" if found.identical else "NOT THE SAME"
+    lines = [
+        f"{found.kills} kills, {found.rows} results recorded, {found.lacking} lacking; the "
+        f"consumer's are {same}; exit code {found.code}",
+        found.said.splitlines()[0],
+    ]
+    print("\n".join(lines))  # noqa: T201 - a command prints
 
 
 if __name__ == "__main__":

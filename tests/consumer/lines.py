@@ -27,21 +27,28 @@ HISTORIAN = (ConsumerSettings(name="historian", replay_per_s=5_000),)
 class Line:
     """A station's delivering half: real journal, real courier, results made by the test."""
 
-    def __init__(self, folder: Path, port: int, *, keep_days: float = 30.0) -> None:
-        settings = JournalSettings(
-            path=folder / "journal.db", keep_days=keep_days, disk_free_min_mb=0
-        )
+    def __init__(
+        self, folder: Path, port: int, *, station: str = "station", protocol: Any = "auto"
+    ) -> None:
+        settings = JournalSettings(path=folder / "journal.db", disk_free_min_mb=0)
+        self.station = station
         self.journal = Journal(settings)
         self.journal.register(HISTORIAN)
         self.courier = Courier(
-            MqttSettings(host="127.0.0.1", port=port, backoff_min_s=0.05, backoff_max_s=0.2),
+            MqttSettings(
+                host="127.0.0.1",
+                port=port,
+                protocol=protocol,
+                backoff_min_s=0.05,
+                backoff_max_s=0.2,
+            ),
             journal=self.journal.path,
             released=self.journal.released,
-            place=PLACE,
+            place=Place.of("plant/line", station),
             will=StateMessage(
-                station="station", boot="boot", state="OFFLINE", cause="gone", since=None
+                station=station, boot="boot", state="OFFLINE", cause="gone", since=None
             ).to_json(),
-            who=Identity("station", "boot"),
+            who=Identity(station, "boot"),
             consumers=HISTORIAN,
         )
         self.courier.start()
@@ -49,7 +56,9 @@ class Line:
 
     def put(self, count: int) -> None:
         for _ in range(count):
-            self.journal.put(result(self.journal.next_seq()))
+            seq = self.journal.next_seq()
+            changes = {"station": self.station, "result_id": f"{self.station}-boot-{seq}"}
+            self.journal.put(result(seq).model_copy(update=changes))
             self.journal.release(self.journal.last_seq())
             self.courier.wake()
         self.tell()
@@ -57,7 +66,7 @@ class Line:
     def tell(self) -> None:
         """The state, as a station tells it every other second."""
         state = StateMessage(
-            station="station",
+            station=self.station,
             boot="boot",
             state="READY",
             cause="a test",

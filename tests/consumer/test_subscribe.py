@@ -1,12 +1,15 @@
 """`inspector subscribe` against a real courier and a real mosquitto: killed, late, deceived."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from inspector.delivery.cursors import cursors_path
 from tests.brokers import Listener, Mosquitto
 from tests.consumer.lines import (
     PLACE,
@@ -70,6 +73,45 @@ def test_killed_again_and_again_it_stores_each_result_once(
             assert stored_in_sqlite(path) == station.payloads()
 
 
+def test_several_stations_share_one_store_and_are_told_apart(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    sink = {"kind": "sqlite", "path": "got.db"}
+    settings = write_consumer(tmp_path, broker.port, sink, stations=["a", "b"])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with (
+        line(tmp_path / "a", broker.port, station="a") as first,
+        line(tmp_path / "b", broker.port, station="b") as second,
+    ):
+        first.put(40)
+        second.put(60)
+        code, said = Subscription(settings, "--expect", "100").wait()
+        assert code == 0, said
+        assert "station a: 40 results stored" in said
+        assert "station b: 60 results stored" in said
+        assert until(lambda: (first.acknowledged(), second.acknowledged()) == (40, 60))
+        stored = stored_in_sqlite(tmp_path / "got.db")
+        assert sorted(stored) == sorted([*first.payloads(), *second.payloads()])
+
+
+def test_mqtt_3_1_1_is_enough_on_both_sides(tmp_path: Path, broker: Mosquitto) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    settings.write_text(
+        settings.read_text(encoding="utf-8").replace("[mqtt]", '[mqtt]\nprotocol = "3.1.1"'),
+        encoding="utf-8",
+    )
+    with line(tmp_path, broker.port, protocol="3.1.1") as station:
+        station.put(50)
+        assert until(lambda: station.courier.acknowledged == 50)
+        code, said = Subscription(settings, "--expect", "50").wait()
+        assert code == 0, said
+        assert "connected to" in said
+        assert "MQTT 3.1.1" in said
+        assert "50 sent again on" in said
+        assert until(lambda: station.acknowledged() == 50)
+
+
 def test_a_broker_killed_in_between_costs_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
     with line(tmp_path, broker.port) as station:
@@ -109,6 +151,24 @@ def test_rows_that_are_gone_are_a_gap_that_the_exit_code_tells(
             *range(1, 11),
             *range(26, 31),
         ]
+
+
+def test_a_station_that_forgot_an_acknowledgement_is_told_again_without_a_new_row(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        subscription = Subscription(settings)
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 10)
+    with closing(sqlite3.connect(cursors_path(tmp_path / "journal.db"))) as db, db:
+        db.execute("UPDATE cursor SET seq = 5 WHERE name = 'historian'")
+    with line(tmp_path, broker.port) as station:
+        assert until(lambda: bool(station.courier.consumers))
+        station.tell()  # with what it knows of its consumers, as a station does in time
+        assert until(lambda: station.acknowledged() == 10)
+    code, said = subscription.end()
+    assert code == 0, said
 
 
 def test_a_number_with_two_contents_is_told_by_the_exit_code(

@@ -11,7 +11,8 @@ import pytest
 
 from inspector.supervise.systemd import Systemd
 
-UNIT = Path(__file__).parents[2] / "deploy" / "inspector@.service"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = ["inspector@.service", "inspector-subscribe@.service"]
 
 
 def listen(address: str) -> socket.socket:
@@ -71,17 +72,19 @@ def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *words], capture_output=True, text=True, check=False)
 
 
-def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path, name: str) -> None:
     """It only warns of what it does not know, and ends with 0: what it says is what counts."""
-    unit = tmp_path / "inspector@.service"
+    text = (DEPLOY / name).read_text(encoding="utf-8")
     # the program need not be installed where the tests run
-    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
-    done = analyze("verify", "--man=no", f"{unit.parent}/inspector@test.service")
+    (tmp_path / name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
+    done = analyze("verify", "--man=no", str(tmp_path / name.replace("@", "@test")))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_unit_is_shut_in() -> None:
-    done = analyze("security", "--offline=true", "--no-pager", str(UNIT))
+@pytest.mark.parametrize("name", UNITS)
+def test_the_unit_is_shut_in(name: str) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(DEPLOY / name))
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found.group(1)) <= 1.5, done.stdout
