@@ -194,11 +194,12 @@ class EdgeNode:
                 self._wake.drain()
 
     def _publish(self, session: Session, rows: Rows, now: float) -> None:
+        if session.born and self._heard.missed:
+            self._heard.missed = False
+            rows.repeat()
         if not session.born or self._heard.rebirth_wanted:
             if session.born and now - session.born_at < REBIRTH_EVERY_S:
                 return  # and no data meanwhile
-            if session.born:
-                rows.repeat()
             self._birth(session, rows)
         self._reports.tell(session, rows, now)
         rows.send(session.connection, session.part, now)

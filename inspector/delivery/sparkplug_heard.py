@@ -21,6 +21,8 @@ class Heard:
         self.host_left = False
         """The host was there since the last birth, and went, be it for a moment."""
         self.rebirth_wanted = False
+        self.missed = False
+        """Who asked for it has missed something; whoever sees to that takes it back."""
         self._place = place
         self._commands = commands
         self._refused = 0
@@ -51,7 +53,7 @@ class Heard:
 
     def answered(self) -> None:
         """A birth goes out."""
-        self.rebirth_wanted = self.host_left = False
+        self.rebirth_wanted = self.host_left = self.missed = False
 
     def restart(self) -> None:
         """The connection is lost."""
@@ -71,4 +73,4 @@ class Heard:
         for written in read_written(payload):
             if written.name != REBIRTH.name or written.value is not True:
                 raise CommandError(f"only {REBIRTH.name} may be written, with true")
-        self.rebirth_wanted = True
+        self.rebirth_wanted = self.missed = True

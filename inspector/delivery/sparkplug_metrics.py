@@ -4,6 +4,7 @@ Names are a contract with the host's tags; aliases hold from one birth to the ne
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, get_args
 
@@ -71,72 +72,67 @@ def _alarms(row: Row) -> Value:
 
 
 _PART: tuple[tuple[Definition, Source], ...] = (
-    (Definition("Part/Verdict", TEXT, None), _at("evaluation")),
-    (Definition("Part/Evaluation", SMALL, None, low=0, high=3), _evaluation),
-    (Definition("Part/Pass", FLAG, None), _at("pass")),
-    (Definition("Part/Reason", TEXT, None), _at("reason")),
-    (Definition("Part/Label", TEXT, None), _at("label")),
-    (Definition("Part/Score", REAL, None, low=0.0, high=1.0), _at("score")),
-    (Definition("Part/Novelty", REAL, None, low=0.0), _at("novelty")),
-    (Definition("Part/Late", FLAG, None), _at("late")),
-    (Definition("Part/ID", TEXT, None), _at("part", "id")),
-    (Definition("Part/Sequence", COUNT, None), _at("part", "sequence")),
-    (Definition("Part/Journal Seq", COUNT, None), _at("seq")),
-    (Definition("Part/Result ID", TEXT, None), _at("result_id")),
-    (Definition("Part/Boot", TEXT, None), _at("boot")),
-    (Definition("Part/Captured At", TIME, None), _time("captured_at")),
-    (Definition("Part/Image", TEXT, None), _at("image")),
-    (Definition("Part/Simulated", FLAG, None), _at("simulated")),
-    (Definition("Part/Regions", SMALL, None), lambda row: len(row.get("regions") or ())),
-    (Definition("Part/Recipe", TEXT, None), _at("recipe")),
-    (Definition("Part/Bundle", TEXT, None), _at("bundle")),
-    (Definition("Limits/Review At", REAL, None, low=0.0, high=1.0), _at("limits", "review_at")),
-    (Definition("Limits/Reject At", REAL, None, low=0.0, high=1.0), _at("limits", "reject_at")),
-    (Definition("Limits/Novelty At", REAL, None, low=0.0), _at("limits", "novelty_at")),
-    (Definition("Limits/Source", TEXT, None), _at("limits", "source")),
-    *(
-        (Definition(f"Times/{n.title()}", REAL, None, "ms", 0.0), _at("times_ms", n))
-        for n in _STAGES
-    ),
+    (Definition("Part/Verdict", TEXT), _at("evaluation")),
+    (Definition("Part/Evaluation", SMALL, low=0, high=3), _evaluation),
+    (Definition("Part/Pass", FLAG), _at("pass")),
+    (Definition("Part/Reason", TEXT), _at("reason")),
+    (Definition("Part/Label", TEXT), _at("label")),
+    (Definition("Part/Score", REAL, low=0.0, high=1.0), _at("score")),
+    (Definition("Part/Novelty", REAL, low=0.0), _at("novelty")),
+    (Definition("Part/Late", FLAG), _at("late")),
+    (Definition("Part/ID", TEXT), _at("part", "id")),
+    (Definition("Part/Sequence", COUNT), _at("part", "sequence")),
+    (Definition("Part/Journal Seq", COUNT), _at("seq")),
+    (Definition("Part/Result ID", TEXT), _at("result_id")),
+    (Definition("Part/Boot", TEXT), _at("boot")),
+    (Definition("Part/Captured At", TIME), _time("captured_at")),
+    (Definition("Part/Image", TEXT), _at("image")),
+    (Definition("Part/Simulated", FLAG), _at("simulated")),
+    (Definition("Part/Regions", SMALL), lambda row: len(row.get("regions") or ())),
+    (Definition("Part/Recipe", TEXT), _at("recipe")),
+    (Definition("Part/Bundle", TEXT), _at("bundle")),
+    (Definition("Limits/Review At", REAL, low=0.0, high=1.0), _at("limits", "review_at")),
+    (Definition("Limits/Reject At", REAL, low=0.0, high=1.0), _at("limits", "reject_at")),
+    (Definition("Limits/Novelty At", REAL, low=0.0), _at("limits", "novelty_at")),
+    (Definition("Limits/Source", TEXT), _at("limits", "source")),
+    *((Definition(f"Times/{n.title()}", REAL, "ms", 0.0), _at("times_ms", n)) for n in _STAGES),
     *(
         (
-            Definition(
-                f"Frame/{n.replace('_', ' ').title()}", REAL, None, "px" if "px" in n else None
-            ),
+            Definition(f"Frame/{n.replace('_', ' ').title()}", REAL, "px" if "px" in n else None),
             _at("attestation", n),
         )
         for n in FIGURES
     ),
 )
 _STATION: tuple[tuple[Definition, Source], ...] = (
-    (Definition("Station/State", TEXT, None), _at("state")),
-    (Definition("Station/Cause", TEXT, None), _at("cause")),
-    (Definition("Station/Withheld", TEXT, None), _at("withheld")),
-    (Definition("Station/Since", TIME, None), _time("since")),
-    (Definition("Station/Recipe", TEXT, None), _at("recipe")),
-    (Definition("Station/Bundle", TEXT, None), _at("bundle")),
-    (Definition("Counts/Triggers", COUNT, None), _count("tally", "triggers")),
+    (Definition("Station/State", TEXT), _at("state")),
+    (Definition("Station/Cause", TEXT), _at("cause")),
+    (Definition("Station/Withheld", TEXT), _at("withheld")),
+    (Definition("Station/Since", TIME), _time("since")),
+    (Definition("Station/Recipe", TEXT), _at("recipe")),
+    (Definition("Station/Bundle", TEXT), _at("bundle")),
+    (Definition("Counts/Triggers", COUNT), _count("tally", "triggers")),
     *(
-        (Definition(f"Counts/{name}", COUNT, None), _count("tally", "verdicts", name))
+        (Definition(f"Counts/{name}", COUNT), _count("tally", "verdicts", name))
         for name in _VERDICTS
     ),
-    (Definition("Counts/Yield", REAL, None, "%", 0.0, 100.0), _yield),
-    (Definition("Counts/Late", COUNT, None), _count("tally", "late")),
-    (Definition("Counts/Unrecorded", COUNT, None), _count("tally", "unrecorded")),
-    (Definition("Counts/Triggers Missed", COUNT, None), _count("tally", "triggers_missed")),
-    (Definition("Counts/Unjudged In A Row", COUNT, None), _count("tally", "unjudged_in_a_row")),
-    (Definition("Counts/Line Stops", COUNT, None), _count("tally", "line_stops")),
-    (Definition("Counts/Images Dropped", COUNT, None), _count("tally", "images_dropped")),
+    (Definition("Counts/Yield", REAL, "%", 0.0, 100.0), _yield),
+    (Definition("Counts/Late", COUNT), _count("tally", "late")),
+    (Definition("Counts/Unrecorded", COUNT), _count("tally", "unrecorded")),
+    (Definition("Counts/Triggers Missed", COUNT), _count("tally", "triggers_missed")),
+    (Definition("Counts/Unjudged In A Row", COUNT), _count("tally", "unjudged_in_a_row")),
+    (Definition("Counts/Line Stops", COUNT), _count("tally", "line_stops")),
+    (Definition("Counts/Images Dropped", COUNT), _count("tally", "images_dropped")),
     (
-        Definition("Times/Trigger To Verdict P50", REAL, None, "ms", 0.0),
+        Definition("Times/Trigger To Verdict P50", REAL, "ms", 0.0),
         _at("tally", "trigger_to_verdict_ms", "p50"),
     ),
     (
-        Definition("Times/Trigger To Verdict P99", REAL, None, "ms", 0.0),
+        Definition("Times/Trigger To Verdict P99", REAL, "ms", 0.0),
         _at("tally", "trigger_to_verdict_ms", "p99"),
     ),
-    (Definition("Alarm/Line Stop", FLAG, None), _line_stop),
-    (Definition("Alarm/Cause", TEXT, None), _alarms),
+    (Definition("Alarm/Line Stop", FLAG), _line_stop),
+    (Definition("Alarm/Cause", TEXT), _alarms),
 )
 
 
@@ -161,49 +157,46 @@ STATION = Group(_FIRST_STATION, _STATION)
 BIRTH_NUMBER, VERSION, STATION_NAME, BOOT, SENT_SEQ, WAITING, MISSING, REFUSED = NODE = numbered(
     1,
     [
-        Definition("bdSeq", COUNT, None, low=0, high=255),
-        Definition("Properties/Program Version", TEXT, None),
-        Definition("Properties/Station", TEXT, None),
-        Definition("Properties/Boot", TEXT, None),
-        Definition("Delivery/Sent Seq", COUNT, None),
-        Definition("Delivery/Waiting", COUNT, None, low=0),
-        Definition("Delivery/Missing", COUNT, None, low=0),
-        Definition("Delivery/Messages Refused", COUNT, None, low=0),
+        Definition("bdSeq", COUNT, low=0, high=255),
+        Definition("Properties/Program Version", TEXT),
+        Definition("Properties/Station", TEXT),
+        Definition("Properties/Boot", TEXT),
+        Definition("Delivery/Sent Seq", COUNT),
+        Definition("Delivery/Waiting", COUNT, low=0),
+        Definition("Delivery/Missing", COUNT, low=0),
+        Definition("Delivery/Messages Refused", COUNT, low=0),
     ],
 )
-REBIRTH = Definition("Node Control/Rebirth", FLAG, None, writable=True)
+REBIRTH = Definition("Node Control/Rebirth", FLAG, writable=True)
 """Without an alias, so that a host may write it that knows nothing of us yet."""
-DEATH_NUMBER = Definition(BIRTH_NUMBER.name, BIRTH_NUMBER.datatype, None)
+DEATH_NUMBER = replace(BIRTH_NUMBER, alias=None)
 
-_CONTROLS = dict(
+_CONTROL_NAMES: tuple[Control, ...] = get_args(Control)
+_CONTROLS: dict[Control, Definition] = dict(
     zip(
-        get_args(Control),
+        _CONTROL_NAMES,
         numbered(
             _FIRST_CONTROL,
             [
+                # to trigger, the part's id is written
                 Definition(
-                    f"Device Control/{name.title()}",
-                    TEXT if name == "trigger" else FLAG,  # what is written is the part's id
-                    None,
-                    writable=True,
+                    f"Device Control/{n.title()}", TEXT if n == "trigger" else FLAG, writable=True
                 )
-                for name in get_args(Control)
+                for n in _CONTROL_NAMES
             ],
         ),
         strict=True,
     )
 )
-COMMAND_ACTION, COMMAND_OUTCOME, COMMAND_REASON, COMMANDS_DONE, COMMANDS_REFUSED = COMMAND = (
-    numbered(
-        _FIRST_COMMAND,
-        [
-            Definition("Command/Action", TEXT, None),
-            Definition("Command/Outcome", TEXT, None),
-            Definition("Command/Reason", TEXT, None),
-            Definition("Command/Done", COUNT, None, low=0),
-            Definition("Command/Refused", COUNT, None, low=0),
-        ],
-    )
+COMMAND = numbered(
+    _FIRST_COMMAND,
+    [
+        Definition("Command/Action", TEXT),
+        Definition("Command/Outcome", TEXT),
+        Definition("Command/Reason", TEXT),
+        Definition("Command/Done", COUNT, low=0),
+        Definition("Command/Refused", COUNT, low=0),
+    ],
 )
 
 

@@ -6,7 +6,7 @@ number there is a null. What comes from a host is read into what it asks to be w
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from google.protobuf.message import DecodeError
@@ -38,12 +38,13 @@ class Definition:
 
     name: str
     datatype: DataType
-    alias: int | None
     unit: str | None = None
     """As UCUM or the plant writes it: ms, %, px."""
     low: float | None = None
     high: float | None = None
     writable: bool = False
+    alias: int | None = None
+    """What stands for the name in every message but a birth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,4 @@ def _value(metric: wire.Metric) -> Value:
 
 def numbered(first: int, definitions: Sequence[Definition]) -> tuple[Definition, ...]:
     """With aliases from `first` on: no two metrics of an edge node share one."""
-    return tuple(
-        Definition(each.name, each.datatype, number, each.unit, each.low, each.high, each.writable)
-        for number, each in enumerate(definitions, first)
-    )
+    return tuple(replace(each, alias=i) for i, each in enumerate(definitions, first))

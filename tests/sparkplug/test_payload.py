@@ -70,7 +70,7 @@ def test_values_stand_in_the_field_of_their_type(
 
 
 def test_values_come_in_the_order_of_their_times() -> None:
-    of = Definition("x", DataType.INT32, 1)
+    of = Definition("x", DataType.INT32, alias=1)
     payload = encode([Sample(of, 2, 20), Sample(of, 1, 10)], at_ms=30, seq=0)
     assert [m.int_value for m in proto.Payload.FromString(payload).metrics] == [1, 2]
 
@@ -89,7 +89,7 @@ def test_a_row_of_any_age_gives_every_metric() -> None:
 def test_damaged_messages_are_refused_or_read_and_nothing_else() -> None:
     generator = random.Random(5)  # noqa: S311 - the same every time
     host = PrimaryHost("scada")
-    good = encode([Sample(Definition("x", DataType.INT32, 1), 2, 20)], at_ms=30, seq=0)
+    good = encode([Sample(Definition("x", DataType.INT32, alias=1), 2, 20)], at_ms=30, seq=0)
     for _ in range(5_000):
         data = bytearray(good if generator.random() < 0.5 else b'{"online":true,"timestamp":5}')
         for _ in range(generator.randrange(1, 5)):
@@ -154,6 +154,6 @@ def test_birth_numbers_count_on_where_nothing_can_be_written(tmp_path: Path) -> 
 
 
 def _sent(datatype: DataType, value: Value) -> proto.Metric:
-    payload = encode([Sample(Definition("x", datatype, 1), value, 20)], at_ms=30, seq=0)
+    payload = encode([Sample(Definition("x", datatype, alias=1), value, 20)], at_ms=30, seq=0)
     metric: proto.Metric = proto.Payload.FromString(payload).metrics[0]
     return metric
