@@ -3,7 +3,7 @@
 Nobody acknowledges a Sparkplug message. The broker's answer to a mark behind some rows says that
 it has them, nothing says that a host has. So the cursor follows the marks only after
 `overlap_s`, within which it must have become known that a host was gone; what was sent later than
-that goes again, as historical, once all are back. A host may see a row twice, never not at all.
+that goes again, as historical, once all are back. A host may see a row twice.
 
 Where connections end or rebirths are asked for sooner than that, again and again, a row counts as
 received once the broker has had it `TIMES`: else what goes again would only ever become more.
