@@ -13,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.build import SystemClock, build_camera, build_job, new_boot
+from inspector.build import build_job, new_boot
+from inspector.build_devices import build_camera
+from inspector.clock import SystemClock
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import DeviceError, EndOfStream, FrameError, ModelError
 from inspector.contract.image import Image

@@ -1,12 +1,14 @@
 """The only place that turns settings into objects."""
 
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from inspector import __version__
+from inspector.build_devices import build_camera, build_line, build_trigger, client_id
+from inspector.clock import SystemClock
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
@@ -15,41 +17,24 @@ from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
 from inspector.delivery.ledger import Ledger
-from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.delivery.mqtt import Courier
-from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings, ids_recorded
-from inspector.devices.camera_genicam import genicam_camera
-from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
-from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
-from inspector.devices.camera_video import VideoCamera
-from inspector.devices.genicam_settings import GenicamSettings
-from inspector.devices.line_gpio import GpioLine, GpioLineSettings
-from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
-from inspector.devices.trigger_command import CommandTrigger, CommandTriggerSettings
-from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
-from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
-from inspector.devices.trigger_part_present import PartPresentSettings, PartPresentTrigger
+from inspector.delivery.publishers import Both
+from inspector.delivery.release import Released
+from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
 from inspector.runtime.signature import trust_in
-from inspector.settings import LineSettings, Settings, read_recipe
+from inspector.settings import Settings, read_recipe
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
-from inspector.station.line import NO_LINE, LineDriver, LineOutput
+from inspector.station.line import NO_LINE
 from inspector.station.loop import Station, keep_nothing
-from inspector.station.ports import Camera, Trigger
+from inspector.station.ports import Trigger
 from inspector.station.shadow import ShadowJudge
 
-
-class SystemClock:
-    """ports.Clock by this machine."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def utc(self) -> datetime:
-        return datetime.now(UTC)
+if TYPE_CHECKING:
+    from inspector.delivery.sparkplug import EdgeNode
 
 
 class Runs(Protocol):
@@ -79,6 +64,8 @@ class Built:
     trigger: Trigger
     at_the_line: Mapping[str, Runs]
     """Trigger and signal, where they have threads of their own."""
+    sparkplug: "EdgeNode | None"
+    """None where station.toml has no such section."""
 
     @property
     def job(self) -> Job | None:
@@ -109,7 +96,7 @@ def build(
         prepare()
     archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal)
-    journal.register(settings.consumers)
+    journal.register(settings.holders)
     courier = Courier(
         settings.mqtt,
         journal=settings.journal.path,
@@ -122,13 +109,14 @@ def build(
     camera = build_camera(settings.camera)
     line = build_line(settings, boot)
     trigger = build_trigger(settings, camera)
+    sparkplug = build_sparkplug(settings, journal.released, boot)
     gear = Gear(
         station=settings.station,
         boot=boot,
         camera=camera,
         journal=journal,
         archive=archive,
-        publisher=courier,
+        publisher=Both(courier, sparkplug) if sparkplug else courier,
         clock=SystemClock(),
         line=line or NO_LINE,
     )
@@ -146,7 +134,35 @@ def build(
     if isinstance(trigger, MqttTrigger):
         at_the_line["trigger"] = trigger
     return Built(
-        station, journal, courier, archive, reloader, prepare, shadow, trigger, at_the_line
+        station=station,
+        journal=journal,
+        courier=courier,
+        archive=archive,
+        reloader=reloader,
+        prepare=prepare,
+        shadow=shadow,
+        trigger=trigger,
+        at_the_line=at_the_line,
+        sparkplug=sparkplug,
+    )
+
+
+def build_sparkplug(settings: Settings, released: Released, boot: str) -> "EdgeNode | None":
+    """None where station.toml has no such section."""
+    if settings.sparkplug is None:
+        return None
+    # only here: a station without it need not load protobuf
+    from inspector.delivery.sparkplug import EdgeNode, Origin
+
+    broker = settings.sparkplug.broker or settings.mqtt
+    return EdgeNode(
+        settings.sparkplug,
+        broker,
+        client_id=(settings.sparkplug.broker and broker.client_id)
+        or client_id(settings, "sparkplug"),
+        journal=settings.journal.path,
+        released=released,
+        origin=Origin(settings.station, boot, __version__),
     )
 
 
@@ -211,71 +227,6 @@ def build_job(settings: Settings) -> Job:
     recipe, bundles = read_recipe(settings), settings.bundles
     trust = trust_in(bundles.public_key)
     return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
-
-
-def build_camera(settings: ReplaySettings | OpenCvSettings | GenicamSettings) -> Camera:
-    """Raises ConfigError where what drives it is not installed."""
-    match settings:
-        case ReplaySettings():
-            return ReplayCamera(settings)
-        case OpenCvSettings(file=None):
-            return opencv_camera(settings)
-        case OpenCvSettings():
-            return VideoCamera(settings)
-        case GenicamSettings():
-            return genicam_camera(settings)
-
-
-def build_trigger(settings: Settings, camera: Camera, as_client: str = "trigger") -> Trigger:
-    """camera: the station's own. Raises ConfigError where the trigger's file cannot be used."""
-    match settings.trigger:
-        case IntervalSettings() as interval:
-            return IntervalTrigger(interval)
-        case ContinuousSettings() as continuous:
-            return ContinuousTrigger(continuous)
-        case PartPresentSettings() as present:
-            return PartPresentTrigger(present, camera)
-        case CommandTriggerSettings() as command:
-            return CommandTrigger(command)
-        case MqttTriggerSettings() as mqtt:
-            return MqttTrigger(
-                mqtt,
-                settings.mqtt,
-                topic=topics.trigger(settings.topic_root, settings.station),
-                client_id=client_id(settings, as_client),
-                seen=ids_recorded(settings.journal.path),
-            )
-
-
-def build_line(settings: Settings, boot: str) -> LineOutput | None:
-    """None where the result on MQTT is the release. Raises ConfigError for a missing extra."""
-    if settings.line is None:
-        return None
-    driver = line_driver(settings, settings.line, boot)
-    return LineOutput(driver, pulse_ms=settings.line.pulse_ms, clock=SystemClock())
-
-
-def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver:
-    match line:
-        case ModbusLineSettings():
-            return ModbusLine(line)
-        case GpioLineSettings():
-            return GpioLine(line)
-        case MqttLineSettings():
-            return MqttLine(
-                line,
-                settings.mqtt,
-                topic=topics.line(settings.topic_root, settings.station),
-                client_id=client_id(settings, "line"),
-                station=settings.station,
-                boot=boot,
-            )
-
-
-def client_id(settings: Settings, what: str) -> str:
-    """Another one than the courier's: a broker lets each in once."""
-    place = f"{settings.topic_root}/{settings.station}".replace("/", "-")
-    return f"{settings.mqtt.client_id or f'inspector-{place}'}-{what}"
 
 
 def new_boot() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from inspector.build import build_camera
+from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_line import check_line, check_trigger

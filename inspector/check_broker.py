@@ -21,9 +21,14 @@ TRIES_MAX = 3  # MQTT 5, 3.1.1, and once more where the broker needs it
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
-    """Passwords and certificates, then the broker itself. One that is away is no fault."""
-    mqtt = settings.mqtt
+    """Passwords and certificates, then the brokers themselves. One that is away is no fault."""
     yield from _check_keys(settings)
+    yield from _check_one(settings.mqtt)
+    if settings.sparkplug is not None and settings.sparkplug.broker is not None:
+        yield from _check_one(settings.sparkplug.broker)
+
+
+def _check_one(mqtt: MqttSettings) -> Iterator[Finding]:
     try:
         require_files(mqtt)
         yield from _check_end(mqtt)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from inspector.build import build_camera
+from inspector.build_devices import build_camera
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from inspector.build import build_trigger, line_driver
+from inspector.build_devices import build_trigger, line_driver
 from inspector.contract.command import Command
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.delivery.trigger_mqtt import MqttTrigger

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from inspector.badframes import bad_frames
-from inspector.build import build_camera, build_trigger
+from inspector.build_devices import build_camera, build_trigger
 from inspector.commission_sheet import draw, write_sheet
 from inspector.contract.errors import ConfigError, DeviceError, EndOfStream, FrameError
 from inspector.contract.image import Image

@@ -113,6 +113,9 @@ def _start(
         threads["health"] = page.alive
     built.archive.start()
     built.courier.start()
+    if built.sparkplug is not None:
+        built.sparkplug.start(commands.answer)
+        threads["sparkplug"] = built.sparkplug.alive
     built.reloader.start()
     if built.shadow is not None:
         built.shadow.start()
@@ -208,6 +211,8 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
     built.archive.stop()
     if not built.courier.stop(drain_s):
         log.warning("the broker has not got every result: the journal keeps them for next time")
+    if built.sparkplug is not None and not built.sparkplug.stop(drain_s):
+        log.warning("sparkplug: results wait in the journal for next time")
     built.journal.close()
     if station.error is not None:
         raise station.error

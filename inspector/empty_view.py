@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.build import build_camera
+from inspector.build_devices import build_camera
 from inspector.contract.errors import DeviceError, EndOfStream
 from inspector.settings import read_settings
 

@@ -51,6 +51,7 @@ class Look:
 
     def _delivery(self) -> Delivery | None:
         courier, path = self._built.courier, self._built.journal.path
+        sparkplug = self._built.sparkplug
         try:
             with self._lock:
                 self._reader = self._reader or JournalReader(path)
@@ -66,7 +67,7 @@ class Look:
             reconnects=courier.reconnects,
             acknowledged_seq=courier.acknowledged_seq,
             lag=max(0, last - courier.acknowledged_seq),
-            consumers=courier.consumers,
+            consumers=(*courier.consumers, *(sparkplug.consumers if sparkplug else ())),
             rows=rows,
             bytes=size,
             oldest_waiting_s=waits_s,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict

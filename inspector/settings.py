@@ -14,6 +14,7 @@ from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
+from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
 from inspector.delivery.trigger_mqtt import MqttTriggerSettings
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
@@ -66,6 +67,8 @@ class Settings(Strict):
     """Subscribers whose acknowledgement the journal waits for; left out: the broker's alone."""
     commands: CommandDoorSettings | None = None
     """Signed commands over the broker; left out: only the socket of this machine."""
+    sparkplug: SparkplugSettings | None = None
+    """Left out, the station is no Sparkplug edge node."""
     rules: Rules = Rules()
     state_folder: Path | None = None
     """For the command socket and the start log; left out: the journal's folder."""
@@ -90,7 +93,19 @@ class Settings(Strict):
             raise ValueError("commands.keys: each name once")
         if COURIER in names:
             raise ValueError(f"consumers: {COURIER} is the station's own name for the broker")
+        if SPARKPLUG in names:
+            raise ValueError(f"consumers: {SPARKPLUG} is the station's own name for its edge node")
         return self
+
+    @property
+    def holders(self) -> tuple[ConsumerSettings, ...]:
+        """Those whose rows the journal keeps: the consumers, and the edge node's hosts as one."""
+        if self.sparkplug is None:
+            return self.consumers
+        return (
+            *self.consumers,
+            ConsumerSettings(name=SPARKPLUG, may_lose=self.sparkplug.may_lose),
+        )
 
 
 def state_folder(settings: Settings) -> Path:

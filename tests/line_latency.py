@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings

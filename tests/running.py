@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.image import Image
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger

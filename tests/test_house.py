@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices", "gpiod", "pymodbus"},
     "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
-    "inspector/delivery": STATION | {"inspector.delivery", "paho", "cryptography"},
+    "inspector/delivery": STATION | {"inspector.delivery", "paho", "cryptography", "google"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
     # a subscriber as any other: it knows topics and messages, not the station
@@ -57,6 +57,10 @@ DOORS: dict[str, set[str]] = {
     "pymodbus": {"inspector/devices/line_modbus.py"},
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
+    "google": {  # protobuf
+        "inspector/delivery/sparkplug_payload.py",
+        "inspector/delivery/sparkplug_b_pb2.py",
+    },
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},

@@ -171,7 +171,7 @@ class Connection:
 
     def leave(self) -> None:
         """Say goodbye: the broker will not publish the last will."""
-        self._client.disconnect()
+        self._say_goodbye()
         for _ in range(10):  # it goes out at once but for a full socket
             if self._client.socket() is None or not self._client.want_write():
                 break
@@ -183,6 +183,9 @@ class Connection:
         """Let go without goodbye: the broker publishes the last will."""
         if self._socket is not None:
             self._socket.close()
+
+    def _say_goodbye(self) -> None:
+        self._client.disconnect()
 
     @property
     def _answered(self) -> bool:

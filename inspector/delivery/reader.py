@@ -58,6 +58,13 @@ class JournalReader:
             found = self._db.execute("SELECT payload FROM result WHERE seq = ?", (seq,)).fetchone()
         return found[0] if found else None
 
+    def stored_at(self, seq: int) -> float:
+        """When a row was stored, in seconds since 1970; 0 where the journal does not have it."""
+        query = "SELECT stored_at FROM result WHERE seq = ?"
+        with in_words(KIND, self._path):
+            found = self._db.execute(query, (seq,)).fetchone()
+        return float(found[0]) if found else 0.0
+
     def waits_s(self, acknowledged: int) -> float:
         """How long the first row behind `acknowledged` has waited; 0 where there is none."""
         query = "SELECT stored_at FROM result WHERE seq > ? ORDER BY seq LIMIT 1"

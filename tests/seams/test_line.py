@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.errors import ConfigError, DeviceError, DeviceTimeout
 from inspector.contract.strict import parse
 from inspector.delivery.broker import MqttSettings

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.station.busy import GIVE_UP_S, Busy, Stop
 
 

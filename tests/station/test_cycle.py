@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.contract.image import Image

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ModelError
 from inspector.contract.image import Image

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
-from inspector.build import SystemClock
+from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import DeviceError, DeviceTimeout
 from inspector.contract.result import TriggerRef

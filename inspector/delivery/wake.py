@@ -1,0 +1,27 @@
+"""Wakes a thread that waits for the network."""
+
+import socket
+from contextlib import suppress
+
+
+class Wake:
+    """Any thread calls it; one thread waits on `out` beside its connection's socket."""
+
+    def __init__(self) -> None:
+        self._in, self.out = socket.socketpair()
+        self._in.setblocking(False)
+        self.out.setblocking(False)
+
+    def __call__(self) -> None:
+        """Never blocks."""
+        with suppress(OSError):  # full: it is awake already; closed: it has ended
+            self._in.send(b"\0")
+
+    def drain(self) -> None:
+        with suppress(BlockingIOError):
+            while len(self.out.recv(4_096)) == 4_096:
+                pass
+
+    def close(self) -> None:
+        self._in.close()
+        self.out.close()
