@@ -13,12 +13,14 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from inspector.contract.status import ConsumerStatus
-from inspector.contract.verdict import EVALUATION_OF
+from inspector.contract.verdict import EVALUATION_OF, Cause
 from inspector.station.state import State
 from inspector.station.tally import Buckets
 from inspector.supervise.vitals import Delivery, Vitals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+FRAME_CAUSES: tuple[Cause, ...] = ("unreadable", "stale", "frozen", "attestation", "unsuitable")
 
 
 def exposition(vitals: Vitals) -> bytes:
@@ -91,9 +93,18 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
         ("clock_jumps", "How often the wall clock was set.", tally.clock_jumps),
     ):
         yield CounterMetricFamily(f"inspector_{name}", text, value=value)
-    frames = CounterMetricFamily("inspector_frames", "Frames of the camera.", labels=["status"])
+    frames = CounterMetricFamily(
+        "inspector_frames", "Frames no part was judged by.", labels=["status"]
+    )
     frames.add_metric(["missed"], tally.frames_missed)
+    for cause in FRAME_CAUSES:
+        frames.add_metric([cause], tally.causes.get(cause, 0))
     yield frames
+    for name, text, cause in (
+        ("frame_duplicates", "Frames whose every pixel was that of the one before.", "frozen"),
+        ("nonfinite_outputs", "Scores and novelties that were no numbers in range.", "score"),
+    ):
+        yield CounterMetricFamily(f"inspector_{name}", text, value=tally.causes.get(cause, 0))
 
 
 def _times(vitals: Vitals) -> Iterator[Metric]:
