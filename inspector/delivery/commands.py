@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Full, Queue
 from typing import Protocol
 
@@ -25,7 +24,16 @@ from inspector.delivery.broker import MqttSettings
 from inspector.delivery.connection import Connection
 from inspector.delivery.consumers import Identity
 from inspector.delivery.drops import Drops
-from inspector.delivery.gate import Admitted, Again, CommandDoorSettings, Dropped, Gate, Refused
+from inspector.delivery.fair import Fair
+from inspector.delivery.gate import (
+    Address,
+    Admitted,
+    Again,
+    CommandDoorSettings,
+    Dropped,
+    Gate,
+    Refused,
+)
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.keys import read_key
 from inspector.delivery.ledger import Ledger
@@ -38,12 +46,11 @@ log = logging.getLogger(__name__)
 LOADS: frozenset[Action] = frozenset({"reload", "rollback"})
 WAITING_MAX = 8
 REPLIES_MAX = 100
-QUEUE_MAX = 256
-"""Messages waiting to be looked at: one more is dropped, and its sender sends it again. Nothing
-here can hold a flood back: mosquitto 2.0.11 sent 207 at once where 32 were to be the most."""
+EACH_MAX = 64
+"""A sender's messages waiting to be looked at: one more is dropped, to be sent again. A broker
+does not hold them back: mosquitto 2.0.11 sent 207 where it was told to send 32 at most."""
 TURN_S = 1.0
 STEADY_S = 10.0
-CORRELATION_BYTES_MAX = 256
 BURST_S = 0.1
 STOP_S = 3.0
 
@@ -58,14 +65,6 @@ class Answers(Protocol):
 
     def decline(self, id_: str | None, reason: str, outcome: Outcome = "refused") -> Reply:
         """The reply to what is not followed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """Where one reply goes."""
-
-    topic: str
-    correlation: bytes | None
 
 
 class MqttDoor:
@@ -84,22 +83,22 @@ class MqttDoor:
         """Raises ConfigError where a key cannot be used."""
         keys = [read_key(each) for each in settings.keys]
         self._mqtt = mqtt
-        self._place = place
         self._answers = answers
         self._ledger = ledger
         self._gate = Gate(settings, keys, who.station, place, ledger)
-        self._inbound = Inbound(self._gate.topics(), queue_max=QUEUE_MAX)
+        self._inbound = Inbound(self._gate.topics())
+        self._waiting = Fair(self._gate.topics(), EACH_MAX)
         self._pace = Pace(settings.per_s, BURST_S)
         self._versions = Versions(mqtt.protocol)
         self._patience = Patience(mqtt)
         name = mqtt.client_id or f"inspector-{place.result.rpartition('/')[0].replace('/', '-')}"
         self._client_id = f"{name}-commands"
-        self._lanes: dict[bool, Queue[tuple[Admitted, _Address] | None]] = {
+        self._lanes: dict[bool, Queue[tuple[Admitted, Address] | None]] = {
             loads: Queue(WAITING_MAX) for loads in (False, True)
         }
-        self._replies: deque[tuple[_Address, bytes]] = deque()
+        self._replies: deque[tuple[Address, bytes]] = deque()
         self._in_flight: set[int] = set()
-        self._drops = Drops(self._inbound, ledger)
+        self._drops = Drops(self._inbound, self._waiting, ledger)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -164,13 +163,15 @@ class MqttDoor:
                 self._versions.accepted(connection)
                 self.connected = True
                 log.info("commands are taken from %s", self._patience.broker)
-            while self._inbound.received and self._has_room(now):
+            while self._inbound.received:
+                self._waiting.put(self._inbound.received.popleft())
+            while self._has_room(now) and (message := self._waiting.take()) is not None:
                 self._pace.take()
-                self._take(self._inbound.received.popleft())
+                self._take(message)
             self._send(connection)
             self._drops.sum_up(now)
             timeout_s = TURN_S
-            if self._inbound.received and len(self._replies) < REPLIES_MAX:
+            if self._waiting and len(self._replies) < REPLIES_MAX:
                 timeout_s = max(0.0, self._pace.next_at() - time.monotonic())
             if connection.turn(self._wake_out, timeout_s):
                 with suppress(BlockingIOError):
@@ -188,6 +189,7 @@ class MqttDoor:
             connection.leave()
         self._in_flight.clear()
         self._inbound.received.clear()
+        self._waiting.clear()
         self.connected = False
 
     def _take(self, message: Message) -> None:
@@ -204,7 +206,7 @@ class MqttDoor:
                 self._decline(envelope, command, message, reason)
             case Again(envelope, command, known):
                 if known.reply is not None:
-                    self._offer(self._address(envelope, message), known.reply)
+                    self._offer(self._gate.address(envelope, message), known.reply)
                 elif known.ended:
                     self._answer_ended(envelope, command, message)
                 else:
@@ -228,7 +230,7 @@ class MqttDoor:
         if unfit:
             self._decline(envelope, command, message, unfit)
         else:
-            lane.put((admitted, self._address(envelope, message)))
+            lane.put((admitted, self._gate.address(envelope, message)))
 
     def _answer_ended(
         self, envelope: SignedCommand, command: Command | None, message: Message
@@ -236,26 +238,15 @@ class MqttDoor:
         words = "the program ended while it was followed: ask for the status"
         reply = self._answers.decline(command.id if command else None, words, "failed").to_json()
         self._remember(envelope, reply)
-        self._offer(self._address(envelope, message), reply)
+        self._offer(self._gate.address(envelope, message), reply)
 
     def _decline(
         self, envelope: SignedCommand, command: Command | None, message: Message, reason: str
     ) -> None:
         reply = self._answers.decline(command.id if command else None, reason)
-        self._offer(self._address(envelope, message), reply.to_json())
+        self._offer(self._gate.address(envelope, message), reply.to_json())
 
-    def _address(self, envelope: SignedCommand, message: Message) -> _Address:
-        """The sender's own reply topic, or one below it that it asked for: never another's."""
-        topic = self._place.reply(envelope.sender)
-        wanted = message.response_topic
-        if wanted and wanted.startswith(f"{topic}/") and not set(wanted) & set("+#\0"):
-            topic = wanted
-        correlation = message.correlation
-        if correlation is not None and len(correlation) > CORRELATION_BYTES_MAX:
-            correlation = None
-        return _Address(topic, correlation)
-
-    def _offer(self, address: _Address, reply: bytes) -> None:
+    def _offer(self, address: Address, reply: bytes) -> None:
         self._replies.append((address, reply))
         self._wake()
 
@@ -282,7 +273,7 @@ class MqttDoor:
 
     # --- the threads that follow ---
 
-    def _follow(self, lane: Queue[tuple[Admitted, _Address] | None]) -> None:
+    def _follow(self, lane: Queue[tuple[Admitted, Address] | None]) -> None:
         while (work := lane.get()) is not None:
             admitted, address = work
             envelope, key = admitted.envelope, admitted.key

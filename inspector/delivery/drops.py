@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 
 from inspector.contract.errors import RecordError
+from inspector.delivery.fair import Fair
 from inspector.delivery.inbound import Inbound
 from inspector.delivery.ledger import Ledger
 
@@ -16,8 +17,9 @@ SUM_UP_S = 600.0
 class Drops:
     """One thread writes; any may look at `counts`."""
 
-    def __init__(self, inbound: Inbound, ledger: Ledger) -> None:
+    def __init__(self, inbound: Inbound, waiting: Fair, ledger: Ledger) -> None:
         self._inbound = inbound
+        self._waiting = waiting
         self._ledger = ledger
         self._counts: Counter[str] = Counter()
         self._summed_up: Counter[str] = Counter()
@@ -28,7 +30,7 @@ class Drops:
 
     def counts(self) -> dict[str, int]:
         here = dict(self._counts)
-        here["overflowed"] = self._inbound.overflowed
+        here["overflowed"] = self._inbound.overflowed + self._waiting.overflowed
         here["oversized"] = self._inbound.oversized + self._inbound.unreadable
         return {reason: count for reason, count in sorted(here.items()) if count}
 

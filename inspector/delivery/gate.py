@@ -25,6 +25,8 @@ from inspector.delivery.inbound import Message
 from inspector.delivery.keys import CommandKey, KeySettings
 from inspector.delivery.ledger import Known, Ledger
 
+CORRELATION_BYTES_MAX = 256
+
 
 class CommandDoorSettings(Strict):
     """Commands over the broker: who may send them, and how old they may be."""
@@ -71,6 +73,14 @@ class Dropped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one reply goes."""
+
+    topic: str
+    correlation: bytes | None
+
+
 Decision = Admitted | Again | Refused | Dropped
 
 
@@ -98,6 +108,17 @@ class Gate:
     def now_ms(self) -> int:
         """The time that commands are held against."""
         return time.time_ns() // 1_000_000
+
+    def address(self, envelope: SignedCommand, message: Message) -> Address:
+        """The sender's own reply topic, or one below it that it asked for: never another's."""
+        topic = self._place.reply(envelope.sender)
+        wanted = message.response_topic
+        if wanted and wanted.startswith(f"{topic}/") and not set(wanted) & set("+#\0"):
+            topic = wanted
+        correlation = message.correlation
+        if correlation is not None and len(correlation) > CORRELATION_BYTES_MAX:
+            correlation = None
+        return Address(topic, correlation)
 
     def decide(self, message: Message) -> Decision:
         """Raises RecordError where it cannot be known whether it came before."""

@@ -129,6 +129,9 @@ class Sender:
             setattr(extra, name, value)
         self._client.publish(topic, payload, 1, retain, properties=extra).wait_for_publish(5.0)
 
+    def flood(self, payload: bytes, topic: str) -> None:
+        self._client.publish(topic, payload, 0)
+
     def replies(self, topic: str = PLACE.reply("ed")) -> list[dict[str, Any]]:
         return [json.loads(each.payload) for each in self.messages if each.topic == topic]
 
@@ -255,6 +258,19 @@ def test_one_that_was_being_followed_when_the_process_ended_is_never_followed_ag
     assert first["outcome"] == "failed"
     assert "the program ended while it was followed" in first["reason"]
     assert first["id"] == "cut"
+
+
+def test_a_flood_on_one_senders_topic_keeps_no_other_out(world: World) -> None:
+    world.close()
+    world.settings = world.settings.model_copy(update={"per_s": 20})
+    world.open()
+    for _ in range(2_000):
+        world.sender.flood(b"junk", PLACE.command("ed"))
+    world.sender.publish(world.sender.seal("shared"), topic=PLACE.command("shared"))
+    assert until(lambda: len(world.sender.replies(PLACE.reply("shared"))) == 1, 5.0)
+    dropped = world.door.dropped()
+    assert dropped["overflowed"] > 1_000
+    assert dropped["unreadable"] < 500, "no more were looked at than may be"
 
 
 def test_mqtt_3_1_1_is_enough(world: World) -> None:
