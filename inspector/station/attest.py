@@ -90,7 +90,10 @@ def figures(image: Image, view: View | None) -> dict[str, float]:
     green = image[:, :, 1]
     if min(green.shape) > 2 * MARGIN + 2:
         rows = np.ascontiguousarray(green[:: max(1, green.shape[0] // LINES)])
-        columns = np.ascontiguousarray(green[:, :: max(1, green.shape[1] // LINES)].T)
+        # read along the rows: down the columns every pixel would be a cache line of its own
+        columns = np.ascontiguousarray(
+            np.ascontiguousarray(green[:, :: max(1, green.shape[1] // LINES)]).T
+        )
         sharpness, detail = zip(_edges(rows), _edges(columns), strict=True)
         found["sharpness"] = sum(sharpness) / 2
         found["detail"] = sum(detail) / 2
@@ -105,7 +108,7 @@ def same_pixels(image: Image, other: Image) -> bool:
     """Whether two frames are equal to the last bit. Live sensors' noise ends this at once."""
     if image.shape != other.shape:
         return False
-    step = 64
+    step = 32
     return all(
         np.array_equal(image[y : y + step], other[y : y + step])
         for y in range(0, image.shape[0], step)
@@ -124,7 +127,9 @@ def reduced(image: Image) -> Plane:
 
 def _light(image: Image) -> dict[str, float]:
     step = max(1, round((image.shape[0] * image.shape[1] / SAMPLE_PIXELS) ** 0.5))
-    blue, green, red = cv2.split(np.ascontiguousarray(image[::step, ::step]))
+    rows = np.ascontiguousarray(image[::step])
+    pixels = np.ascontiguousarray(rows.view("V3")[:, ::step])  # whole pixels: half the time
+    blue, green, red = cv2.split(pixels.view(np.uint8).reshape(*pixels.shape[:2], 3))
     most = cv2.max(cv2.max(blue, green), red)
     least = cv2.min(cv2.min(blue, green), red)
     means = [cv2.mean(each)[0] for each in (blue, green, red)]
@@ -177,8 +182,10 @@ def _blank(green: Plane) -> float:
     lines = np.ascontiguousarray(green[:-1:step])
     below = np.ascontiguousarray(green[1::step])[: len(lines)]
     lines = lines[: len(below)]
-    along = cv2.absdiff(lines[:, 1:], lines[:, :-1]).mean(axis=1)
-    down = cv2.absdiff(lines, below).mean(axis=1)
+    along = cv2.reduce(
+        cv2.absdiff(lines[:, 1:], lines[:, :-1]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F
+    )
+    down = cv2.reduce(cv2.absdiff(lines, below), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
     return float((np.minimum(along, down) < STILL).mean())
 
 
