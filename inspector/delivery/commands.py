@@ -6,7 +6,6 @@ station's: whoever floods this door slows this door.
 """
 
 import logging
-import socket
 import threading
 import time
 from collections import deque
@@ -40,6 +39,7 @@ from inspector.delivery.ledger import Ledger
 from inspector.delivery.pace import Pace
 from inspector.delivery.patience import Patience
 from inspector.delivery.versions import Versions
+from inspector.delivery.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +99,7 @@ class MqttDoor:
         self._replies: deque[tuple[Address, bytes]] = deque()
         self._in_flight: set[int] = set()
         self._drops = Drops(self._inbound, self._waiting, ledger)
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
+        self._wake = Wake()
         self._stopping = threading.Event()
         self.connected = False
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
@@ -131,8 +129,7 @@ class MqttDoor:
         if self._thread.is_alive():
             self._thread.join(STOP_S)
         if not self._thread.is_alive():
-            self._wake_in.close()
-            self._wake_out.close()
+            self._wake.close()
 
     # --- the thread that listens ---
 
@@ -173,9 +170,8 @@ class MqttDoor:
             timeout_s = TURN_S
             if self._waiting and len(self._replies) < REPLIES_MAX:
                 timeout_s = max(0.0, self._pace.next_at() - time.monotonic())
-            if connection.turn(self._wake_out, timeout_s):
-                with suppress(BlockingIOError):
-                    self._wake_out.recv(4_096)
+            if connection.turn(self._wake.out, timeout_s):
+                self._wake.drain()
 
     def _has_room(self, now: float) -> bool:
         """For one message more, and its reply, which must not be lost on the way out."""
@@ -266,10 +262,6 @@ class MqttDoor:
                     expiry_s=REPLY_EXPIRY_S,
                 )
             )
-
-    def _wake(self) -> None:
-        with suppress(OSError):  # full: it is awake already
-            self._wake_in.send(b"\0")
 
     # --- the threads that follow ---
 

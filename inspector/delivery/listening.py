@@ -3,7 +3,6 @@
 Apart from the courier's, so that what comes waits for no result, and no result for what comes.
 """
 
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.patience import Patience
 from inspector.delivery.versions import Versions
+from inspector.delivery.wake import Wake
 
 TURN_S = 0.5
 STEADY_S = 10.0  # a connection that held this long was a good one
@@ -41,7 +41,7 @@ class Listening:
         self._versions = Versions(settings.protocol)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._stopping = threading.Event()
-        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake = Wake()
 
     def start(self) -> None:
         self._thread.start()
@@ -51,12 +51,11 @@ class Listening:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._wake_in.send(b"\0")
+        self._wake()
         if self._thread.is_alive():
             self._thread.join(STOP_S + self._settings.connect_timeout_s)
         if not self._thread.is_alive():
-            self._wake_in.close()
-            self._wake_out.close()
+            self._wake.close()
 
     def _run(self) -> None:
         failures = 0
@@ -83,7 +82,7 @@ class Listening:
     def _serve(self, connection: Connection) -> None:
         """Until the connection is lost or `stop`."""
         while connection.lost is None and not self._stopping.is_set():
-            connection.turn(self._wake_out, TURN_S)
+            connection.turn(self._wake.out, TURN_S)
             if self.trouble is not None and connection.lost is None and self._inbound.listening:
                 self._versions.accepted(connection)
                 self._patience.greet(connection.protocol)

@@ -5,12 +5,11 @@ notice. Near the journal's limit it does: then nothing passes any more, and noth
 """
 
 import logging
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from inspector.contract.status import ConsumerStatus
@@ -27,6 +26,7 @@ from inspector.delivery.release import Released
 from inspector.delivery.retention import ConsumerSettings
 from inspector.delivery.traffic import Traffic
 from inspector.delivery.versions import Versions
+from inspector.delivery.wake import Wake
 
 __all__ = ["Courier", "MqttSettings"]
 
@@ -67,9 +67,7 @@ class Courier:
         place_name = place.result.rpartition("/")[0].replace("/", "-")
         self._client_id = settings.client_id or f"inspector-{place_name}"
         self._thread: threading.Thread | None = None
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
+        self._wake = Wake()
         self._stopping = threading.Event()
         self._stop_at = 0.0
         self._all_delivered = False
@@ -90,7 +88,7 @@ class Courier:
     def start(self) -> None:
         """Raises RecordError or ConfigError where the journal or its cursors cannot be used."""
         with ExitStack() as opened:
-            opened.callback(self._close_wake)
+            opened.callback(self._wake.close)
             rows = opened.enter_context(JournalReader(self._journal_path))
             cursors = opened.enter_context(Cursors(self._journal_path))
             outbox = Outbox(rows, cursors, self._released, self._topics.result)
@@ -128,8 +126,7 @@ class Courier:
 
     def wake(self) -> None:
         """There is a new row. Never blocks."""
-        with suppress(OSError):  # full: it is awake already; closed: it has ended
-            self._wake_in.send(b"\0")
+        self._wake()
 
     def offer_state(self, payload: bytes) -> None:
         """Publish this retained, now and after every reconnect; a newer one replaces it."""
@@ -164,7 +161,7 @@ class Courier:
         self.wake()
         self._thread.join(drain_s + FAREWELL_S + self._settings.connect_timeout_s + 2.0)
         if not self._thread.is_alive():
-            self._close_wake()
+            self._wake.close()
         return self._all_delivered
 
     def _run(self, traffic: Traffic) -> None:
@@ -221,8 +218,8 @@ class Courier:
             self.acknowledged_seq = traffic.outbox.cursor
             traffic.save(now)
             self._lose_patience(connection, traffic, now)
-            if connection.turn(self._wake_out, self._wait_s(traffic, now)):
-                self._drain_wake()
+            if connection.turn(self._wake.out, self._wait_s(traffic, now)):
+                self._wake.drain()
                 traffic.outbox.look()
 
     def _part(self, connection: Connection, traffic: Traffic) -> None:
@@ -271,15 +268,6 @@ class Courier:
         if due is not None:
             times.append(due)
         return min(times) - now
-
-    def _close_wake(self) -> None:
-        self._wake_in.close()
-        self._wake_out.close()
-
-    def _drain_wake(self) -> None:
-        with suppress(BlockingIOError):
-            while len(self._wake_out.recv(4_096)) == 4_096:
-                pass
 
     def _pause(self, failures: int, traffic: Traffic) -> None:
         """Not in step with other stations; meanwhile the state still says who lags how far."""
