@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     for seq in range(1, 7):
         if seq in (3, 5):
             reason = f"blurred: sharpness {seq}.5 is below 20.1"
-            put(journal, evaluation="UNDEFINED", passed=False, reason=reason)
+            put(journal, evaluation="UNDEFINED", passed=False, reason=reason, cause="late")
         else:
             put(journal)
     with Cursors(found) as cursors:

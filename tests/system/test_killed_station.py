@@ -32,6 +32,11 @@ def at_least(listener: Listener, count: int) -> Callable[[], bool]:
     return lambda: len(received(listener)) >= count
 
 
+def lives(listener: Listener, count: int) -> Callable[[], bool]:
+    """Whether results of so many starts have come."""
+    return lambda: len({row["boot"] for row in received(listener)}) >= count
+
+
 def station_at(folder: Path, port: int, period_ms: int = 10) -> Path:
     return write_station(
         folder,
@@ -56,6 +61,7 @@ def test_a_killed_station_loses_nothing_and_uses_no_number_twice(tmp_path: Path)
             for kill in range(1, 5):
                 station = start_station(settings)
                 try:
+                    assert until(lives(listener, kill))  # rows of the one before may be late
                     assert until(at_least(listener, 40 * kill))
                 finally:
                     station.kill()

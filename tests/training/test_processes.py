@@ -83,6 +83,7 @@ def started(words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_killed_twice_and_resumed_learn_what_one_learns(
     class_folders: Path, tmp_path: Path
 ) -> None:
