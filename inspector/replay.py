@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,7 @@ from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
-from inspector.station.attest import attest
-from inspector.station.judging import Job, Judged, judge_attested
-from inspector.station.record import cause_of
+from inspector.station.judging import Job, Judged, cause_of, judge_attested
 from inspector.station.stopwatch import Stopwatch
 from inspector.station.tally import spread
 
@@ -47,13 +46,13 @@ def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
 
 
 def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
-    clock = SystemClock()
+    clock, attester = SystemClock(), ThreadPoolExecutor(1)
     for file in names:
         name = shown(file)
         try:
             image = read_image(folder / file, name)
             watch = Stopwatch(clock, clock.monotonic())
-            judged = judge_attested(image, attest(image, job.recipe.attest), job, watch)
+            judged, _ = judge_attested(image, job, watch, attester)
             yield Row(name, judged, watch.total_ms())
         except (FrameError, ModelError, ValueError) as error:
             yield Row(name, Judged(Verdict.by(cause_of(error), str(error))), 0.0)

@@ -22,17 +22,16 @@ from inspector.contract.errors import (
     DeviceTimeout,
     EndOfStream,
     FrameError,
-    ModelError,
 )
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Verdict
-from inspector.station.attest import Attested, attest
+from inspector.station.attest import Attested
 from inspector.station.gear import Gear, in_the_way
-from inspector.station.judging import Job, Judged, judge_attested, judge_image
+from inspector.station.judging import Job, Judged, cause_of, judge_attested, judge_image
 from inspector.station.line import NO_LINE
 from inspector.station.ports import Frame, Part
 from inspector.station.recipe import Recipe
-from inspector.station.record import Looked, cause_of, deadline_of, named_by, result_of
+from inspector.station.record import Looked, deadline_of, named_by, result_of
 from inspector.station.stopwatch import Stopwatch, ms
 from inspector.station.withhold import require_fresh, require_new, too_late, withheld
 
@@ -151,11 +150,9 @@ def _look(
         watch.lap("wait")
         require_fresh(frame, part, last, gear.clock.monotonic())
         require_new(frame, last, job.recipe, gear.camera)
-        attested = attest(frame.image, job.recipe.attest)
-        watch.lap("attest")
         moved()
-        judged = judge_attested(frame.image, attested, job, watch)
-    except (DeviceTimeout, FrameError, ModelError, ValueError) as error:
+        judged, attested = judge_attested(frame.image, job, watch, gear.attester)
+    except (DeviceTimeout, FrameError) as error:
         judged = Judged(Verdict.by(cause_of(error), str(error)))
         part = named_by(error, part)
     except EndOfStream:

@@ -1,6 +1,7 @@
 """What a station works with."""
 
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from inspector.contract.strict import Name
@@ -20,6 +21,8 @@ class Gear:
     publisher: Publisher
     clock: Clock
     line: LineSignal = NO_LINE
+    attester: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "attest"))
+    """One thread, for what is measured of a frame while the model is at work."""
 
 
 class Obstacle(NamedTuple):

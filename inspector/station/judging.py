@@ -1,11 +1,13 @@
 """What the model says of one image: every region judged, the worst stands for the part."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+from inspector.contract.errors import DeviceTimeout, FrameError, ModelError
 from inspector.contract.image import Image, Region, cut, fit
 from inspector.contract.result import NAMES, LimitsUsed, RegionResult
-from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge, worst
-from inspector.station.attest import Attested
+from inspector.contract.verdict import Cause, Evaluation, Limits, Prediction, Verdict, judge, worst
+from inspector.station.attest import Attested, attest
 from inspector.station.ports import Runtime
 from inspector.station.recipe import Recipe, limits_of, region_rule, regions_for
 from inspector.station.stopwatch import Stopwatch
@@ -43,11 +45,37 @@ class Judged:
     regions: tuple[RegionResult, ...] = ()
 
 
-def judge_attested(image: Image, attested: Attested, job: Job, watch: Stopwatch) -> Judged:
-    """Judge an image that is fit for it; one that is not is UNDEFINED. Raises as judge_image."""
+def cause_of(error: Exception) -> Cause:
+    """Why a part could not be judged, in one word."""
+    match error:
+        case FrameError():
+            return error.cause
+        case DeviceTimeout():
+            return "no_frame"
+        case ModelError():
+            return "model"
+        case _:
+            return "unsuitable"
+
+
+def judge_attested(
+    image: Image, job: Job, watch: Stopwatch, attester: Executor
+) -> tuple[Judged, Attested]:
+    """Judge an image that is fit for it; one that is not is UNDEFINED, whatever the model said.
+
+    attester: where the image is attested meanwhile, since neither needs the other. What is wrong
+    with the image comes before what the model makes of it.
+    """
+    attesting = attester.submit(attest, image, job.recipe.attest)
+    try:
+        judged = judge_image(image, job, watch)
+    except (ModelError, ValueError) as error:
+        judged = Judged(Verdict.by(cause_of(error), str(error)))
+    attested = attesting.result()
+    watch.lap("attest")
     if attested.fault is not None:
-        return Judged(Verdict.by("attestation", f"attestation: {attested.fault}"))
-    return judge_image(image, job, watch)
+        judged = Judged(Verdict.by("attestation", f"attestation: {attested.fault}"))
+    return judged, attested
 
 
 def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:

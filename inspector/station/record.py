@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from inspector.contract.errors import DeviceError, DeviceTimeout, FrameError, ModelError
+from inspector.contract.errors import DeviceError, FrameError
 from inspector.contract.result import NAMES, PART_ID_MAX, InspectionResult, PartRef, TriggerRef
-from inspector.contract.verdict import Cause, Verdict
+from inspector.contract.verdict import Verdict
 from inspector.station.attest import Attested
 from inspector.station.gear import Gear
 from inspector.station.judging import Job, Judged
@@ -29,19 +29,6 @@ class Looked:
 def deadline_of(part: Part, recipe: Recipe) -> int:
     """Milliseconds from the trigger: the recipe's, or the line's where that is shorter."""
     return min(recipe.deadline_ms, part.deadline_ms or recipe.deadline_ms)
-
-
-def cause_of(error: Exception) -> Cause:
-    """Why a part could not be judged, in one word."""
-    match error:
-        case FrameError():
-            return error.cause
-        case DeviceTimeout():
-            return "no_frame"
-        case ModelError():
-            return "model"
-        case _:
-            return "unsuitable"
 
 
 def named_by(error: Exception, part: Part) -> Part:

@@ -238,6 +238,19 @@ def test_a_frame_that_is_not_fit_is_undefined_with_its_figures(gear: Gear, job: 
     assert good.result.attestation["sharpness"] > 0
 
 
+def test_what_is_wrong_with_a_frame_comes_before_what_the_model_makes_of_it(
+    gear: Gear, job: Job
+) -> None:
+    white = np.full((40, 40, 3), 255, np.uint8)  # of which this model makes NaN
+    strict = job.recipe.model_copy(update={"attest": Attest(brightness=Range(max=200.0))})
+    done = inspect(gear, replace(job, recipe=strict), MemoryCamera([white]))
+    assert_rejected(gear, done, "attestation", says="is above 200")
+    beyond = job.recipe.model_copy(update={"regions": Rectangle(x=0, y=0, width=999, height=9)})
+    unsuitable = inspect(gear, replace(job, recipe=beyond))
+    assert unsuitable.result.cause == "unsuitable"
+    assert unsuitable.result.attestation, "measured all the same"
+
+
 def test_a_live_camera_that_repeats_its_pixels_is_frozen(gear: Gear, job: Job) -> None:
     images = [picture(GREY, seed=1), picture(GREY, seed=1), picture(GREY, seed=2)]
     count = iter(range(1, 9))
