@@ -4,7 +4,7 @@
 
 A station here is the real journal (a row durable before anything leaves) and the real courier
 with results, heartbeats and states as often as a station sends them; no camera and no model.
-Fifty (--per-process) share a process. The consumer stores into SQLite, acknowledges, and counts gaps;
+Fifty (--per-process) share a process. The consumer stores into SQLite, acknowledges, counts gaps;
 what it stored is compared with every journal byte for byte. A row's latency runs from when it was
 durable at its station until its commit could be seen in the consumer's store (looked at every
 5 ms). It prints what the broker, the consumer and the stations took of the processor, and whether
