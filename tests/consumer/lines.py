@@ -59,11 +59,11 @@ class Line:
             self.record()
         self.tell()
 
-    def record(self) -> int:
+    def record(self, **changes: Any) -> int:
         """One result, durable and on its way; its number."""
         seq = self.journal.next_seq()
-        changes = {"station": self.station, "result_id": f"{self.station}-boot-{seq}"}
-        self.journal.put(result(seq).model_copy(update=changes))
+        mine = {"station": self.station, "result_id": f"{self.station}-boot-{seq}"}
+        self.journal.put(result(seq).model_copy(update={**mine, **changes}))
         self.journal.release(seq)
         self.courier.wake()
         return seq

@@ -1,4 +1,4 @@
-"""Node-RED as a plant runs it, with the flow of deploy/node-red: installed from npm, in a process."""
+"""Node-RED as a plant runs it, with the flow of deploy/node-red: from npm, in a process."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class NodeRed:
 
     def data(self, page: str = "inspector") -> dict[str, Any]:
         url = f"http://127.0.0.1:{self.port}/{page}/data"
-        with urllib.request.urlopen(url, timeout=10.0) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=10.0) as answer:
             return json.load(answer)  # type: ignore[no-any-return]
 
     def station(self, name: str) -> dict[str, Any]:
