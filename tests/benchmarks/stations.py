@@ -1,9 +1,11 @@
 """Many stations into one real mosquitto, and one `inspector subscribe` that proves it has all.
 
     python -m tests.benchmarks.stations [--stations 200] [--per-s 5] [--seconds 120]
+        [--beat-every-s 0.2]
 
 A station here is the real journal (a row durable before anything leaves) and the real courier
 with results, heartbeats and states as often as a station sends them; no camera and no model.
+Heartbeats may be half a second apart, and cost as much as results do (--beat-every-s).
 Fifty (--per-process) share a process. The consumer stores into SQLite, acknowledges, counts gaps;
 what it stored is compared with every journal byte for byte. A row's latency runs from when it was
 durable at its station until its commit could be seen in the consumer's store (looked at every
@@ -40,6 +42,13 @@ WAIT_S = 60.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Seen = dict[str, list[tuple[int, float]]]
 """Up to which row a station's results were in the store, and when that was first seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    per_s: float
+    beat_every_s: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +92,14 @@ class Found:
 
     @property
     def gaps(self) -> int:
-        """Stations and ranges of rows that the consumer lacks, by its own report."""
-        return sum(word in self.said for word in ("  GAP:", "  MISSING:", "  SILENT:"))
+        """Ranges of rows and stations that the consumer lacks, by its own report."""
+        return sum(self.said.count(word) for word in ("  GAP:", "  MISSING:", "  SILENT:"))
+
+    @property
+    def kept_pace(self) -> bool:
+        """99 of 100 results were recorded before the station's next was due."""
+        every_ms = 1000.0 * self.seconds * self.stations / self.rows
+        return float(np.percentile(self.late_ms, 99)) < every_ms
 
     def lines(self) -> list[str]:
         used, cores = self.used, os.cpu_count() or 1
@@ -102,6 +117,12 @@ class Found:
             self._took("stations", used.stations_s),
             f"machine: {100 * used.busy_s / used.all_s:.0f} % of {cores} cores busy, "
             f"with all else that ran",
+            "the stations kept their pace: the limit is further up"
+            if self.kept_pace
+            else "the stations did NOT keep their pace: the limit was this machine",
+            f"extrapolated: at this cost a broker's one thread is full at "
+            f"{self.rows / used.broker_s:.0f} results a second, a consumer's at "
+            f"{self.rows / used.consumer_s:.0f}",
         ]
 
     def _took(self, who: str, cpu_s: float) -> str:
@@ -109,7 +130,13 @@ class Found:
 
 
 def measure(
-    folder: Path, *, stations: int, per_s: float, seconds: float, per_process: int = 50
+    folder: Path,
+    *,
+    stations: int,
+    per_s: float,
+    seconds: float,
+    per_process: int = 50,
+    beat_every_s: float = BEAT_EVERY_S,
 ) -> Found:
     names = [f"cell-{number:03d}" for number in range(1, stations + 1)]
     groups = [names[i : i + per_process] for i in range(0, stations, per_process)]
@@ -126,7 +153,8 @@ def measure(
         counts = stack.enter_context(Listener(broker.port, "$SYS/broker/publish/#", name="sys"))
         workers = []
         for group in groups:
-            words = (folder, broker.port, group, per_s, seconds, begin, end)
+            pace = Pace(per_s, beat_every_s, seconds)
+            words = (folder, broker.port, group, pace, begin, end)
             workers.append(context.Process(target=_simulate, args=words, daemon=True))
             workers[-1].start()
             stack.callback(workers[-1].kill)
@@ -150,8 +178,7 @@ def _simulate(
     folder: Path,
     port: int,
     names: list[str],
-    per_s: float,
-    seconds: float,
+    pace: Pace,
     begin: Event,
     end: Event,
 ) -> None:
@@ -169,15 +196,15 @@ def _simulate(
     turns: list[tuple[float, int, float, Callable[[float], None]]] = []
     for i, line in enumerate(lines):
         acts = (
-            (1.0 / per_s, _recorder(line, recorded[line.station], late)),
-            (BEAT_EVERY_S, _beater(line)),
+            (1.0 / pace.per_s, _recorder(line, recorded[line.station], late)),
+            (pace.beat_every_s, _beater(line)),
             (STATE_EVERY_S, lambda _, line=line: line.tell()),
         )
         for every_s, act in acts:
             # spread in time, as stations that know nothing of each other are
             turns.append((start + every_s * i / len(lines), len(turns), every_s, act))
     heapq.heapify(turns)
-    while turns[0][0] < start + seconds:
+    while turns[0][0] < start + pace.seconds:
         due, number, every_s, act = turns[0]
         time.sleep(max(0.0, due - time.monotonic()))
         act(due)
@@ -327,6 +354,7 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--per-process", type=int, default=50)
+    parser.add_argument("--beat-every-s", type=float, default=BEAT_EVERY_S)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(
@@ -335,6 +363,7 @@ def main() -> None:
             per_s=args.per_s,
             seconds=args.seconds,
             per_process=args.per_process,
+            beat_every_s=args.beat_every_s,
         )
     print("\n".join(found.lines()))  # noqa: T201 - a command prints
 
