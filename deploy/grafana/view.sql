@@ -3,7 +3,7 @@
 -- The dashboard asks this view. May be run again.
 
 -- A part of which no picture came has no captured_at, and must not vanish from the figures:
--- it counts at the time it was stored. (Tables of before version 0.1 lack the column.)
+-- it counts at the time it was stored. (A table made before there was this column gets it here.)
 ALTER TABLE inspector_result
   ADD COLUMN IF NOT EXISTS stored_at timestamptz NOT NULL DEFAULT now();
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.sparkplug.oracles import cached
+from tests.sparkplug.oracles import node_modules
 from tests.support import free_port, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,20 +24,12 @@ SETTINGS = """module.exports = {
 """
 
 
-def modules() -> Path:
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("needs node and npm")
-    quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-save"]
-    install = ["npm", "install", "--prefix", "FOLDER", *quiet, *NPM]
-    return cached("node-red", NPM, install) / "node_modules"
-
-
 class NodeRed:
     """A context: running inside. The flow has the changes a user makes in the editor."""
 
     def __init__(self, folder: Path, broker_port: int, **env: str) -> None:
         """env: of the tabs, by name."""
-        self._modules = modules()
+        self._modules = node_modules("node-red", NPM)
         self._folder = folder / "node-red"
         self.port = free_port()
         (self._folder / "node_modules").mkdir(parents=True)

@@ -1,6 +1,9 @@
 // Every station's figures, from its own messages alone. Kept in memory: a restart counts from 0.
 const STATIONS_MAX = 1000;
 const SEEN_MAX = 2000; // results come again after a lost connection
+const EVALUATIONS = ["OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"];
+const CAUSES_MAX = 50;
+const TEXT_MAX = 300;
 const keep = Number(env.get("KEEP_PARTS"));
 
 const kept = flow.get("stations");
@@ -23,10 +26,16 @@ if (!stations.has(key)) {
 }
 const station = stations.get(key);
 const more = (counts, name) => counts.set(name, (counts.get(name) ?? 0) + 1);
+const text = (value) => (typeof value === "string" ? value.slice(0, TEXT_MAX) : null);
+
+function causeOf(result) {
+  const cause = text(result.cause) ?? "unnamed";
+  return station.causes.has(cause) || station.causes.size < CAUSES_MAX ? cause : "other";
+}
 
 function takeResult(result) {
   if (typeof result.result_id !== "string" || typeof result.pass !== "boolean") throw new Error();
-  if (!Number.isInteger(result.seq) || typeof result.evaluation !== "string") throw new Error();
+  if (!Number.isInteger(result.seq) || !EVALUATIONS.includes(result.evaluation)) throw new Error();
   if (result.pass !== (result.evaluation === "OK")) throw new Error(); // only OK passes
   if (station.seen.has(result.result_id)) {
     station.duplicates += 1;
@@ -40,15 +49,15 @@ function takeResult(result) {
   }
   station.seq = result.seq;
   more(station.counts, result.evaluation);
-  if (!result.pass) more(station.causes, result.cause ?? "unnamed");
+  if (!result.pass) more(station.causes, causeOf(result));
   station.parts.unshift({
     seq: result.seq,
-    part: result.part?.id ?? null,
+    part: text(result.part?.id),
     evaluation: result.evaluation,
-    cause: result.cause ?? null,
-    reason: result.reason ?? null,
-    score: result.score ?? null,
-    captured_at: result.captured_at ?? null,
+    cause: text(result.cause),
+    reason: text(result.reason),
+    score: typeof result.score === "number" ? result.score : null,
+    captured_at: text(result.captured_at),
   });
   station.parts.length = Math.min(station.parts.length, keep);
 }
