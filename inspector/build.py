@@ -12,10 +12,11 @@ from inspector.clock import SystemClock
 from inspector.contract import topics
 from inspector.contract.status import StateMessage
 from inspector.delivery.archive import ImageArchive
-from inspector.delivery.commands import Answers, MqttDoor
+from inspector.delivery.commands import MqttDoor
 from inspector.delivery.consumers import Identity
 from inspector.delivery.disagreements import Disagreements
 from inspector.delivery.journal import Journal
+from inspector.delivery.lanes import Answers
 from inspector.delivery.ledger import Ledger
 from inspector.delivery.mqtt import Courier
 from inspector.delivery.publishers import Both

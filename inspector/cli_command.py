@@ -17,10 +17,12 @@ FAILED = 1
 def add_commands(add: Add) -> None:
     ask = add("command", _command, "ask a running station, print its one reply")
     ask.add_argument("settings", type=Path, metavar="STATION.TOML")
-    actions = "status select start single stop reset halt reload rollback trigger"
+    actions = "status select start single stop reset halt reload rollback trigger image"
     ask.add_argument("action", choices=actions.split())
-    ask.add_argument("bundle", nargs="?", metavar="BUNDLE", help="reload: its name")
+    words = "reload: the bundle's; image: the result's result_id"
+    ask.add_argument("name", nargs="?", metavar="NAME", help=words)
     ask.add_argument("--part", metavar="ID", help="trigger: what the line calls the part")
+    ask.add_argument("--out", type=Path, metavar="FILE", help="image: left out, NAME.jpg")
     ask.add_argument(
         "--mqtt", action="store_true", help="signed, by way of COMMANDER.TOML's broker"
     )
@@ -34,6 +36,7 @@ def add_commands(add: Add) -> None:
 
 def _command(args: argparse.Namespace) -> int:
     """Ask over this machine's socket, or over the broker with `--mqtt`; print the reply."""
+    from base64 import b64decode
     from uuid import uuid4
 
     from inspector.contract.command import Command
@@ -41,8 +44,8 @@ def _command(args: argparse.Namespace) -> int:
     from inspector.settings import read_settings, state_folder
     from inspector.supervise.door import ask
 
-    words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "bundle": args.bundle}
-    words["part"] = args.part
+    words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "part": args.part}
+    words["result" if args.action == "image" else "bundle"] = args.name
     command = parse(Command, words, "command")
     if args.mqtt:
         reply = _send(args.settings, args.station, command)
@@ -52,6 +55,10 @@ def _command(args: argparse.Namespace) -> int:
         reply = ask(state_folder(read_settings(args.settings)), command)
     print(f"{reply.outcome}: {reply.reason}\n{reply.state}: {reply.cause}")
     print(f"no part would pass: {reply.withheld}" if reply.withheld else "good parts pass")
+    if reply.picture is not None:
+        target = args.out or Path(f"{reply.picture.result_id}.jpg")
+        target.write_bytes(b64decode(reply.picture.jpeg))
+        print(f"written to {target}")
     return 0 if reply.outcome == "done" else FAILED
 
 

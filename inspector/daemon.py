@@ -83,7 +83,9 @@ def _start(
     ask = built.trigger.ask if isinstance(built.trigger, CommandTrigger) else None
     ledger = Ledger(settings.journal.path, built.station.snapshot.boot)
     watchers.callback(ledger.close)
-    commands = Commands(built.station, built.prepare, built.reloader, ledger, ask)
+    commands = Commands(
+        built.station, built.prepare, built.reloader, ledger, built.archive.picture, ask
+    )
     door = Door(state_folder(settings), commands)
     threads = {
         "station": station.is_alive,

@@ -107,6 +107,11 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         path = self._folder / "log"
         return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -46,6 +46,8 @@ class _PostgresSink:
         )
         self._create = sql.SQL(
             "CREATE TABLE IF NOT EXISTS {} ({}, payload jsonb NOT NULL,"
+            # a part without a picture has no captured_at, and belongs to some hour too
+            " stored_at timestamptz NOT NULL DEFAULT now(),"
             " PRIMARY KEY (station, seq), UNIQUE (result_id))"
         ).format(name, columns)
         self._last = sql.SQL(

@@ -1,5 +1,6 @@
 """Images on a disk area with a cap. They may be dropped, results never; every drop is counted."""
 
+import base64
 import logging
 import os
 import threading
@@ -9,8 +10,10 @@ from queue import Empty, Full, Queue
 from typing import Annotated, Literal
 
 import cv2
+import numpy as np
 from pydantic import Field
 
+from inspector.contract.command import PICTURE_BYTES_MAX, Picture
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image
 from inspector.contract.strict import Strict
@@ -26,6 +29,7 @@ MARK = ".inspector-archive"
 LOOK_S = 0.2
 DRAIN_S = 5.0
 NAME_MAX = 200
+READ_BYTES_MAX = 64_000_000
 
 
 class ArchiveSettings(Strict):
@@ -84,6 +88,27 @@ class ImageArchive:
             self._queue.put_nowait((name + SUFFIX, image))
         except Full:
             self._refused += 1
+
+    def picture(self, result_id: str) -> Picture | str:
+        """The kept picture of a result, small enough for a message; else why there is none.
+
+        Any thread may ask. Nothing but this archive's own pictures can be named.
+        """
+        if not _is_file_name(result_id):
+            return "that is no result_id"
+        try:
+            # a link in the folder is not the archive's
+            handle = os.open(self._folder / (result_id + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
+            with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+                data = file.read(READ_BYTES_MAX)
+            jpeg, scale = _fitted(data)
+        except FileNotFoundError:
+            return f"no picture of {result_id} is kept, or not yet (archive.keep, size_max_mb)"
+        except (OSError, cv2.error) as error:
+            words = getattr(error, "strerror", None) or "is no picture"
+            return f"the picture of {result_id} cannot be read: {words}"
+        text = base64.b64encode(jpeg).decode()
+        return Picture(result_id=result_id, jpeg=text, scale=scale)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
@@ -190,3 +215,21 @@ class ImageArchive:
 
 def _is_file_name(name: str) -> bool:
     return 0 < len(name) <= NAME_MAX and not name.startswith(".") and not set(name) & set("/\\\0")
+
+
+def _fitted(data: bytes) -> tuple[bytes, float]:
+    """The same bytes, or a smaller JPEG of the same picture, and by which factor it is smaller.
+
+    Raises OSError, cv2.error where they are no picture.
+    """
+    if len(data) <= PICTURE_BYTES_MAX:
+        return data, 1.0
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise OSError("is no picture")
+    scale = 1.0
+    while len(data) > PICTURE_BYTES_MAX:
+        scale *= 0.9 * min(1.0, (PICTURE_BYTES_MAX / len(data)) ** 0.5)
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        data = cv2.imencode(SUFFIX, small, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return data, scale

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from inspector.contract.command import Command, Reply
+from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
 from inspector.contract.errors import DeviceError
 from inspector.contract.strict import Name, Strict
 from inspector.contract.topics import Place, Root
@@ -49,7 +49,7 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
         command, station, settings.lifetime_s
     )
     place = Place.of(settings.topic_root, station)
-    inbound = Inbound([place.reply(settings.sender)])
+    inbound = Inbound([place.reply(settings.sender)], payload_max=REPLY_BYTES_MAX)
     versions = Versions(settings.mqtt.protocol)
     end = time.monotonic() + settings.wait_s
     why = "no reply came"

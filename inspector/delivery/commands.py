@@ -1,21 +1,16 @@
 """The command door over the broker: a connection and threads of its own.
 
-One thread listens, decides (`gate`) and sends replies; two follow, so that HALT does not wait for
-a bundle to load, and commands of one kind keep their order. Nothing here is the courier's or the
-station's: whoever floods this door slows this door.
+One thread listens, decides (`gate`) and sends replies; others follow (`lanes`). Nothing here is the
+courier's or the station's: whoever floods this door slows this door.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
-from contextlib import suppress
-from queue import Full, Queue
-from typing import Protocol
 
 from inspector.contract.channels import REPLY_EXPIRY_S
-from inspector.contract.command import Action, Command, Outcome, Reply
+from inspector.contract.command import Command
 from inspector.contract.errors import RecordError
 from inspector.contract.signed import SignedCommand
 from inspector.contract.topics import Place
@@ -35,6 +30,7 @@ from inspector.delivery.gate import (
 )
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.keys import read_key
+from inspector.delivery.lanes import WAITING_MAX, Answers, Lanes, ShowAgain
 from inspector.delivery.ledger import Ledger
 from inspector.delivery.pace import Pace
 from inspector.delivery.patience import Patience
@@ -43,8 +39,6 @@ from inspector.delivery.wake import Wake
 
 log = logging.getLogger(__name__)
 
-LOADS: frozenset[Action] = frozenset({"reload", "rollback"})
-WAITING_MAX = 8
 REPLIES_MAX = 100
 EACH_MAX = 64
 """A sender's messages waiting to be looked at: one more is dropped, to be sent again. A broker
@@ -53,18 +47,6 @@ TURN_S = 1.0
 STEADY_S = 10.0
 BURST_S = 0.1
 STOP_S = 3.0
-
-
-class Answers(Protocol):
-    """Follows commands; any thread may ask."""
-
-    def answer(
-        self, message: bytes, sender: str, permitted: Collection[Action], nonce: str | None
-    ) -> Reply:
-        """Follow one, and keep a row of it."""
-
-    def decline(self, id_: str | None, reason: str, outcome: Outcome = "refused") -> Reply:
-        """The reply to what is not followed."""
 
 
 class MqttDoor:
@@ -93,9 +75,7 @@ class MqttDoor:
         self._patience = Patience(mqtt)
         name = mqtt.client_id or f"inspector-{place.result.rpartition('/')[0].replace('/', '-')}"
         self._client_id = f"{name}-commands"
-        self._lanes: dict[bool, Queue[tuple[Admitted, Address] | None]] = {
-            loads: Queue(WAITING_MAX) for loads in (False, True)
-        }
+        self._lanes = Lanes(answers, ledger, self._offer)
         self._replies: deque[tuple[Address, bytes]] = deque()
         self._in_flight: set[int] = set()
         self._drops = Drops(self._inbound, self._waiting, ledger)
@@ -103,17 +83,13 @@ class MqttDoor:
         self._stopping = threading.Event()
         self.connected = False
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
-        self._followers = [
-            threading.Thread(target=self._follow, args=(lane,), name="follower", daemon=True)
-            for lane in self._lanes.values()
-        ]
 
     def start(self) -> None:
-        for thread in (*self._followers, self._thread):
-            thread.start()
+        self._lanes.start()
+        self._thread.start()
 
     def alive(self) -> bool:
-        return all(thread.is_alive() for thread in (*self._followers, self._thread))
+        return self._lanes.alive() and self._thread.is_alive()
 
     def dropped(self) -> dict[str, int]:
         """Messages that got no answer, by reason. Any thread may ask."""
@@ -123,15 +99,11 @@ class MqttDoor:
         """What is being followed is not waited for: it is answered when it is sent again."""
         self._stopping.set()
         self._wake()
-        for lane in self._lanes.values():
-            with suppress(Full):
-                lane.put_nowait(None)
+        self._lanes.stop()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
         if not self._thread.is_alive():
             self._wake.close()
-
-    # --- the thread that listens ---
 
     def _run(self) -> None:
         failures = 0
@@ -201,7 +173,9 @@ class MqttDoor:
             case Refused(envelope, command, reason):
                 self._decline(envelope, command, message, reason)
             case Again(envelope, command, known):
-                if known.reply is not None:
+                if known.reply is not None and command and command.action == "image":
+                    self._show_again(ShowAgain(command, known.reply), envelope, message)
+                elif known.reply is not None:
                     self._offer(self._gate.address(envelope, message), known.reply)
                 elif known.ended:
                     self._answer_ended(envelope, command, message)
@@ -214,8 +188,7 @@ class MqttDoor:
         """Remember it before anybody follows it: also where we are killed in between."""
         envelope, command = admitted.envelope, admitted.command
         action = command.action if command else None
-        lane = self._lanes[action in LOADS]
-        if lane.full():
+        if self._lanes.full(action):
             words = f"{WAITING_MAX} commands wait already: send it again"
             self._decline(envelope, command, message, words)
             return
@@ -226,15 +199,21 @@ class MqttDoor:
         if unfit:
             self._decline(envelope, command, message, unfit)
         else:
-            lane.put((admitted, self._gate.address(envelope, message)))
+            self._lanes.put(admitted, self._gate.address(envelope, message))
+
+    def _show_again(self, again: ShowAgain, envelope: SignedCommand, message: Message) -> None:
+        if self._lanes.full(again.command.action):
+            self._drops.add("under_way")  # it is sent again until its reply is there
+        else:
+            self._lanes.put(again, self._gate.address(envelope, message))
 
     def _answer_ended(
         self, envelope: SignedCommand, command: Command | None, message: Message
     ) -> None:
         words = "the program ended while it was followed: ask for the status"
-        reply = self._answers.decline(command.id if command else None, words, "failed").to_json()
-        self._remember(envelope, reply)
-        self._offer(self._gate.address(envelope, message), reply)
+        reply = self._answers.decline(command.id if command else None, words, "failed")
+        self._lanes.remember(envelope, reply)
+        self._offer(self._gate.address(envelope, message), reply.to_json())
 
     def _decline(
         self, envelope: SignedCommand, command: Command | None, message: Message, reason: str
@@ -253,6 +232,7 @@ class MqttDoor:
             if len(self._in_flight) >= connection.in_flight_max:
                 return
             address, reply = self._replies.popleft()
+            self._lanes.sent(reply)
             self._in_flight.add(
                 connection.publish(
                     address.topic,
@@ -262,21 +242,3 @@ class MqttDoor:
                     expiry_s=REPLY_EXPIRY_S,
                 )
             )
-
-    # --- the threads that follow ---
-
-    def _follow(self, lane: Queue[tuple[Admitted, Address] | None]) -> None:
-        while (work := lane.get()) is not None:
-            admitted, address = work
-            envelope, key = admitted.envelope, admitted.key
-            reply = self._answers.answer(
-                envelope.command.encode(), envelope.sender, key.actions, envelope.nonce
-            ).to_json()
-            self._remember(envelope, reply)
-            self._offer(address, reply)
-
-    def _remember(self, envelope: SignedCommand, reply: bytes) -> None:
-        try:
-            self._ledger.finish(envelope, reply)
-        except RecordError as error:
-            log.error("commands: a reply is not stored: %s", error)

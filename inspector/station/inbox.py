@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 
-from inspector.contract.command import Outcome
+from inspector.contract.command import Outcome, Picture
 from inspector.station.cycle import Job
 from inspector.station.state import Event
 
@@ -15,6 +15,7 @@ ORDERS_MAX = 8
 class Answer:
     outcome: Outcome
     reason: str
+    picture: Picture | None = None
 
 
 class Order:

@@ -13,6 +13,7 @@ from inspector.contract.command import (
     Action,
     Command,
     Outcome,
+    Picture,
     Reply,
     parse_command,
 )
@@ -68,9 +69,12 @@ class Commands:
         prepare: Callable[[], Job],
         loader: Loader,
         audit: Audit,
+        picture: Callable[[str], Picture | str],
         trigger: Callable[[str | None], Answer] | None = None,
     ) -> None:
         """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError.
+
+        picture: the kept one of a result_id, or why there is none.
 
         trigger: has a part inspected and waits for its verdict; None where others trigger parts.
         """
@@ -79,6 +83,7 @@ class Commands:
         self._prepare = prepare
         self._loader = loader
         self._audit = audit
+        self._picture = picture
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -109,6 +114,16 @@ class Commands:
             self._counts["unread", outcome] += 1
         return self._say(id_, Answer(outcome, reason))
 
+    def with_picture(self, reply: Reply, result_id: str) -> Reply:
+        """A reply that was kept without its picture, with it where there still is one."""
+        if reply.outcome != "done":
+            return reply
+        found = self._picture(result_id)
+        if isinstance(found, str):
+            words = f"{reply.reason}: it was sent, and is gone now: {found}"
+            return reply.model_copy(update={"reason": words[:REASON_MAX]})
+        return reply.model_copy(update={"picture": found})
+
     def figures(self) -> dict[tuple[str, str], int]:
         """Commands answered, by action and outcome; any thread may ask."""
         with self._lock:
@@ -125,9 +140,18 @@ class Commands:
                 words = 'parts are triggered otherwise: write trigger = { kind = "command" }'
                 return Answer("refused", words)
             return self._trigger(command.part)
+        if command.result is not None:
+            return self._show(command.result)
         if command.action in ("reload", "rollback"):
             return self._load(command.bundle, sender)
         return self._ask(Order(EVENTS[command.action], cause))
+
+    def _show(self, result_id: str) -> Answer:
+        found = self._picture(result_id)
+        if isinstance(found, str):
+            return Answer("refused", found)
+        scaled = "" if found.scale == 1.0 else f", made smaller: {found.scale:.2f} of its size"
+        return Answer("done", f"the picture of {result_id}{scaled}", found)
 
     def _load(self, bundle: str | None, sender: str) -> Answer:
         """The named bundle, or the one before; None stands for that."""
@@ -200,4 +224,5 @@ class Commands:
             state=pulse.state.value,
             cause=pulse.cause,
             withheld=pulse.withheld,
+            picture=answer.picture,
         )

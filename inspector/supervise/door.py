@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from inspector.contract.command import Command, Reply
+from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
 from inspector.contract.errors import ConfigError, DeviceError
 from inspector.contract.foreign import MESSAGE_BYTES_MAX
 from inspector.supervise.commands import FINISH_S, LOAD_S, TAKE_S, Commands
@@ -105,7 +105,7 @@ def ask(folder: Path, command: Command) -> Reply:
             connection.settimeout(READ_S + LOAD_S + TAKE_S + FINISH_S)
             connection.connect(address)
             connection.sendall(command.to_json() + b"\n")
-            reply = _read(connection)
+            reply = _read(connection, REPLY_BYTES_MAX)
     except OSError as error:
         why = error.strerror or error
         raise DeviceError(f"{path}: no station answers there ({why}): does it run?") from None
@@ -114,11 +114,11 @@ def ask(folder: Path, command: Command) -> Reply:
     return Reply.model_validate_json(reply)
 
 
-def _read(connection: socket.socket) -> bytes:
+def _read(connection: socket.socket, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
     """One line, or what there is before the end; one byte more than allowed where it is longer."""
     data = b""
-    while b"\n" not in data and len(data) <= MESSAGE_BYTES_MAX:
-        more = connection.recv(MESSAGE_BYTES_MAX + 1 - len(data))
+    while b"\n" not in data and len(data) <= bytes_max:
+        more = connection.recv(bytes_max + 1 - len(data))
         if not more:
             break
         data += more

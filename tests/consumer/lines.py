@@ -56,12 +56,17 @@ class Line:
 
     def put(self, count: int) -> None:
         for _ in range(count):
-            seq = self.journal.next_seq()
-            changes = {"station": self.station, "result_id": f"{self.station}-boot-{seq}"}
-            self.journal.put(result(seq).model_copy(update=changes))
-            self.journal.release(self.journal.last_seq())
-            self.courier.wake()
+            self.record()
         self.tell()
+
+    def record(self, **changes: Any) -> int:
+        """One result, durable and on its way; its number."""
+        seq = self.journal.next_seq()
+        mine = {"station": self.station, "result_id": f"{self.station}-boot-{seq}"}
+        self.journal.put(result(seq).model_copy(update={**mine, **changes}))
+        self.journal.release(seq)
+        self.courier.wake()
+        return seq
 
     def tell(self) -> None:
         """The state, as a station tells it every other second."""

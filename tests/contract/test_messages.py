@@ -40,7 +40,7 @@ DATA = Path(__file__).parent.parent / "data"
         (Heartbeat, "heartbeat-v1.json"),
         (ShadowMessage, "shadow-v1.json"),
         (Command, "command-v2.json"),
-        (Reply, "reply-v1.json"),
+        (Reply, "reply-v2.json"),
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),
         (SignedCommand, "envelope-v1.json"),

@@ -1,5 +1,6 @@
 """The image archive on a real disk: its cap, its queue, and folders that cannot be written."""
 
+import base64
 import logging
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.contract.command import PICTURE_BYTES_MAX, Picture
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image
 from inspector.contract.verdict import Evaluation
@@ -172,3 +174,39 @@ def test_images_in_the_queue_are_written_at_the_stop(
             kept.offer(str(i), NOISE)
     assert len(pictures(tmp_path / "images")) == 10
     assert not caplog.records
+
+
+def test_a_kept_picture_is_given_as_it_is_or_smaller_where_it_would_fill_a_message(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "images"
+    large: Image = np.random.default_rng(2).integers(0, 256, (1200, 1600, 3), np.uint8)
+    with archive(folder) as kept:
+        kept.offer("boot-1", NOISE)
+        kept.offer("boot-2", large)
+        assert until(lambda: len(pictures(folder)) == 2)
+        small, fitted = kept.picture("boot-1"), kept.picture("boot-2")
+    assert isinstance(small, Picture)
+    assert (base64.b64decode(small.jpeg), small.scale) == (
+        (folder / "boot-1.jpg").read_bytes(),
+        1.0,
+    )
+    assert isinstance(fitted, Picture)
+    data = base64.b64decode(fitted.jpeg)
+    assert (folder / "boot-2.jpg").stat().st_size > PICTURE_BYTES_MAX >= len(data)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape[1] == round(1600 * fitted.scale)
+    assert fitted.scale > 0.4, "no smaller than it must be"
+
+
+def test_nothing_but_the_archives_own_pictures_can_be_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    with archive(folder) as kept:
+        kept.offer("boot-1", NOISE)
+        assert until(lambda: pictures(folder) == ["boot-1.jpg"])
+        (tmp_path / "secret.jpg").write_bytes(b"secret")
+        (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+        (folder / "folder.jpg").mkdir()
+        for name in ("../secret", str(tmp_path / "secret"), "link", "folder", "boot-2", "", "."):
+            assert isinstance(kept.picture(name), str), name

@@ -23,10 +23,11 @@ from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.signed import SignedCommand, signed_text
 from inspector.contract.topics import Place
 from inspector.delivery.broker import MqttSettings
-from inspector.delivery.commands import WAITING_MAX, MqttDoor
+from inspector.delivery.commands import MqttDoor
 from inspector.delivery.consumers import Identity
 from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.keys import KeySettings, Signer, read_key
+from inspector.delivery.lanes import WAITING_MAX
 from inspector.delivery.ledger import KEEP_MS, NONCES_MAX, Ledger, ledger_path, read_audit
 from tests.brokers import Mosquitto
 from tests.certificates import require_openssl
@@ -65,6 +66,9 @@ class Follower:
         self.hold = threading.Event()
         self.hold.set()
         self._ledger = ledger
+
+    def with_picture(self, reply: Reply, result_id: str) -> Reply:
+        return reply.model_copy(update={"reason": f"{reply.reason}: no picture of {result_id}"})
 
     def answer(
         self, message: bytes, sender: str, permitted: Collection[Action], nonce: str | None

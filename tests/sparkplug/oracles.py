@@ -42,12 +42,12 @@ def cached(kind: str, packages: tuple[str, ...], *commands: list[str]) -> Path:
     return folder
 
 
-def node_modules() -> Path:
+def node_modules(kind: str = "node", packages: tuple[str, ...] = NPM) -> Path:
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("needs node and npm")
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-save"]
-    install = ["npm", "install", "--prefix", "FOLDER", *quiet, *NPM]
-    return cached("node", NPM, install) / "node_modules"
+    install = ["npm", "install", "--prefix", "FOLDER", *quiet, *packages]
+    return cached(kind, packages, install) / "node_modules"
 
 
 def other_python() -> Path:
