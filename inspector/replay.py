@@ -14,8 +14,8 @@ from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.attest import attest
 from inspector.station.judging import Job, Judged, judge_attested
 from inspector.station.record import cause_of
+from inspector.station.spread import spread
 from inspector.station.stopwatch import Stopwatch
-from inspector.station.tally import spread
 
 COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")
 

@@ -19,10 +19,12 @@ from inspector.devices.trigger_command import CommandTrigger, CommandTriggerSett
 from inspector.runtime.loader import open_runtime
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.inbox import Order
-from inspector.station.line import LineOutput, Signal
+from inspector.station.line import LineOutput
 from inspector.station.loop import Station
 from inspector.station.ports import Part
 from inspector.station.recipe import Recipe
+from inspector.station.signal import Signal
+from inspector.station.spread import Buckets
 from inspector.station.state import Event
 from tests.support import DARK, GREY, make_bundle, picture, until
 
@@ -38,6 +40,7 @@ class Witness:
         self.by: list[float] = []
         self.part: Part | None = None
         self.gone: DeviceError | None = None
+        self.latencies: dict[str, Buckets] = {}
         self._journal = journal
 
     @property
@@ -281,6 +284,9 @@ def test_a_slow_medium_never_leaves_a_late_pass_standing() -> None:
         def write(self, signal: Signal) -> None:
             time.sleep(self.delay_s if signal.passes else 0.0)
             self.shown.append((signal.passes, signal.done))
+
+        def hear(self) -> tuple[()]:
+            return ()
 
         def tend(self, beat: int) -> None: ...
 
