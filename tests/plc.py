@@ -1,4 +1,4 @@
-"""A PLC for the tests: pymodbus's own Modbus TCP server, in a process that can be killed.
+"""A PLC for the tests: the simulator's Modbus TCP server, in a process that can be killed.
 
 python -m tests.plc PORT
 """
@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import pytest
 
+from inspector.linesim.gate import Shown, verdict_of
+from inspector.linesim.plc import STILL_S, PlcServer
 from tests.support import free_port, until
 
 ROOT = Path(__file__).parent.parent
 COILS = ("ready", "busy", "acquired", "done", "pass", "reject", "fault")
-HEARTBEAT_STILL_S = 0.5
 
 
 class Plc:
@@ -53,14 +54,19 @@ class Plc:
         To be asked often, as a PLC's cycle does. not_of: the sequence at its own trigger.
         """
         beat, sequence = self.registers()
-        if sequence == not_of:
-            return False
         now = time.monotonic()
         if beat != self._beat[0]:
             self._beat = beat, now
-        alive = now - self._beat[1] < HEARTBEAT_STILL_S
         coils = self.coils()
-        return alive and coils["done"] and coils["pass"] and not coils["reject"]
+        shown = Shown(
+            at=now,
+            alive=now - self._beat[1] < STILL_S,
+            done=coils["done"],
+            passes=coils["pass"],
+            rejects=coils["reject"],
+            sequence=sequence,
+        )
+        return verdict_of(shown, not_of=not_of) is True
 
     def set_pass(self) -> None:
         """As a station left it that was killed."""
@@ -89,15 +95,5 @@ class Plc:
         self.kill()
 
 
-def main(port: int) -> None:
-    from pymodbus.server import StartTcpServer
-    from pymodbus.simulator import DataType, SimData, SimDevice
-
-    coils = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-    registers = [SimData(0, count=16, values=0, datatype=DataType.REGISTERS)]
-    blocks = (coils, coils, registers, registers)
-    StartTcpServer(SimDevice(id=1, simdata=blocks), address=("127.0.0.1", port))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    PlcServer("127.0.0.1", int(sys.argv[1])).serve()
