@@ -72,6 +72,14 @@ class Plc:
         """As a station left it that was killed."""
         self._client.write_coils(0, [True, False, True, True, True, False, False], device_id=1)
 
+    def echo(self, sequence: int, verdict: str, ejected: bool = False) -> None:  # noqa: FBT001, FBT002
+        """As its program would: what it did first, its count last."""
+        first = 5 if ejected else 2
+        count = self._client.read_holding_registers(first, count=1, device_id=1).registers[0]
+        did = [] if ejected else [{"pass": 1, "reject": 2}[verdict]]
+        self._client.write_registers(first + 1, [sequence % 65_536, *did], device_id=1)
+        self._client.write_registers(first, [count + 1], device_id=1)
+
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

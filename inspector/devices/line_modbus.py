@@ -143,7 +143,7 @@ class ModbusLine:
 
     def _name(self, signal: Signal) -> None:
         sequence = signal.part.sequence % WORD if signal.part else 0
-        self._newest = signal.part.sequence if signal.part else 0
+        self._newest = signal.part.sequence if signal.part else self._newest
         if sequence != self._sequence:
             self._registers(1, [sequence])
             self._sequence = sequence
