@@ -21,6 +21,7 @@ the PLC must hold a coil for nothing
 
 import logging
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -103,8 +104,10 @@ class ModbusLine:
             self.hear()
 
     def write(self, signal: Signal) -> None:
-        # never the new part's number beside the old one's pass
-        if signal.passes:
+        # never one part's number beside another's verdict: where a verdict overtook its own busy,
+        # the one before it is ended first
+        if signal.done and _word(signal) != self._sequence:
+            self._coils(replace(signal, busy=True, done=False, passes=False))
             self._name(signal)
             self._coils(signal)
         else:
@@ -142,7 +145,7 @@ class ModbusLine:
         self._ask(self._client.write_coils, self._settings.coil, coils, device_id=device)
 
     def _name(self, signal: Signal) -> None:
-        sequence = signal.part.sequence % WORD if signal.part else 0
+        sequence = _word(signal)
         self._newest = signal.part.sequence if signal.part else self._newest
         if sequence != self._sequence:
             self._registers(1, [sequence])
@@ -177,6 +180,10 @@ class ModbusLine:
         if answer.isError():
             raise DeviceError(f"{self._where}: refuses a request: {answer}")
         return answer
+
+
+def _word(signal: Signal) -> int:
+    return signal.part.sequence % WORD if signal.part else 0
 
 
 def _short(error: Exception) -> str:

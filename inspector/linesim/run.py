@@ -254,7 +254,8 @@ class LineSim:
         """Parts are still on their way to the sensor, rows to us, and echoes to the station."""
         end = max([time.monotonic(), *(at for at, _, _ in self._due)])
         end += self._linger_s + SETTLE_S
-        quiet = time.monotonic() + self._linger_s + QUIET_S
+        owes = self._triggers and self.summary.echoes_lost + self.summary.not_ejected > 0
+        quiet = time.monotonic() + (self._linger_s if owes else 0.0) + QUIET_S
         while time.monotonic() < end and not self._faults():
             if not (self._due or self._unproven) and time.monotonic() > quiet:
                 break
