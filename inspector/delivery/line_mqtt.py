@@ -60,8 +60,7 @@ class MqttLine:
         self._station, self._boot = station, boot
         self._versions = Versions(mqtt.protocol)
         self._connection: Connection | None = None
-        asks = settings.echo_max_ms is not None or settings.eject_max_ms is not None
-        self._inbound = Inbound([echo_topic]) if asks else None
+        self._inbound = Inbound([echo_topic]) if settings.asks else None
         self._uncounted: Counter[EchoRefusal] = Counter()
         """Of what the connection could not take, already said."""
         self._said = False

@@ -94,14 +94,11 @@ class ModbusLine:
         """The last part that was named, in full."""
         self._counts: tuple[int, int] | None = None
         """Echoes and ejected parts as last read; None: what stands there is of another time."""
-        self._asks = settings.echo_max_ms is not None or settings.eject_max_ms is not None
 
     def open(self) -> None:
         self._sequence = None
         if not self._client.connect():
             raise DeviceError(f"{self._where}: does not answer")
-        if self._asks and self._counts is None:
-            self.hear()
 
     def write(self, signal: Signal) -> None:
         # never one part's number beside another's verdict: where a verdict overtook its own busy,
@@ -113,6 +110,8 @@ class ModbusLine:
         else:
             self._coils(signal)
             self._name(signal)
+        if self._settings.asks and self._counts is None:
+            self.hear()  # the first that is written is the rest: no echo can be ours yet
 
     def hear(self) -> list[Heard | EchoRefusal]:
         # all in one request: a count never comes with the next one's sequence
@@ -153,7 +152,8 @@ class ModbusLine:
 
     def _full(self, sequence: int) -> int:
         """The newest part whose number modulo 65536 this is."""
-        return self._newest - (self._newest - sequence) % WORD
+        full = self._newest - (self._newest - sequence) % WORD
+        return full if full > 0 else sequence
 
     def _echo_words(self) -> list[int]:
         first, device = self._settings.echo_register, self._settings.device

@@ -34,6 +34,10 @@ class Asked(Strict):
     eject_max_ms: Annotated[int, Field(ge=20, le=60_000)] | None = None
     """From telling a reject to the word that a sensor saw the part leave the belt."""
 
+    @property
+    def asks(self) -> bool:
+        return self.echo_max_ms is not None or self.eject_max_ms is not None
+
 
 NOTHING_ASKED = Asked()
 
@@ -77,7 +81,7 @@ class Echoes:
 
     @property
     def asks(self) -> bool:
-        return self._asked.echo_max_ms is not None or self._asked.eject_max_ms is not None
+        return self._asked.asks
 
     @property
     def owed(self) -> bool:
