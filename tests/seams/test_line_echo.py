@@ -69,13 +69,14 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[An
         broker = Mosquitto(tmp_path).start()
         listener = Listener(broker.port)
         driver = mqtt_line(broker.port, asked)
+        settings = MqttLineSettings.model_validate(asked)
         ends.extend([listener.__exit__, broker.kill])
 
         def say(sequence: int, verdict: Any, ejected: bool) -> None:  # noqa: FBT001
             words = {"boot": "boot", "sequence": sequence, "verdict": verdict, "ejected": ejected}
             listener.publish(ECHO, EchoMessage.model_validate(words).to_json())
 
-        return Rig(LineOutput(driver, pulse_ms=100, clock=SystemClock(), asked=driver_asks), say)
+        return Rig(LineOutput(driver, pulse_ms=100, clock=SystemClock(), asked=settings), say)
 
     def over_modbus(asked: dict[str, int]) -> Rig:
         plc = Plc().start()
@@ -87,11 +88,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[An
         line = LineOutput(ModbusLine(settings), pulse_ms=100, clock=SystemClock(), asked=settings)
         return Rig(line, lambda sequence, verdict, ejected: plc.echo(sequence, verdict, ejected))
 
-    driver_asks = MqttLineSettings()
-
     def make(asked: dict[str, int]) -> Rig:
-        nonlocal driver_asks
-        driver_asks = MqttLineSettings.model_validate(asked)
         made = (over_mqtt if request.param == "mqtt" else over_modbus)(asked)
         ends.insert(0, made.line.stop)
         made.line.start()

@@ -259,6 +259,16 @@ def test_a_signal_that_is_lost_between_parts_is_a_fault_too(at: At, line: Witnes
     assert at.station.pulse.cause == "no heartbeat of the PLC"
 
 
+def test_what_the_controller_did_with_the_last_part_is_a_fault_of_a_stopped_station_too(
+    at: At, line: Witness
+) -> None:
+    at.order(*GO, Event.STOP)
+    assert at.state() == "READY"
+    line.gone = DeviceError("line controller: no echo within 500 ms")
+    assert until(lambda: at.state() == "ERROR")
+    assert at.station.pulse.cause == "line controller: no echo within 500 ms"
+
+
 def test_a_line_or_a_trigger_in_trouble_is_why_no_part_would_pass(at: At, line: Witness) -> None:
     at.order(*GO)
     assert until(lambda: at.station.pulse.withheld is None)

@@ -12,7 +12,7 @@ from inspector.contract.bundle import Bundle
 from inspector.linesim.plc import PlcServer
 from tests.brokers import Listener, Mosquitto
 from tests.structured_text import load
-from tests.support import free_port, make_bundle, until
+from tests.support import free_port, make_bundle, until, write_station
 from tests.system.test_line import Hall
 
 EXAMPLE = Path(__file__).parent.parent.parent / "deploy" / "plc" / "inspector_gate.st"
@@ -85,8 +85,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def at(tmp_path: Path, bundle: Bundle) -> Iterator[tuple[Hall, StructuredPlc]]:
-    from tests.support import write_station
-
     with (
         StructuredPlc(free_port()) as plc,
         Mosquitto(tmp_path).start() as broker,
