@@ -29,7 +29,8 @@ from inspector.settings import read_settings
 from inspector.station.cycle import Gear, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
 from inspector.station.recipe import Recipe
-from inspector.station.tally import Tally, spread
+from inspector.station.spread import spread
+from inspector.station.tally import Tally
 
 WARM_UP_PARTS = 20
 FRAMES_KEPT = 16

@@ -16,8 +16,10 @@ from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousT
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
 from inspector.devices.trigger_part_present import PartPresentSettings, PartPresentTrigger
 from inspector.settings import LineSettings, Settings
-from inspector.station.line import LineDriver, LineOutput
+from inspector.station.echo import NOTHING_ASKED, Asked
+from inspector.station.line import LineOutput
 from inspector.station.ports import Camera, Trigger
+from inspector.station.signal import LineDriver
 
 
 def build_camera(settings: ReplaySettings | OpenCvSettings | GenicamSettings) -> Camera:
@@ -59,7 +61,9 @@ def build_line(settings: Settings, boot: str) -> LineOutput | None:
     if settings.line is None:
         return None
     driver = line_driver(settings, settings.line, boot)
-    return LineOutput(driver, pulse_ms=settings.line.pulse_ms, clock=SystemClock())
+    # the wires of gpio lead one way
+    asked = settings.line if isinstance(settings.line, Asked) else NOTHING_ASKED
+    return LineOutput(driver, pulse_ms=settings.line.pulse_ms, clock=SystemClock(), asked=asked)
 
 
 def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver:
@@ -73,6 +77,7 @@ def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver
                 line,
                 settings.mqtt,
                 topic=topics.line(settings.topic_root, settings.station),
+                echo_topic=topics.echo(settings.topic_root, settings.station),
                 client_id=client_id(settings, "line"),
                 station=settings.station,
                 boot=boot,

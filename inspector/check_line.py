@@ -10,8 +10,8 @@ from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.line_gpio import GpioLineSettings
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
-from inspector.station.line import REST
 from inspector.station.ports import Camera
+from inspector.station.signal import REST
 from inspector.supervise.door import ask
 
 TRY_S = 3.0

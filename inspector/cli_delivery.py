@@ -14,7 +14,7 @@ Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 
 SENT = (
     *("result", "state", "alarm", "heartbeat", "command", "reply", "shadow"),
-    *("trigger", "line", "ack", "replay", "replayed", "consumer-reply", "envelope"),
+    *("trigger", "line", "echo", "ack", "replay", "replayed", "consumer-reply", "envelope"),
 )
 WRITTEN = ("settings", "recipe", "subscribe")
 

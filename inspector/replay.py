@@ -13,8 +13,8 @@ from inspector.contract.result import NAMES
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.judging import Job, Judged, cause_of, judge_attested
+from inspector.station.spread import spread
 from inspector.station.stopwatch import Stopwatch
-from inspector.station.tally import spread
 
 COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")
 

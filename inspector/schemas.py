@@ -11,6 +11,7 @@ from inspector.contract.consumer import (
     ReplayedResult,
     ReplayRequest,
 )
+from inspector.contract.echo import EchoMessage
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult
 from inspector.contract.shadow import ShadowMessage
@@ -31,6 +32,7 @@ MESSAGES: dict[str, type[Strict]] = {
     "shadow": ShadowMessage,
     "trigger": TriggerMessage,
     "line": LineMessage,
+    "echo": EchoMessage,
     "ack": Acknowledgement,
     "replay": ReplayRequest,
     "replayed": ReplayedResult,

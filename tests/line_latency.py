@@ -13,8 +13,9 @@ from inspector.clock import SystemClock
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
-from inspector.station.line import LineDriver, LineOutput
+from inspector.station.line import LineOutput
 from inspector.station.ports import Part
+from inspector.station.signal import LineDriver
 from tests.brokers import Mosquitto
 from tests.plc import Plc
 from tests.support import until
@@ -48,7 +49,13 @@ def main(parts: int) -> None:
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)).start() as broker:
         mqtt = MqttSettings(host="127.0.0.1", port=broker.port)
         driver = MqttLine(
-            MqttLineSettings(), mqtt, topic="p/s/line", client_id="line", station="s", boot="b"
+            MqttLineSettings(),
+            mqtt,
+            topic="p/s/line",
+            echo_topic="p/s/echo",
+            client_id="line",
+            station="s",
+            boot="b",
         )
         measure("mqtt", driver, parts)
 

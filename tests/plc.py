@@ -1,4 +1,4 @@
-"""A PLC for the tests: pymodbus's own Modbus TCP server, in a process that can be killed.
+"""A PLC for the tests: the simulator's Modbus TCP server, in a process that can be killed.
 
 python -m tests.plc PORT
 """
@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import pytest
 
+from inspector.linesim.gate import Shown, verdict_of
+from inspector.linesim.plc import STILL_S, PlcServer
 from tests.support import free_port, until
 
 ROOT = Path(__file__).parent.parent
 COILS = ("ready", "busy", "acquired", "done", "pass", "reject", "fault")
-HEARTBEAT_STILL_S = 0.5
 
 
 class Plc:
@@ -53,18 +54,31 @@ class Plc:
         To be asked often, as a PLC's cycle does. not_of: the sequence at its own trigger.
         """
         beat, sequence = self.registers()
-        if sequence == not_of:
-            return False
         now = time.monotonic()
         if beat != self._beat[0]:
             self._beat = beat, now
-        alive = now - self._beat[1] < HEARTBEAT_STILL_S
         coils = self.coils()
-        return alive and coils["done"] and coils["pass"] and not coils["reject"]
+        shown = Shown(
+            at=now,
+            alive=now - self._beat[1] < STILL_S,
+            done=coils["done"],
+            passes=coils["pass"],
+            rejects=coils["reject"],
+            sequence=sequence,
+        )
+        return verdict_of(shown, not_of=not_of) is True
 
     def set_pass(self) -> None:
         """As a station left it that was killed."""
         self._client.write_coils(0, [True, False, True, True, True, False, False], device_id=1)
+
+    def echo(self, sequence: int, verdict: str, ejected: bool = False) -> None:  # noqa: FBT001, FBT002
+        """As its program would: what it did first, its count last."""
+        first = 5 if ejected else 2
+        count = self._client.read_holding_registers(first, count=1, device_id=1).registers[0]
+        did = [] if ejected else [{"pass": 1, "reject": 2}[verdict]]
+        self._client.write_registers(first + 1, [sequence % 65_536, *did], device_id=1)
+        self._client.write_registers(first, [count + 1], device_id=1)
 
     def pause(self) -> None:
         assert self._process is not None
@@ -89,15 +103,5 @@ class Plc:
         self.kill()
 
 
-def main(port: int) -> None:
-    from pymodbus.server import StartTcpServer
-    from pymodbus.simulator import DataType, SimData, SimDevice
-
-    coils = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-    registers = [SimData(0, count=16, values=0, datatype=DataType.REGISTERS)]
-    blocks = (coils, coils, registers, registers)
-    StartTcpServer(SimDevice(id=1, simdata=blocks), address=("127.0.0.1", port))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    PlcServer("127.0.0.1", int(sys.argv[1])).serve()

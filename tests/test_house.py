@@ -28,11 +28,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.consumer", "psycopg"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound")}
     | {f"inspector.delivery.{name}" for name in ("patience", "versions")},
+    # the other side of the line's signal: it knows topics, messages and registers, not the station
+    "inspector/linesim": CONTRACT
+    | {"inspector.linesim", "inspector.devices.line_modbus", "pymodbus"}
+    | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "versions")},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
-    | {"inspector.supervise", "inspector.consumer", "pyarrow"},
+    | {"inspector.supervise", "inspector.consumer", "inspector.linesim", "pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}
@@ -54,7 +58,7 @@ DOORS: dict[str, set[str]] = {
         "training/compress/quantize.py",
     },
     "gpiod": {"inspector/devices/line_gpio.py"},
-    "pymodbus": {"inspector/devices/line_modbus.py"},
+    "pymodbus": {"inspector/devices/line_modbus.py", "inspector/linesim/plc.py"},
     "prometheus_client": {"inspector/supervise/metrics.py"},
     "paho": {"inspector/delivery", "inspector/demo", "inspector/check.py"},
     "google": {  # protobuf

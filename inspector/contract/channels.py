@@ -11,6 +11,7 @@ from inspector.contract.consumer import (
     ReplayedResult,
     ReplayRequest,
 )
+from inspector.contract.echo import EchoMessage
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult
 from inspector.contract.shadow import ShadowMessage
@@ -126,6 +127,20 @@ CHANNELS: tuple[Channel, ...] = (
         example=examples.LINE,
         text="Levels for the line's machine, as on wires. All but a pass are retained; a pass "
         'expires after a second. The last will rejects. Only with [line] kind = "mqtt".',
+    ),
+    Channel(
+        name="echo",
+        address=_PLACE.echo,
+        by="line",
+        qos=1,
+        retain=False,
+        expiry_s=None,
+        model=EchoMessage,
+        example=examples.ECHO,
+        text="What the controller did with a verdict of topic line, as soon as it has acted; of a "
+        "rejected part once more, with ejected, when a sensor has seen it leave the belt. One that "
+        "is missing (echo_max_ms, eject_max_ms) or tells of another verdict is a fault. Only with "
+        '[line] kind = "mqtt".',
     ),
     Channel(
         name="ack",

@@ -9,6 +9,7 @@ from inspector.contract.consumer import (
     ReplayedResult,
     ReplayRequest,
 )
+from inspector.contract.echo import EchoMessage
 from inspector.contract.line import LineMessage
 from inspector.contract.result import (
     InspectionResult,
@@ -124,6 +125,9 @@ LINE = LineMessage(
     sequence=1_207,
     part="WT-0042-17",
     trigger="T-90817",
+)
+ECHO = EchoMessage(
+    boot=BOOT, sequence=1_207, verdict="reject", ejected=True, part="WT-0042-17", trigger="T-90817"
 )
 ACK = Acknowledgement.model_validate(
     {"schema": 1, "station": STATION, "seq": RESULT.seq, "result_id": RESULT.result_id}

@@ -111,6 +111,28 @@ class TriggerStatus(Strict):
     """Triggers that were not acted on: no verdict, so nothing that could pass."""
 
 
+EchoRefusal = Literal["malformed", "oversized", "overflow", "retained", "stale", "unasked"]
+
+
+class EchoStatus(Strict):
+    """What the line's controller said it did with its verdicts; since this boot."""
+
+    echoes: Count = 0
+    """Verdicts it echoed as they were told."""
+    ejected: Count = 0
+    """Rejected parts it saw leave the belt."""
+    missing: Count = 0
+    """Verdicts it did not echo in time."""
+    not_ejected: Count = 0
+    """Rejected parts it did not see leave the belt in time."""
+    mismatches: Count = 0
+    """It acted on another verdict than was told, or passed a part that none was told of."""
+    refused: dict[EchoRefusal, Count] = Field(default_factory=dict)
+    """Messages that were no echo of a verdict of this boot, by reason."""
+    echo_ms: Spread | None = None
+    """From telling a verdict to its echo."""
+
+
 class LineStatus(Strict):
     """The line's signal; since this boot."""
 
@@ -119,6 +141,8 @@ class LineStatus(Strict):
     """Why the line cannot be told now: it rejects."""
     failures: Count = 0
     """How often it was lost, or did not answer."""
+    echo: EchoStatus | None = None
+    """None where neither an echo nor a confirmation is asked for."""
 
 
 class ConsumerStatus(Strict):

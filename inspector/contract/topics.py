@@ -51,6 +51,11 @@ def line(root: Root, station: Name) -> str:
     return f"{root}/{station}/line"
 
 
+def echo(root: Root, station: Name) -> str:
+    """From the line's controller: what it did with a verdict. QoS 1, never retained."""
+    return f"{root}/{station}/echo"
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumerPlace:
     """Every topic of one consumer of one station: its name is a level, so that a broker's access
@@ -77,6 +82,7 @@ class Place:
     shadow: str
     trigger: str
     line: str
+    echo: str
     consumers: str
     """The level above the consumers' names."""
     commands: str
@@ -110,6 +116,7 @@ class Place:
             shadow=shadow(root, station),
             trigger=trigger(root, station),
             line=line(root, station),
+            echo=echo(root, station),
             consumers=f"{root}/{station}/consumer",
             commands=f"{root}/{station}/command",
             replies=f"{root}/{station}/reply",

@@ -1,24 +1,34 @@
-"""The line's signal over MQTT, on a connection whose last will says: not ready, reject."""
+"""The line's signal over MQTT, on a connection whose last will says: not ready, reject. What the
+controller says it did with a verdict comes on the same one.
+"""
 
+import logging
 import socket
 import time
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from inspector.contract.errors import DeviceError
+from inspector.contract.echo import EchoMessage, parse_echo
+from inspector.contract.errors import CommandError, DeviceError
 from inspector.contract.line import LineMessage
-from inspector.contract.strict import Name, Strict
+from inspector.contract.status import EchoRefusal
+from inspector.contract.strict import Name
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.connection import Connection
+from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.versions import Versions
-from inspector.station.line import REST, Signal
+from inspector.station.echo import Asked
+from inspector.station.signal import REST, Heard, Signal
 
 PASS_EXPIRY_S = 1  # the least MQTT 5 knows
 
+log = logging.getLogger(__name__)
 
-class MqttLineSettings(Strict):
-    """On ROOT/STATION/line, to the broker of [mqtt]."""
+
+class MqttLineSettings(Asked):
+    """On ROOT/STATION/line, to the broker of [mqtt]; echoes come on ROOT/STATION/echo."""
 
     kind: Literal["mqtt"] = "mqtt"
     pulse_ms: Annotated[int, Field(ge=10, le=10_000)] = 100
@@ -38,6 +48,7 @@ class MqttLine:
         mqtt: MqttSettings,
         *,
         topic: str,
+        echo_topic: str,
         client_id: str,
         station: Name,
         boot: str,
@@ -49,11 +60,16 @@ class MqttLine:
         self._station, self._boot = station, boot
         self._versions = Versions(mqtt.protocol)
         self._connection: Connection | None = None
+        self._inbound = Inbound([echo_topic]) if settings.asks else None
+        self._uncounted: Counter[EchoRefusal] = Counter()
+        """Of what the connection could not take, already said."""
+        self._said = False
         self._idle, self._far = socket.socketpair()  # nobody wakes it: a turn needs one to look at
         self._release()
 
     def open(self) -> None:
         self._release()
+        self._said = False
         self._idle, self._far = socket.socketpair()
         protocol, answer_timeout_s = self._versions.next(self._mqtt)
         connection = Connection(
@@ -63,10 +79,11 @@ class MqttLine:
             answer_timeout_s=answer_timeout_s,
             will_topic=self._topic,
             will=self._message(REST).to_json(),
+            inbound=self._inbound,
         )
         connection.open()
         self._connection = connection
-        while not connection.ready and connection.lost is None:
+        while not self._complete(connection) and connection.lost is None:
             connection.turn(self._idle, answer_timeout_s)
         if connection.lost is not None:
             self._versions.ended(connection)
@@ -95,6 +112,23 @@ class MqttLine:
                 connection.turn(self._idle, rest_s)
             self._there()
 
+    def hear(self) -> list[Heard | EchoRefusal]:
+        if self._inbound is None:
+            return []
+        self._there().turn(self._idle, 0.0)
+        self._there()
+        heard: list[Heard | EchoRefusal] = []
+        while self._inbound.received:
+            heard.append(self._read(self._inbound.received.popleft()))
+        came: tuple[tuple[EchoRefusal, int], ...] = (
+            ("oversized", self._inbound.oversized),
+            ("overflow", self._inbound.overflowed),
+        )
+        for why, count in came:
+            heard += [why] * (count - self._uncounted[why])
+            self._uncounted[why] = count
+        return heard
+
     def tend(self, beat: int) -> None:  # noqa: ARG002 - the last will tells the line
         self._there().turn(self._idle, 0.0)
         self._there()
@@ -108,6 +142,31 @@ class MqttLine:
             self._connection.drop()
         self._connection = None
         self._release()
+
+    def _complete(self, connection: Connection) -> bool:
+        """The broker has accepted us, and what we listen to."""
+        return connection.ready and (self._inbound is None or self._inbound.listening)
+
+    def _read(self, message: Message) -> Heard | EchoRefusal:
+        if message.retain:
+            return "retained"
+        try:
+            echo: EchoMessage = parse_echo(message.payload)
+        except CommandError as error:
+            if not self._said:  # the rest is counted: whoever floods us would fill the disk
+                log.warning("an echo cannot be read: %s", error)
+            self._said = True
+            return "malformed"
+        if echo.boot != self._boot:
+            return "stale"
+        return Heard(
+            sequence=echo.sequence,
+            passed=echo.verdict == "pass",
+            at=message.received_at,
+            ejected=echo.ejected,
+            part_id=echo.part,
+            trigger_id=echo.trigger,
+        )
 
     def _release(self) -> None:
         self._idle.close()

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from inspector.contract.errors import ConfigError, DeviceError
 from inspector.contract.strict import Strict
-from inspector.station.line import Signal
+from inspector.station.signal import Signal
 
 Offset = Annotated[int, Field(ge=0, le=1_023)]
 WIRES = ("pass", "reject", "busy", "acquired", "done", "ready", "fault", "heartbeat")
@@ -90,6 +90,9 @@ class GpioLine:
             "fault": signal.fault,
         }
         self._set({wire: level for wire, level in levels.items() if wire in self._offsets})
+
+    def hear(self) -> tuple[()]:
+        return ()  # nothing is read from wires: its settings ask for no echo
 
     def tend(self, beat: int) -> None:
         if beat != self._beat:  # it may have gone on by any number

@@ -8,15 +8,20 @@ connection, and the first thing told on the next one is the rest.
 
 import logging
 import threading
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from inspector.contract.errors import DeviceError, DeviceTimeout
 from inspector.contract.status import LineStatus
+from inspector.station.echo import NOTHING_ASKED, Asked, Echoes
 from inspector.station.ports import Clock, Part
+from inspector.station.signal import REST, LineDriver, Signal
+from inspector.station.spread import Buckets
 
 TEND_S = 0.1
 """How often a medium is looked after, and the longest that a heartbeat stays the same."""
+HEAR_S = 0.02
+"""How often the controller is listened to while it owes something."""
 STILL_S = 1.0
 """A pipeline that has not moved for so long shows no more than the rest."""
 GRACE_S = 1.0
@@ -27,52 +32,12 @@ STOP_S = 5.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Every level at one moment; as it is made, the rest of a station that is not there."""
-
-    ready: bool = False
-    busy: bool = False
-    acquired: bool = False
-    done: bool = False
-    """A verdict stands."""
-    passes: bool = False
-    fault: bool = False
-    part: Part | None = None
-    """The last one that was in work."""
-
-    @property
-    def rejects(self) -> bool:
-        return not self.passes
-
-
-REST = Signal()
-
-
-class LineDriver(Protocol):
-    """One medium. One thread uses it; no call takes much longer than its settings' timeout."""
-
-    kind: str
-
-    def open(self) -> None:
-        """Raises DeviceError where it is not there."""
-
-    def write(self, signal: Signal) -> None:
-        """Show all of it; returns when the other side has it. Raises DeviceError."""
-
-    def tend(self, beat: int) -> None:
-        """Look after the connection; `beat` counts while the pipeline moves: it is to be shown
-        where the medium can. Raises DeviceError."""
-
-    def close(self) -> None:
-        """Let go, without a word where it is broken; may be called twice."""
-
-
 class NoLine:
     """ports.LineSignal of a station whose result on MQTT is the release."""
 
     status = None
     trouble = None
+    latencies: Mapping[str, Buckets] = MappingProxyType({})
 
     def rest(self, *, ready: bool, fault: bool) -> None: ...
 
@@ -93,13 +58,16 @@ NO_LINE = NoLine()
 class LineOutput:
     """ports.LineSignal by a driver. The station says what is to be seen, the thread shows it."""
 
-    def __init__(self, driver: LineDriver, *, pulse_ms: int, clock: Clock) -> None:
+    def __init__(
+        self, driver: LineDriver, *, pulse_ms: int, clock: Clock, asked: Asked = NOTHING_ASKED
+    ) -> None:
         self._driver = driver
         self._pulse_s = pulse_ms / 1000
         self._clock = clock
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._changed = threading.Condition()
         # guarded by the condition
+        self._echoes = Echoes(asked)
         self._wanted = REST
         self._ready = self._fault = False
         self._shown: Signal | None = None
@@ -123,18 +91,27 @@ class LineOutput:
     def status(self) -> LineStatus:
         with self._changed:
             return LineStatus(
-                kind=self._driver.kind, trouble=self._trouble, failures=self._failures
+                kind=self._driver.kind,
+                trouble=self._trouble,
+                failures=self._failures,
+                echo=self._echoes.status,
             )
 
     @property
     def trouble(self) -> str | None:
-        return self._trouble
+        return self._trouble or self._echoes.fault
+
+    @property
+    def latencies(self) -> Mapping[str, Buckets]:
+        return self._echoes.latencies
 
     def rest(self, *, ready: bool, fault: bool) -> None:
         with self._changed:
             if ready and not self._ready:
                 self._was_there = self._trouble is None
             self._ready, self._fault = ready, fault
+            if fault:
+                self._echoes.forget()
             # of a single part the verdict would be over before any machine has seen it
             runs_out = self._wanted.done and self._wanted is self._told and not fault
             if not runs_out:
@@ -151,6 +128,8 @@ class LineOutput:
 
     def show(self, part: Part, *, passes: bool, by: float) -> None:
         with self._changed:
+            if self._echoes.fault is not None:
+                raise DeviceError(self._echoes.fault)
             if self._trouble is not None:
                 if passes or self._was_there:
                     raise DeviceError(f"line signal: {self._trouble}")
@@ -172,8 +151,12 @@ class LineOutput:
 
     def require(self) -> None:
         with self._changed:
+            fault, self._echoes.fault = self._echoes.fault, None
+            if fault is not None and not self._fault:  # in ERROR the first cause stays
+                raise DeviceError(fault)
             gone_s = self._clock.monotonic() - self._down_since
-            if self._trouble is not None and self._was_there and gone_s > GRACE_S:
+            gone = self._trouble is not None and self._was_there and gone_s > GRACE_S
+            if gone and self._ready:
                 raise DeviceError(f"line signal: {self._trouble}")
 
     def moved(self) -> None:
@@ -235,14 +218,16 @@ class LineOutput:
             signal = self._next()
             try:
                 if signal is not None:
+                    since = self._clock.monotonic()
                     self._driver.write(signal)
-                    self._wrote(signal)
+                    self._wrote(signal, since)
                     wrote = True
                 elif self._stopping:
                     return wrote
                 if self._clock.monotonic() >= tend_at:
                     self._driver.tend(self._moves)
                     tend_at = self._clock.monotonic() + TEND_S
+                self._hear()
             except DeviceError as error:
                 self._lost(error)
                 return wrote
@@ -251,7 +236,8 @@ class LineOutput:
         """What is to be shown and is not, waiting a moment for it; None: nothing."""
         with self._changed:
             now = self._clock.monotonic()
-            wait_s = min(TEND_S, max(0.0, self._pulse_ends - now))
+            most_s = HEAR_S if self._echoes.owed else TEND_S
+            wait_s = min(most_s, max(0.0, self._pulse_ends - now))
             self._changed.wait_for(
                 lambda: self._wanted is not self._shown or self._stopping, wait_s
             )
@@ -265,12 +251,25 @@ class LineOutput:
                 self._want(self._at_rest())
             return self._wanted if self._wanted is not self._shown else None
 
-    def _wrote(self, signal: Signal) -> None:
+    def _hear(self) -> None:
+        if not self._echoes.asks:
+            return
+        now = self._clock.monotonic()
+        heard = self._driver.hear()
+        with self._changed:
+            for each in heard:
+                self._echoes.take(each)
+            self._echoes.overdue(now)
+
+    def _wrote(self, signal: Signal, since: float) -> None:
         with self._changed:
             now = self._clock.monotonic()
             self._shown = signal
             if signal is self._wanted and signal.done and now <= self._by:
                 self._told, self._pulse_ends = signal, now + self._pulse_s
+                if signal.part is not None:
+                    passes = signal.passes
+                    self._echoes.told(signal.part, passes=passes, since=since, now=now)
             elif signal.passes:
                 self._want(self._at_rest())  # too late: nobody waits for it any more
             self._changed.notify_all()

@@ -15,8 +15,9 @@ from inspector.station.exchange import JobExchange
 from inspector.station.inbox import ORDERS_MAX, Inbox, Order
 from inspector.station.ports import Frame, Shadow, Trigger
 from inspector.station.record import deadline_of
+from inspector.station.spread import Buckets
 from inspector.station.state import EXECUTING, MOVES, Event, State, allowed, move
-from inspector.station.tally import Buckets, Tally
+from inspector.station.tally import Tally
 from inspector.station.voice import Pulse, Voice
 
 __all__ = ["ORDERS_MAX", "Order", "Station", "keep_nothing"]
@@ -81,7 +82,7 @@ class Station:
     @property
     def latencies(self) -> Mapping[str, Buckets]:
         """How long parts took, by stage: any thread may read it."""
-        return self._tally.latencies
+        return {**self._tally.latencies, **self._gear.line.latencies}
 
     def stop(self) -> None:
         """Let `run` return after the part in work."""
@@ -101,10 +102,7 @@ class Station:
                 self._moved()
                 self._take_order()
                 self._swap_job()
-                if self._state in EXECUTING:
-                    self._next_part()
-                else:
-                    self._gear.journal.rest()
+                self._next_part()
                 self._voice.tell_alarms()
                 self._tell_in_time()
         finally:
@@ -211,9 +209,10 @@ class Station:
     # --- parts ---
 
     def _next_part(self) -> None:
+        """If one comes; what the line's controller did with the last is of interest anyhow."""
         try:
             self._gear.line.require()
-            part = self._trigger.wait(WAIT_S)
+            part = self._trigger.wait(WAIT_S) if self._state in EXECUTING else None
         except EndOfStream as error:
             self._end(error)
             return

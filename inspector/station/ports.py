@@ -1,6 +1,6 @@
 """What the station needs of the world. A driver fulfils one of these and knows nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,6 +10,7 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.status import ConsumerStatus, LineStatus, ShadowStatus, TriggerStatus
 from inspector.contract.verdict import Evaluation, Limits, Prediction
 from inspector.station.recipe import Recipe
+from inspector.station.spread import Buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,10 @@ class LineSignal(Protocol):
     def trouble(self) -> str | None:
         """Why a pass could not be shown now; None where it could."""
 
+    @property
+    def latencies(self) -> Mapping[str, Buckets]:
+        """How long its controller took to echo a verdict, as `echo`, where that is asked."""
+
     def rest(self, *, ready: bool, fault: bool) -> None:
         """No part is in work: reject. ready: parts may come.
 
@@ -136,7 +141,9 @@ class LineSignal(Protocol):
         """
 
     def require(self) -> None:
-        """Raises DeviceError where the line was there since `rest(ready=True)`, and is gone."""
+        """Raises DeviceError where the line was there since `rest(ready=True)`, and is gone; or,
+        once each, where its controller owes a word about a verdict, or acted on another one.
+        """
 
     def moved(self) -> None:
         """The pipeline has come a step further: who watches the signal may know."""

@@ -22,8 +22,8 @@ from inspector.contract.verdict import WORST_FIRST
 from inspector.station.judging import Job, Judged, judge_image
 from inspector.station.ports import Clock, Runtime
 from inspector.station.recipe import Recipe
+from inspector.station.spread import spread
 from inspector.station.stopwatch import Stopwatch
-from inspector.station.tally import spread
 
 LOOK_S = 0.2
 STOP_S = 5.0

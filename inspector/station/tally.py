@@ -1,39 +1,16 @@
 """What has become of the parts since this boot: counts, and how long the last ones took."""
 
-import bisect
-import itertools
-import math
 from collections import Counter, deque
-from collections.abc import Sequence
 
 from inspector.contract.result import EvaluationName
-from inspector.contract.status import Spread, TallyCounts
+from inspector.contract.status import TallyCounts
 from inspector.contract.verdict import Cause
 from inspector.station.cycle import Gear, Inspected
 from inspector.station.ports import Trigger
+from inspector.station.spread import Buckets, spread
 
 PARTS_TIMED = 1_000
 COMMITS_TIMED = 100
-
-
-LIMITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, math.inf)
-
-
-class Buckets:
-    """How many times were at most so long. One thread adds, any may read."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * len(LIMITS_S)
-        self.sum_s = 0.0
-
-    def add(self, value_ms: float) -> None:
-        seconds = value_ms / 1000
-        self._counts[bisect.bisect_left(LIMITS_S, seconds)] += 1
-        self.sum_s += seconds
-
-    def cumulated(self) -> list[tuple[float, int]]:
-        """(limit in seconds, how many were at most that), the last one infinite."""
-        return list(zip(LIMITS_S, itertools.accumulate(self._counts), strict=True))
 
 
 class Tally:
@@ -113,16 +90,3 @@ class Tally:
             images_dropped=gear.archive.dropped,
             trigger_to_verdict_ms=spread(self._total_ms),
         )
-
-
-def spread(values: Sequence[float]) -> Spread | None:
-    """n, median and 99th percentile (nearest rank, so always a value that was measured)."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    last = len(ordered) - 1
-    return Spread(
-        n=len(ordered),
-        p50=round(ordered[last // 2], 3),
-        p99=round(ordered[-(-last * 99 // 100)], 3),
-    )

@@ -12,10 +12,10 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from inspector.contract.status import ConsumerStatus
+from inspector.contract.status import ConsumerStatus, EchoStatus
 from inspector.contract.verdict import EVALUATION_OF, Cause
+from inspector.station.spread import Buckets
 from inspector.station.state import State
-from inspector.station.tally import Buckets
 from inspector.supervise.vitals import Delivery, Vitals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -112,17 +112,18 @@ def _times(vitals: Vitals) -> Iterator[Metric]:
         "inspector_part_latency_seconds", "Of a part, by stage.", labels=["stage"]
     )
     for stage, buckets in sorted(vitals.latencies.items()):
-        if stage != "commit":
+        if stage not in ("commit", "echo"):
             stages.add_metric([stage], _cumulated(buckets), buckets.sum_s)
     yield stages
-    commit = vitals.latencies.get("commit")
-    if commit is not None:
-        yield HistogramMetricFamily(
-            "inspector_journal_commit_seconds",
-            "Until a row was durable.",
-            buckets=_cumulated(commit),
-            sum_value=commit.sum_s,
-        )
+    for stage, name, text in (
+        ("commit", "journal_commit_seconds", "Until a row was durable."),
+        ("echo", "line_echo_seconds", "From telling a verdict to the controller's echo."),
+    ):
+        times = vitals.latencies.get(stage)
+        if times is not None:
+            yield HistogramMetricFamily(
+                f"inspector_{name}", text, buckets=_cumulated(times), sum_value=times.sum_s
+            )
 
 
 def _at_the_line(vitals: Vitals) -> Iterator[Metric]:
@@ -140,6 +141,25 @@ def _at_the_line(vitals: Vitals) -> Iterator[Metric]:
         yield CounterMetricFamily(
             "inspector_line_failures", "How often the line was lost.", value=line.failures
         )
+        if line.echo is not None:
+            yield from _echoes(line.echo)
+
+
+def _echoes(echo: EchoStatus) -> Iterator[Metric]:
+    for name, text, value in (
+        ("line_mismatch", "The controller acted on another verdict.", echo.mismatches),
+        ("line_echoes", "Verdicts the controller echoed.", echo.echoes),
+        ("line_echoes_missing", "Verdicts it did not echo in time.", echo.missing),
+        ("line_ejected", "Rejected parts seen to leave the belt.", echo.ejected),
+        ("line_not_ejected", "Rejected parts not seen to leave in time.", echo.not_ejected),
+    ):
+        yield CounterMetricFamily(f"inspector_{name}", text, value=value)
+    refused = CounterMetricFamily(
+        "inspector_line_echoes_refused", "Messages that were no echo.", labels=["reason"]
+    )
+    for reason, count in sorted(echo.refused.items()):
+        refused.add_metric([reason], count)
+    yield refused
 
 
 def _bundles(vitals: Vitals) -> Iterator[Metric]:

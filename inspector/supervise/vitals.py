@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.contract.status import ConsumerStatus, StateMessage
-from inspector.station.tally import Buckets
+from inspector.station.spread import Buckets
 from inspector.station.voice import Pulse
 
 MOVES_WITHIN_S = 1.0

@@ -18,6 +18,7 @@ from inspector.contract.consumer import (
     replayed,
     row_within,
 )
+from inspector.contract.echo import EchoMessage
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
@@ -43,6 +44,7 @@ DATA = Path(__file__).parent.parent / "data"
         (Reply, "reply-v2.json"),
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),
+        (EchoMessage, "echo-v1.json"),
         (SignedCommand, "envelope-v1.json"),
         (AuditEntry, "audit-v1.json"),
         (Acknowledgement, "ack-v1.json"),

@@ -29,6 +29,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "shadow": ({STATION}, {"mes"}),
     "line": ({STATION}, {"plc-3"}),
     "trigger": ({"plc-3"}, {STATION}),
+    "echo": ({"plc-3"}, {STATION}),
     "command/foreman": ({"foreman"}, {STATION}),
     "command/mes": (set(), {STATION}),
     "reply/foreman": ({STATION}, {"foreman"}),

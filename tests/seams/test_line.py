@@ -20,8 +20,9 @@ from inspector.delivery.broker import MqttSettings
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.devices.line_gpio import GpioLine, GpioLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
-from inspector.station.line import GRACE_S, STILL_S, LineDriver, LineOutput
+from inspector.station.line import GRACE_S, STILL_S, LineOutput
 from inspector.station.ports import Part
+from inspector.station.signal import LineDriver
 from tests.brokers import Listener, Mosquitto
 from tests.plc import Plc
 from tests.support import until
@@ -93,6 +94,7 @@ def mqtt_line(mqtt: MqttSettings) -> MqttLine:
         MqttLineSettings(timeout_ms=300),
         mqtt,
         topic=TOPIC,
+        echo_topic="plant/line/station/echo",
         client_id="inspector-line",
         station="station",
         boot="boot",

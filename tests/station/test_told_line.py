@@ -19,10 +19,12 @@ from inspector.devices.trigger_command import CommandTrigger, CommandTriggerSett
 from inspector.runtime.loader import open_runtime
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.inbox import Order
-from inspector.station.line import LineOutput, Signal
+from inspector.station.line import LineOutput
 from inspector.station.loop import Station
 from inspector.station.ports import Part
 from inspector.station.recipe import Recipe
+from inspector.station.signal import Signal
+from inspector.station.spread import Buckets
 from inspector.station.state import Event
 from tests.support import DARK, GREY, make_bundle, picture, until
 
@@ -38,6 +40,7 @@ class Witness:
         self.by: list[float] = []
         self.part: Part | None = None
         self.gone: DeviceError | None = None
+        self.latencies: dict[str, Buckets] = {}
         self._journal = journal
 
     @property
@@ -256,6 +259,16 @@ def test_a_signal_that_is_lost_between_parts_is_a_fault_too(at: At, line: Witnes
     assert at.station.pulse.cause == "no heartbeat of the PLC"
 
 
+def test_what_the_controller_did_with_the_last_part_is_a_fault_of_a_stopped_station_too(
+    at: At, line: Witness
+) -> None:
+    at.order(*GO, Event.STOP)
+    assert at.state() == "READY"
+    line.gone = DeviceError("line controller: no echo within 500 ms")
+    assert until(lambda: at.state() == "ERROR")
+    assert at.station.pulse.cause == "line controller: no echo within 500 ms"
+
+
 def test_a_line_or_a_trigger_in_trouble_is_why_no_part_would_pass(at: At, line: Witness) -> None:
     at.order(*GO)
     assert until(lambda: at.station.pulse.withheld is None)
@@ -281,6 +294,9 @@ def test_a_slow_medium_never_leaves_a_late_pass_standing() -> None:
         def write(self, signal: Signal) -> None:
             time.sleep(self.delay_s if signal.passes else 0.0)
             self.shown.append((signal.passes, signal.done))
+
+        def hear(self) -> tuple[()]:
+            return ()
 
         def tend(self, beat: int) -> None: ...
 

@@ -54,8 +54,11 @@ class Hall:
     metrics: int
     station: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def run(self) -> None:
         self.station = start_station(self.settings)
+
+    def start(self) -> None:
+        self.run()
         assert until(lambda: self.plc.coils()["ready"], 60.0), self.log()
         assert until(lambda: self.state()["withheld"] is None, 60.0), self.log()
 
