@@ -1,14 +1,18 @@
-"""What may stand behind an option. Raises ValueError, which argparse turns into words."""
+"""What may stand behind an option. Raises what argparse turns into words."""
 
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 
 
 def size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT in pixels."""
     width, _, height = text.partition("x")
-    found = int(width), int(height)
+    try:
+        found = int(width), int(height)
+    except ValueError:
+        found = 0, 0
     if not all(8 <= side <= 8192 for side in found):
-        raise ValueError(text)
+        raise ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT of 8 to 8192 pixels, such as 640x480")
     return found
 
 
@@ -22,5 +26,9 @@ def part_count(text: str) -> int:
 
 def instant(text: str) -> datetime:
     """ISO 8601; without a zone it is UTC."""
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        words = f"{text!r} is no time in ISO 8601, such as 2026-11-25T14:00:00Z"
+        raise ArgumentTypeError(words) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found

@@ -165,7 +165,8 @@ def _check(args: argparse.Namespace) -> int:
         faults += finding.level == "fault"
         level = finding.level.upper() if finding.level == "fault" else finding.level
         print(f"{level:<6}{finding.text}")
-    print(f"{faults} faults" if faults else "no faults: the station can start")
+    told = "1 fault" if faults == 1 else f"{faults} faults"
+    print(told if faults else "no faults: the station can start")
     return CONFIG_FAULT if faults else 0
 
 
@@ -245,8 +246,9 @@ def _bundle(args: argparse.Namespace) -> int:
 
     match args.what:
         case "keygen":
+            public = make_keys(args.path)
             print(f"{args.path}: the private key, for who releases bundles; keep it to yourself")
-            print(f"{make_keys(args.path)}: the public key, for stations: bundles.public_key")
+            print(f"{public}: the public key, for stations: bundles.public_key")
         case "sign":
             if args.key is None:
                 raise ConfigError("bundle sign: needs --key, the private key")

@@ -31,13 +31,19 @@ SCHEMA = InspectionResult.model_fields["schema_version"].default
 
 
 def journal_path(named: Path) -> Path:
-    """Of the journal itself, or of the station whose settings are named."""
-    if named.suffix != ".toml":
-        return named
-    # only here: it loads every device's library
-    from inspector.settings import read_settings
+    """Of the journal itself, or of the station whose settings are named.
 
-    return read_settings(named).journal.path
+    Raises ConfigError where there is none.
+    """
+    path = named
+    if named.suffix == ".toml":
+        # only here: it loads every device's library
+        from inspector.settings import read_settings
+
+        path = read_settings(named).journal.path
+    if not path.exists():
+        raise ConfigError(f"journal {path}: there is no such file; a station makes it at its start")
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,15 @@ def test_a_station_at_work_is_not_disturbed_and_its_settings_name_the_journal(
     assert "another program holds it" not in log
 
 
+def test_no_journal_and_no_time_are_told_in_words(tmp_path: Path) -> None:
+    done = run_inspector("journal", "verify", tmp_path / "none.db")
+    assert done.returncode == 78
+    assert "none.db: there is no such file; a station makes it at its start" in done.stderr
+    done = run_inspector("journal", "export", tmp_path / "none.db", "--since", "yesterday")
+    assert done.returncode == 2
+    assert "'yesterday' is no time in ISO 8601, such as 2026" in done.stderr
+
+
 def test_parquet_without_its_extra_says_which_one_is_missing(path: Path, tmp_path: Path) -> None:
     words = ["journal", "export", str(path), "--format", "parquet", "--out", str(tmp_path / "x")]
     code = (

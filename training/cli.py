@@ -40,7 +40,8 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 3 quality gate, 4 training diverged, 65 data, 78 plan, 130 interrupted
+exit codes: 0 done, 1 a process of a training failed, 3 quality gate, 4 training diverged, 65 data,
+78 plan, 130 interrupted
 """
 
 

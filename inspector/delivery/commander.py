@@ -78,7 +78,10 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
                     if reply is not None:
                         connection.leave()
                         return reply
-            why = connection.lost or f"no reply came within {settings.wait_s:g} s: does it run?"
+            why = connection.lost or (
+                f"no reply came within {settings.wait_s:g} s: does it run? "
+                "A sender or key it does not know gets none either: its log counts those"
+            )
             connection.drop()
             if versions.ended(connection):
                 time.sleep(PAUSE_S)

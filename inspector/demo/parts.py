@@ -128,7 +128,7 @@ path = "journal.db"
 host = {_text(broker.host)}
 port = {broker.port}
 protocol = "{broker.protocol}"
-plaintext_beyond_loopback = true # --broker was given by hand
+plaintext_beyond_loopback = true # a demo: nothing secret travels
 
 [archive]
 folder = "images"
