@@ -4,7 +4,7 @@ python -m tests.corpus              ELPV's functional cells, as they are and in 
 python -m tests.corpus FOLDER ...   the pictures of any folder, e.g. magnetic_tile/MT_Free
 """
 
-import sys
+import argparse
 from collections import Counter
 from pathlib import Path
 
@@ -57,4 +57,6 @@ def main(files: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m tests.corpus", description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="good pictures; left out: ELPV")
+    main(parser.parse_args().files)

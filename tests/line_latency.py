@@ -3,6 +3,7 @@
 python -m tests.line_latency [PARTS]
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -61,4 +62,6 @@ def main(parts: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)
+    parser = argparse.ArgumentParser(prog="python -m tests.line_latency", description=__doc__)
+    parser.add_argument("parts", type=int, nargs="?", default=1_000)
+    main(parser.parse_args().parts)

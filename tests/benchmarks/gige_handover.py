@@ -5,6 +5,7 @@ measures from the moment the library has the whole frame in the capture process 
 has it as BGR in its hands; beside it, in the same run, what one more copy would cost.
 """
 
+import argparse
 import statistics
 import sys
 import time
@@ -80,4 +81,6 @@ def spread(times_ms: list[float]) -> str:
 
 
 if __name__ == "__main__":
+    module = "python -m tests.benchmarks.gige_handover"
+    argparse.ArgumentParser(prog=module, description=__doc__).parse_args()
     main()
