@@ -46,16 +46,17 @@ def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
 
 
 def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
-    clock, attester = SystemClock(), ThreadPoolExecutor(1)
-    for file in names:
-        name = shown(file)
-        try:
-            image = read_image(folder / file, name)
-            watch = Stopwatch(clock, clock.monotonic())
-            judged, _ = judge_attested(image, job, watch, attester)
-            yield Row(name, judged, watch.total_ms())
-        except (FrameError, ModelError, ValueError) as error:
-            yield Row(name, Judged(Verdict.by(cause_of(error), str(error))), 0.0)
+    clock = SystemClock()
+    with ThreadPoolExecutor(1) as attester:
+        for file in names:
+            name = shown(file)
+            try:
+                image = read_image(folder / file, name)
+                watch = Stopwatch(clock, clock.monotonic())
+                judged, _ = judge_attested(image, job, watch, attester)
+                yield Row(name, judged, watch.total_ms())
+            except (FrameError, ModelError, ValueError) as error:
+                yield Row(name, Judged(Verdict.by(cause_of(error), str(error))), 0.0)
 
 
 def table(rows: Iterator[Row], seen: list[Row]) -> Iterator[str]:

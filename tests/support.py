@@ -5,6 +5,7 @@ ONNX graph (uint8 NHWC in, probabilities and defect map out), so nothing in a te
 the runtime, the loader or the bundle's checks.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -34,6 +35,7 @@ from inspector.contract.bundle import (
 )
 from inspector.contract.image import Image, ImageSpec, Tiling, fit
 from inspector.contract.verdict import Limits
+from inspector.delivery.reader import JournalReader
 
 LABELS = ("good", "dark", "bright")
 GREY, DARK, BRIGHT = 128, 16, 240
@@ -378,3 +380,12 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     return str(value)
+
+
+def evaluations_in(folder: Path, after: int = 0) -> list[str]:
+    """Of the rows behind `after` in a station's journal; none where there is no journal yet."""
+    path = folder / "journal.db"
+    if not path.exists():
+        return []
+    with JournalReader(path) as journal:
+        return [json.loads(row)["evaluation"] for _, row in journal.after(after, limit=10_000)]

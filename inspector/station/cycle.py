@@ -27,7 +27,7 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Verdict
 from inspector.station.attest import Attested
 from inspector.station.gear import Gear, in_the_way
-from inspector.station.judging import Job, Judged, cause_of, judge_attested, judge_image
+from inspector.station.judging import Job, Judged, cause_of, judge_attested
 from inspector.station.line import NO_LINE
 from inspector.station.ports import Frame, Part
 from inspector.station.recipe import Recipe
@@ -39,10 +39,7 @@ __all__ = [
     "Gear",
     "Inspected",
     "Job",
-    "Judged",
     "inspect_part",
-    "judge_attested",
-    "judge_image",
 ]
 
 COMMIT_SHARE_MAX = 0.25

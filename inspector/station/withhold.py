@@ -41,13 +41,13 @@ def withheld(verdict: Verdict, late: bool, deadline_ms: int, obstacle: Obstacle 
     """
     said = f"; judged {verdict.evaluation.name}: {verdict.reason}"
     if obstacle is not None:
-        return Verdict.by(first(verdict, obstacle.cause), f"{obstacle.text}{said}")
+        return Verdict.by(cause_kept(verdict, obstacle.cause), f"{obstacle.text}{said}")
     if late:
-        return Verdict.by(first(verdict, "late"), f"deadline of {deadline_ms} ms missed{said}")
+        return Verdict.by(cause_kept(verdict, "late"), f"deadline of {deadline_ms} ms missed{said}")
     return verdict
 
 
-def first(verdict: Verdict, cause: Cause) -> Cause:
+def cause_kept(verdict: Verdict, cause: Cause) -> Cause:
     """A part that could not be judged keeps why: what came on top of that did not cause it."""
     unjudged = verdict.evaluation is Evaluation.UNDEFINED
     return verdict.cause if unjudged and verdict.cause is not None else cause

@@ -1,15 +1,20 @@
 """A GigE Vision camera as the commissioning engineer and the station meet it."""
 
-import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inspector.delivery.reader import JournalReader
 from tests.gige import ADDRESS, GigeCamera, require_gige_camera
-from tests.support import make_bundle, run_inspector, start_station, until, write_station
+from tests.support import (
+    evaluations_in,
+    make_bundle,
+    run_inspector,
+    start_station,
+    until,
+    write_station,
+)
 
 
 @pytest.fixture
@@ -57,11 +62,7 @@ def test_a_camera_that_dies_rejects_until_it_is_back(server: GigeCamera, tmp_pat
     station = start_station(path)
 
     def evaluations(after: int = 0) -> list[str]:
-        if not (tmp_path / "journal.db").exists():
-            return []
-        with JournalReader(tmp_path / "journal.db") as journal:
-            rows = journal.after(after, limit=10_000)
-        return [json.loads(payload)["evaluation"] for _, payload in rows]
+        return evaluations_in(tmp_path, after)
 
     def judged(after: int) -> int:
         return sum(each != "UNDEFINED" for each in evaluations(after))

@@ -1,12 +1,10 @@
 """A station on a real RTSP stream: a killed server rejects, a new one is found again."""
 
-import json
 import signal
 from pathlib import Path
 
-from inspector.delivery.journal import JournalReader
 from tests.streams import RtspServer, require_rtsp_server
-from tests.support import make_bundle, start_station, until, write_station
+from tests.support import evaluations_in, make_bundle, start_station, until, write_station
 
 
 def test_a_stream_that_dies_rejects_until_it_is_back(tmp_path: Path) -> None:
@@ -23,11 +21,7 @@ def test_a_stream_that_dies_rejects_until_it_is_back(tmp_path: Path) -> None:
     station = start_station(path)
 
     def evaluations(after: int = 0) -> list[str]:
-        if not (tmp_path / "journal.db").exists():
-            return []
-        with JournalReader(tmp_path / "journal.db") as journal:
-            rows = journal.after(after, limit=10_000)
-        return [json.loads(payload)["evaluation"] for _, payload in rows]
+        return evaluations_in(tmp_path, after)
 
     def judged(after: int) -> int:
         return sum(each != "UNDEFINED" for each in evaluations(after))
