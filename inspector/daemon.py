@@ -15,6 +15,7 @@ from inspector.contract.errors import InspectorError
 from inspector.delivery.ledger import Ledger
 from inspector.devices.quiet import quiet_cv2
 from inspector.devices.trigger_command import CommandTrigger
+from inspector.heap import one_heap
 from inspector.logs import set_up_logs
 from inspector.look import Look
 from inspector.settings import Settings, read_settings, state_folder
@@ -37,6 +38,7 @@ def run(path: Path) -> int:
     Raises ConfigError, BundleError and RecordError where it cannot start (without a journal
     there is nothing to tell anybody with), and whatever killed a thread.
     """
+    one_heap()
     set_up_logs()
     quiet_cv2()
     settings = read_settings(path)

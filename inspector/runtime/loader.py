@@ -42,8 +42,9 @@ def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> B
 def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:
     """Open a verified bundle and hold it to its golden pictures. Raises BundleError."""
     runtime = OnnxRuntime(bundle, threads)
-    error = self_test(runtime, bundle)
-    log.info("bundle %s: self-test passed, largest difference %.2g", bundle.id, error)
+    runtime.golden_error = self_test(runtime, bundle)
+    found = runtime.golden_error
+    log.info("bundle %s: self-test passed, largest difference %.2g", bundle.id, found)
     return runtime
 
 

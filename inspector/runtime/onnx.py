@@ -60,6 +60,7 @@ class OnnxRuntime:
         self.tiles = manifest.tiles
         self.limits = manifest.limits
         self.notice = manifest.data.notice
+        self.golden_error = 0.0  # until the loader has held it to the golden pictures
         self._labels = manifest.labels
         self._good = np.array([label in manifest.good for label in manifest.labels])
         self._input = manifest.model.input

@@ -159,6 +159,8 @@ class Runtime(Protocol):
     limits: Limits
     notice: str
     """What must be said wherever the bundle is used; empty where nothing restricts its use."""
+    golden_error: float
+    """The largest difference of a probability from the expected, in its self-test here."""
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
         """One prediction an image, all in one batch; images are of `spec`'s size.

@@ -139,6 +139,17 @@ def test_a_model_that_answers_otherwise_than_expected_is_refused(tmp_path: Path)
         load_runtime(tmp_path, bundle.id)
 
 
+def test_the_largest_accepted_difference_of_the_self_test_is_kept(tmp_path: Path) -> None:
+    def a_little_darker(draft: Path) -> None:
+        path = str(draft / "golden" / "dark.png")
+        cv2.imwrite(path, cv2.imread(path) + np.uint8(2))
+
+    same = load_runtime(tmp_path, make_bundle(tmp_path).id)
+    other = load_runtime(tmp_path, make_bundle(tmp_path, spoil=a_little_darker).id)
+    assert same.golden_error < 1e-6
+    assert 1e-5 < other.golden_error <= 0.01
+
+
 def test_a_golden_score_at_a_limit_is_no_reason_to_refuse(tmp_path: Path) -> None:
     at_the_limit = Limits(review_at=9.0e-5, reject_at=0.5)
     assert load_runtime(tmp_path, make_bundle(tmp_path, limits=at_the_limit).id)
