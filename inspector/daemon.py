@@ -15,9 +15,9 @@ from inspector.contract.errors import InspectorError
 from inspector.delivery.ledger import Ledger
 from inspector.devices.quiet import quiet_cv2
 from inspector.devices.trigger_command import CommandTrigger
-from inspector.heap import one_heap
 from inspector.logs import set_up_logs
 from inspector.look import Look
+from inspector.process import one_heap, short_turns
 from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.loop import Order, Station
 from inspector.station.state import Event
@@ -39,6 +39,7 @@ def run(path: Path) -> int:
     there is nothing to tell anybody with), and whatever killed a thread.
     """
     one_heap()
+    short_turns()
     set_up_logs()
     quiet_cv2()
     settings = read_settings(path)

@@ -1,4 +1,4 @@
-"""All threads of the station share one heap of the C library's."""
+"""What is set up before the station's first thread: one heap, and short turns of the others."""
 
 import platform
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 MANY_THREADS = """
 import ctypes, sys, threading
 if sys.argv[1] == "one":
-    from inspector.heap import one_heap
+    from inspector.process import one_heap
     one_heap()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
@@ -38,3 +38,32 @@ def heaps(how: str) -> int:
 def test_however_many_threads_allocate_there_is_one_heap() -> None:
     assert heaps("each its own") > 1
     assert heaps("one") == 1
+
+
+# how long a thread waits for Python's lock while another computes
+WAIT = """
+import sys, threading, time
+from inspector.process import short_turns
+def usual_wait_s():
+    over = threading.Event()
+    def compute():
+        while not over.is_set():
+            sum(range(100))
+    threading.Thread(target=compute).start()
+    found = []
+    for _ in range(40):
+        at = time.monotonic()
+        time.sleep(0.001)
+        found.append(time.monotonic() - at)
+    over.set()
+    return sorted(found)[20]
+before = usual_wait_s()
+short_turns()
+print(before / usual_wait_s())
+"""
+
+
+def test_the_station_waits_a_fraction_of_the_time_for_a_thread_that_computes() -> None:
+    command = [sys.executable, "-c", WAIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 2.0
