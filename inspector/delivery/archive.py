@@ -55,6 +55,7 @@ class ImageArchive:
         """Raises ConfigError for a folder that holds somebody else's files."""
         self._settings = settings
         self._folder = settings.folder
+        self._root = os.fspath(settings.folder)
         self._queue: Queue[tuple[str, Image]] = Queue(settings.queue_max)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -182,9 +183,10 @@ class ImageArchive:
             if not encoded or not self._make_room(len(data)):
                 raise OSError("the picture cannot be encoded, or has no room")
             # no fsync: a power cut may cost the last pictures, not the station its time
-            part = self._folder / (name + PART)
-            part.write_bytes(data.tobytes())
-            part.rename(self._folder / name)
+            part = self._place(name + PART)
+            with open(part, "wb") as file:  # noqa: PTH123 - as _place says
+                file.write(data.tobytes())
+            os.replace(part, self._place(name))  # noqa: PTH105
         except (OSError, cv2.error) as error:
             self._failed += 1
             self._complain(getattr(error, "strerror", None) or str(error))
@@ -199,12 +201,20 @@ class ImageArchive:
         while self._sizes and self._total + size > cap:
             oldest = next(iter(self._sizes))
             try:
-                (self._folder / oldest).unlink(missing_ok=True)
+                os.unlink(self._place(oldest))  # noqa: PTH108
+            except FileNotFoundError:
+                pass
             except OSError as error:
                 self._complain(f"{oldest} cannot be deleted: {error.strerror}")
                 return False
             self._total -= self._sizes.pop(oldest)
         return self._total + size <= cap
+
+    def _place(self, name: str) -> str:
+        """Of a picture's file. Not by pathlib: it interns every name it is given, and the table of
+        interned strings never shrinks (a station of 30 parts/s grew by 2.8 MB in half an hour).
+        """
+        return f"{self._root}/{name}"
 
     def _complain(self, words: str) -> None:
         """Once, until a picture could be kept again."""
