@@ -83,6 +83,12 @@ def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
                 yield seq, payload
 
 
+def last_settled(path: Path) -> int:
+    """The number of the newest row that anybody may see. Raises RecordError, ConfigError."""
+    with JournalReader(path) as reader:
+        return _settled(reader, path)
+
+
 def _settled(reader: JournalReader, path: Path) -> int:
     """A row with another behind it was settled, and so was one that was noted to be."""
     return max(read_final(path), reader.last_seq() - 1)
