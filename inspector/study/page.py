@@ -22,10 +22,10 @@ margin:8mm auto;padding:0 4mm}
 h1{font-size:17pt;margin:0 0 1mm}h2{font-size:12pt;margin:7mm 0 1.5mm;break-after:avoid}
 p{margin:1.5mm 0}.sub{color:#444;margin-bottom:4mm}.note{color:#444;font-size:8.5pt}
 table{border-collapse:collapse;width:100%;margin:2mm 0;font-size:8.5pt}
-td,th{padding:.9mm 1.6mm;text-align:right;vertical-align:top;border-bottom:.2mm solid #ddd}
+td,th{padding:.9mm 1.2mm;text-align:right;vertical-align:top;border-bottom:.2mm solid #ddd}
 th{border-bottom:.3mm solid #666;font-weight:600;vertical-align:bottom}
 td{white-space:nowrap}td:first-child,th:first-child{text-align:left}
-td:first-child,td.words{white-space:normal;overflow-wrap:anywhere}td.words,th.words{text-align:left}
+td:first-child,td.words{white-space:normal;overflow-wrap:break-word}td.words,th.words{text-align:left}
 thead{display:table-header-group}tr{break-inside:avoid}
 table.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
 table.facts td:first-child{width:38mm;color:#444}

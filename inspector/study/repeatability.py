@@ -131,15 +131,17 @@ def repeated_part(
 
 def _doubt(part: RepeatedPart) -> str:
     n = len(part.presentations)
+    causes = Counter(each.cause for each in part.presentations if each.cause is not None)
+    why = ", ".join(f"{cause}" for cause, _ in causes.most_common())
     if not part.good and part.passes:
         return f"MISSED {part.passes} of {n} times"
     if not part.alike:
-        return f"passed {part.passes} of {n} times"
+        return f"passed {part.passes} of {n} times ({why})"
     if not part.right:
-        return "never passed"
+        return f"never passed ({why})"
     unjudged = part.evaluations["UNDEFINED"]
     if unjudged:
-        return f"could not be judged {unjudged} of {n} times"
+        return f"could not be judged {unjudged} of {n} times ({why})"
     if not _same(part):
         return "evaluations differ"
     if part.sigmas_to_review is not None and abs(part.sigmas_to_review) < NEAR_SIGMAS:

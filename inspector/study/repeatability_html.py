@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from inspector.contract.result import EvaluationName
 from inspector.study.page import (
     Picture,
     caveats,
@@ -57,8 +58,8 @@ def repeatability_page(found: Repeatability, pictures: Mapping[str, Picture]) ->
         caveats([*where.caveats, *remarks(found)]),
         "<h2>Against AIAG's limits</h2>",
         table(
-            ["figure", "found", "rate", "95 % limits", "by part", "95 % limits", "acceptable",
-             "marginal", ""],
+            ["figure", "found", "rate", "95 % limits", "by part", "95 % limits",
+             "acceptable (marginal)", ""],
             (_judgement(each) for each in found.judgements),
         ),
         '<p class="note">Effectiveness: parts judged rightly every time. Miss rate: decisions on '
@@ -90,8 +91,7 @@ def _judgement(each: Judgement) -> list[str]:
         e(each.name),
         *rate_cells(each.rate),
         *parts,
-        f"{sign} {100 * first:g} %",
-        f"{sign} {100 * second:g} %",
+        f"{sign} {100 * first:g} % ({100 * second:g} %)",
         flag(TONES[each.band], each.band),
     ]
 
@@ -140,25 +140,25 @@ def _scores(found: Repeatability) -> str:
 
 
 def _parts(found: Repeatability) -> str:
-    heads = ["part", "label", "OK", "review", "NOT OK", "undef.", "mean", "sd", "range",
-             "sigma to review", "sigma to reject", "doubt"]  # fmt: skip
+    heads = ["part", "label", "judged", "mean", "sd", "range", "sigma to review",
+             "sigma to reject", "doubt"]  # fmt: skip
     note = (
+        "judged: how often OK, NOT_DECIDABLE, NOT_OK and UNDEFINED; "
         "sigma to review, to reject: how many standard deviations of its own scatter the part's "
         "mean score is below review_at (there it stops passing) and reject_at; negative: beyond."
     )
     rows = (_part(part) for part in found.parts)
-    return table(heads, rows, words=(11,)) + f'<p class="note">{note}</p>'
+    return table(heads, rows, words=(8,)) + f'<p class="note">{note}</p>'
 
 
 def _part(part: RepeatedPart) -> list[str]:
-    counts = [
-        str(part.evaluations[name]) for name in ("OK", "NOT_DECIDABLE", "NOT_OK", "UNDEFINED")
-    ]
-    figures = [_figure(value, ".4g") for value in (part.mean, part.sd, part.span)]
+    names: tuple[EvaluationName, ...] = ("OK", "NOT_DECIDABLE", "NOT_OK", "UNDEFINED")
+    judged = " / ".join(str(part.evaluations[name]) for name in names)
+    figures = [_figure(value, ".3g") for value in (part.mean, part.sd, part.span)]
     sigmas = [_figure(value, ".1f") for value in (part.sigmas_to_review, part.sigmas_to_reject)]
     wrong = bool(part.doubt) and (not part.alike or not part.right)
     doubt = flag("bad" if wrong else "open", part.doubt) if part.doubt else ""
-    return [e(part.part), e(part.label), *counts, *figures, *sigmas, doubt]
+    return [e(part.part), e(part.label), judged, *figures, *sigmas, doubt]
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -7,6 +7,7 @@ from inspector.study.repeatability import BANDS, KAPPA_GOOD, Repeatability
 PARTS_ADVISED, PRESENTATIONS_ADVISED = 50, 3
 """By AIAG."""
 FAR_SIGMAS = 10.0
+END = 1e-4
 
 
 def sentences(found: Repeatability) -> Iterator[str]:
@@ -53,7 +54,8 @@ def remarks(found: Repeatability) -> Iterator[str]:
             "no part is near a limit: AIAG asks for parts in the grey zone too, where an "
             "inspection shows what it is worth"
         )
-    still = sum(part.sd == 0.0 for part in parts)
+    # at either end of the range a score has no room to scatter
+    still = sum(part.sd == 0.0 and END < (part.mean or 0.0) < 1 - END for part in parts)
     if still:
         yield f"the scores of {still} parts did not scatter at all: were they taken out between?"
     if found.undefined.events:

@@ -52,7 +52,9 @@ def seen(score: float) -> Seen:
         "OK" if score < 0.3 else "NOT_OK" if score >= 0.7 else "NOT_DECIDABLE"
     )
     return Seen(
-        evaluation=evaluation, cause=None, reason="", label=None, score=score, novelty=None
+        evaluation=evaluation,
+        cause={"OK": None, "NOT_OK": "defect"}.get(evaluation, "review"),
+        reason="", label=None, score=score, novelty=None
     )  # fmt: skip
 
 
@@ -139,7 +141,7 @@ def test_each_part_has_its_distance_from_the_limits_and_the_doubtful_come_first(
     assert near.sigmas_to_reject == pytest.approx(24.0)
     assert near.span == pytest.approx(0.04)
     assert [part.doubt for part in found.parts[:3]] == [
-        "MISSED 1 of 3 times", "passed 2 of 3 times", "never passed",
+        "MISSED 1 of 3 times", "passed 2 of 3 times (review)", "never passed (defect)",
     ]  # fmt: skip
     assert found.parts[-1].sigmas_to_review is None, "its scores did not scatter"
     assert "did not scatter at all" in repeatability_page(found, {})
