@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inspector.arguments import instant, part_count
+from inspector.arguments import instant, part_count, share
 from inspector.cli_delivery import Add
 from inspector.contract.errors import ConfigError
 
@@ -43,6 +43,23 @@ presentations: what repeats there is the noise.
 exit codes: 0 acceptable by AIAG's limits, 4 marginal, 3 unacceptable, 5 not decided (no good or no
 defective parts, or not all was presented), 130 stopped: the same command goes on, 78 what a person
 wrote cannot work, 1 anything else
+"""
+
+
+RECHECK = """\
+examples:
+  inspector study recheck station.toml --since 2026-11-24T06:00 --bundle bundles/NEW --out study
+                       a new bundle judges the archived pictures of every pass again, by its limits
+  inspector study recheck station.toml --since 2026-11-24T06:00 --out study \\
+      --teacher release/work/export-teacher-0123/model.onnx
+                       so does the large model that taught it, as a release leaves it in DIR/work
+
+Journal and archive are read beside the running station and never changed. Stopped by Ctrl-C, the
+same command goes on. Pictures of passes are kept where station.toml says archive.keep = "all".
+
+exit codes: 0 every pass was judged again, none is suspect; 3 there are suspects; 5 none among those
+that could be judged again, others could not; 130 stopped; 78 what a person wrote cannot work, or no
+part passed since then; 1 anything else
 """
 
 
@@ -90,6 +107,24 @@ def add_commands(add: Add) -> None:
     source.add_argument("--labels", type=Path, metavar="CSV", help="part, label: of the journal")
     _time(accept)
 
+    again = one(
+        "recheck",
+        _recheck,
+        "a new bundle or the teacher judges again what passed, and lists suspect parts",
+        RECHECK,
+    )
+    again.add_argument("--since", type=instant, required=True, metavar="TIME", help="ISO 8601, UTC")
+    again.add_argument("--until", type=instant, metavar="TIME", help="up to this, exclusive")
+    judge = again.add_mutually_exclusive_group(required=True)
+    judge.add_argument("--bundle", type=Path, metavar="DIR")
+    judge.add_argument("--teacher", type=Path, metavar="MODEL.ONNX")
+    again.add_argument(
+        "--suspect-at",
+        type=share,
+        metavar="SCORE",
+        help="with --teacher; left out: the serving bundle's review_at",
+    )
+
 
 def _time(parser: Any) -> None:
     parser.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC")
@@ -110,3 +145,9 @@ def _acceptance(args: argparse.Namespace) -> int:
     from inspector.cli_study_acceptance import acceptance
 
     return acceptance(args)
+
+
+def _recheck(args: argparse.Namespace) -> int:
+    from inspector.cli_study_recheck import recheck_passes
+
+    return recheck_passes(args)

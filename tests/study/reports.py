@@ -5,6 +5,7 @@ import io
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,18 @@ from inspector.cli import main
 
 
 def run_study(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """`inspector study ...`, in this process: starting one takes longer than most studies."""
+    """`inspector study ...`, in this process: starting one takes longer than most studies.
+
+    On a thread of its own, since a recheck gives way to others.
+    """
     arguments = ["study", *map(str, words)]
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(arguments)
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        ThreadPoolExecutor(1) as thread,
+    ):
+        code = thread.submit(main, arguments).result()
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
