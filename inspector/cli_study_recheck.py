@@ -18,18 +18,18 @@ from inspector.station.recipe import Recipe
 from inspector.study.kept import Lines, keep_plan
 from inspector.study.progress import Progress
 from inspector.study.recheck import (
-    Passes,
+    Passed,
     Recheck,
     Rechecked,
     RecheckPlan,
     conclude,
-    control,
     passes_since,
     recheck,
     rows_of,
 )
+from inspector.study.recheck_control import control, with_first_opinion
 from inspector.study.recheck_html import recheck_page
-from inspector.study.recheck_words import sentences
+from inspector.study.recheck_words import remarks, sentences
 from inspector.study.seen import Seen, gallery_of
 from inspector.study.teacher import teacher_job
 from inspector.study_office import Office, bundle_named
@@ -55,9 +55,9 @@ def recheck_passes(args: argparse.Namespace) -> int:
         suspect_at=job.limits.review_at,
     )
     keep_plan(office.folder, plan, "repeat it with the same words, or in another folder")
-    passes = passes_since(journal_path(args.settings), args.since, args.until)
+    passes, gone_before = passes_since(journal_path(args.settings), args.since, args.until)
     try:
-        found, every = _work(settings, office, plan, passes, job, like)
+        found, every = _work(settings, office, plan, passes, gone_before, job, like)
     except KeyboardInterrupt:
         print(f"\nkept in {args.out}: the same command goes on")
         return STOPPED
@@ -73,7 +73,7 @@ def recheck_passes(args: argparse.Namespace) -> int:
     for each in found.suspects[:20]:
         again = "-" if each.again is None else f"{each.again:.4f}"
         print(f"  {each.part or 'no id'}, row {each.seq}: {each.evaluation}, score {again}")
-    for line in sentences(found):
+    for line in (*sentences(found), *remarks(found)):
         print(f"  {line}")
     print(office.where())
     if found.suspects:
@@ -97,7 +97,8 @@ def _work(
     settings: Settings,
     office: Office,
     plan: RecheckPlan,
-    passes: Passes,
+    passes: list[Passed],
+    gone_before: str | None,
     job: Job,
     like: Bundle,
 ) -> tuple[Recheck, list[Rechecked]]:
@@ -105,11 +106,13 @@ def _work(
     with Lines(office.folder / "rechecked.jsonl", durable=False) as lines:
         every = list(
             recheck(
-                passes.found, job, archive=archive, clock=clock, lines=lines,
+                passes, job, archive=archive, clock=clock, lines=lines,
                 progress=Progress("rechecking"),
             )
         )  # fmt: skip
-    checked = control(passes.found, _Jobs(settings), archive=archive, clock=clock)
+    jobs = _Jobs(settings)
+    every = list(with_first_opinion(every, jobs, archive, clock))
+    checked = control(passes, jobs, job.recipe.name, archive, clock)
     caveats = []
     if plan.judge != like.id:
         caveats.append(
@@ -119,10 +122,10 @@ def _work(
     conditions = office.conditions(
         settings, like, job.recipe.name, job.limits,
         f"the station's journal and archive, parts that passed since {plan.since}"
-        f"{f' and before {plan.until}' if plan.until else ''}",
+        f"{f' and before {plan.until}' if plan.until else ''}, judged again by {plan.judge}",
         [], caveats=caveats,
     )  # fmt: skip
-    return conclude(every, plan, passes.gone_before, checked, conditions), every
+    return conclude(every, plan, gone_before, checked, conditions), every
 
 
 class _Jobs:

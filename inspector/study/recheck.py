@@ -5,7 +5,7 @@ that is counted apart, by reason, and never looks like an answer.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,7 +23,6 @@ from inspector.study.conditions import Conditions
 from inspector.study.kept import Lines
 from inspector.study.progress import Progress
 
-CONTROL_MAX = 25
 Outcome = Literal["suspect", "passes", "not rechecked"]
 
 
@@ -73,6 +72,9 @@ class Rechecked(Strict):
     again: float | None = None
     """The second opinion's score."""
     novelty: float | None = None
+    first_again: float | None = None
+    """Of a suspect: the score that the bundle which passed it gives the archived picture. Far from
+    `score`, and it is the archive's JPEG that speaks; null where that bundle is not there."""
 
 
 class Control(Strict):
@@ -105,13 +107,13 @@ class Recheck(Strict):
         return not self.not_rechecked and self.gone_before is None
 
 
-class Passes(NamedTuple):
-    found: list[Passed]
-    gone_before: str | None
+def passes_since(
+    path: Path, since: datetime, until: datetime | None
+) -> tuple[list[Passed], str | None]:
+    """And, where rows of that time are gone, when the journal begins.
 
-
-def passes_since(path: Path, since: datetime, until: datetime | None) -> Passes:
-    """Raises ConfigError where there is none, RecordError."""
+    Raises ConfigError where nothing passed, RecordError.
+    """
     found: list[Passed] = []
     first: tuple[int, str | None] | None = None
     last: str | None = None
@@ -141,7 +143,7 @@ def passes_since(path: Path, since: datetime, until: datetime | None) -> Passes:
             f"to {last}"
         )
     lost = first is not None and first[0] > 1 and datetime.fromisoformat(begins or "") > since
-    return Passes(found, begins if lost else None)
+    return found, begins if lost else None
 
 
 def recheck(
@@ -170,17 +172,19 @@ def recheck(
 
 def _judge_again(each: Passed, job: Job, archive: Path, clock: Clock) -> Rechecked:
     if each.recipe != job.recipe.name:
-        return _not(each, f"of recipe {each.recipe}, the station's is {job.recipe.name}")
-    image, why = archived(each, archive)
+        return _made(
+            each, "not rechecked", f"of recipe {each.recipe}, the station's is {job.recipe.name}"
+        )
+    image, why = archived(each.image, archive)
     if image is None:
-        return _not(each, why)
+        return _made(each, "not rechecked", why)
     try:
         judged = judge_image(image, job, Stopwatch(clock, clock.monotonic()))
     except (ModelError, ValueError) as error:
-        return _not(each, f"cannot be judged ({cause_of(error)})")
+        return _made(each, "not rechecked", f"cannot be judged ({cause_of(error)})")
     evaluation = NAMES[judged.verdict.evaluation]
     if evaluation == "UNDEFINED":
-        return _not(each, "the model computed nonsense")
+        return _made(each, "not rechecked", "the model computed nonsense")
     return _made(
         each,
         "passes" if judged.verdict.passes else "suspect",
@@ -192,20 +196,16 @@ def _judge_again(each: Passed, job: Job, archive: Path, clock: Clock) -> Recheck
     )
 
 
-def archived(each: Passed, archive: Path) -> tuple[Image | None, str]:
+def archived(name: str | None, archive: Path) -> tuple[Image | None, str]:
     """The picture; else why there is none."""
-    if each.image is None:
+    if name is None:
         return None, "no picture was archived (archive.keep)"
     try:
-        return decode(read_kept(archive, each.image)), ""
+        return decode(read_kept(archive, name)), ""
     except FileNotFoundError:
         return None, "its picture is not in the archive any more (size_max_mb), or was dropped"
     except (OSError, ValueError):
         return None, "its picture cannot be read"
-
-
-def _not(each: Passed, why: str) -> Rechecked:
-    return _made(each, "not rechecked", why)
 
 
 def _made(each: Passed, outcome: Outcome, why: str, **more: Any) -> Rechecked:
@@ -220,39 +220,6 @@ def _made(each: Passed, outcome: Outcome, why: str, **more: Any) -> Rechecked:
         outcome=outcome,
         why=why,
         **more,
-    )
-
-
-def control(
-    passes: Sequence[Passed],
-    job_of: Callable[[str], Job | None],
-    *,
-    archive: Path,
-    clock: Clock,
-) -> Control | None:
-    """Some archived pictures judged by the very bundle that passed them, spread over all.
-
-    job_of: its job as it was, None where it is not there any more.
-    """
-    kept = [each for each in passes if each.image is not None and each.score is not None]
-    differences = []
-    turned = 0
-    for each in kept[:: max(1, len(kept) // CONTROL_MAX)]:
-        job = job_of(each.bundle)
-        image, _ = archived(each, archive)
-        if job is None or image is None or each.recipe != job.recipe.name:
-            continue
-        try:
-            judged = judge_image(image, job, Stopwatch(clock, clock.monotonic()))
-        except (ModelError, ValueError):
-            continue
-        if judged.score is not None and each.score is not None:
-            differences.append(abs(judged.score - each.score))
-            turned += not judged.verdict.passes
-    if not differences:
-        return None
-    return Control(
-        pictures=len(differences), largest_difference=round(max(differences), 6), turned=turned
     )
 
 

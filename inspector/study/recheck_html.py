@@ -17,6 +17,10 @@ from inspector.study.recheck import Recheck, Rechecked
 from inspector.study.recheck_words import remarks, sentences
 
 LISTED_MAX = 500
+COLUMNS = (
+    "passed with: the score on the line; from the archive: the score that the same bundle gives "
+    "the archived picture, so that what JPEG does is seen; now: the second model's."
+)
 METHOD = (
     "Every result of the journal that passed since the time asked for is looked up; its picture is "
     "taken from the archive, cut by the station's recipe and judged by the second model with the "
@@ -53,14 +57,17 @@ def recheck_page(found: Recheck, pictures: Mapping[str, Picture]) -> str:
 def _suspects(found: Recheck) -> str:
     if not found.suspects:
         return "<p>None.</p>"
-    heads = ["part", "row", "taken at (UTC)", "passed with", "now", "judged", "why"]
-    shown = table(heads, (_row(each) for each in found.suspects[:LISTED_MAX]), words=(6,))
+    heads = ["part", "row", "taken at (UTC)", "passed with", "from the archive", "now",
+             "judged", "why"]  # fmt: skip
+    shown = table(heads, (_row(each) for each in found.suspects[:LISTED_MAX]), words=(7,))
     more = len(found.suspects) - LISTED_MAX
+    shown += f'<p class="note">{COLUMNS}</p>'
     return shown + (f'<p class="note">{more} more are in the CSV.</p>' if more > 0 else "")
 
 
 def _row(each: Rechecked) -> list[str]:
-    scores = ["-" if value is None else f"{value:.4f}" for value in (each.score, each.again)]
+    values = (each.score, each.first_again, each.again)
+    scores = ["-" if value is None else f"{value:.4f}" for value in values]
     return [
         e(each.part or "no id"),
         str(each.seq),

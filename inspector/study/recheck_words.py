@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from inspector.study.recheck import Recheck
 
+NEAR = 0.05
+
 
 def sentences(found: Recheck) -> Iterator[str]:
     yield (
@@ -37,3 +39,7 @@ def remarks(found: Recheck) -> Iterator[str]:
             f"them: scores differ by at most {found.control.largest_difference:.4f} "
             f"(JPEG), {found.control.turned} would not pass again"
         )
+    limit = found.conditions.limits.review_at
+    near = sum(0.0 <= (each.again or 0.0) - limit < NEAR for each in found.suspects)
+    if near:
+        yield f"{near} of the suspects are less than {NEAR:g} above the limit of {limit:.3g}"

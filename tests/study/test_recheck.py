@@ -104,6 +104,8 @@ def test_suspects_are_listed_by_score_and_what_cannot_be_rechecked_is_counted_by
     found = figures(tmp_path / "study", "recheck")
     assert [each["part"] for each in found["suspects"]] == ["P4", "P3"]
     assert [each["evaluation"] for each in found["suspects"]] == ["NOT_OK", "NOT_DECIDABLE"]
+    assert found["suspects"][0]["first_again"] > 0.9, "its own bundle would not pass it either"
+    assert found["suspects"][1]["first_again"] == pytest.approx(0.27, abs=0.05)
     assert (found["passes"], found["rechecked"]) == (7, 3)
     assert sorted(found["not_rechecked"].values()) == [1, 1, 1, 1]
     assert found["control"]["pictures"] == 3
