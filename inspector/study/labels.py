@@ -1,6 +1,7 @@
 """Parts whose truth is known: a folder by class, a CSV of pictures, or a CSV of part ids."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +63,7 @@ def read_pictures(path: Path) -> list[Labelled]:
     """A CSV with image, label and, where a part has several, part; or a folder LABEL/PICTURE, or
     LABEL/PART/PICTURE. Raises ConfigError in words.
     """
-    if path.is_dir():
-        found = _from_folder(path)
-    else:
-        rows = _rows(path, ("image", "label"))
-        found = [
-            (row.get("part") or Path(row["image"]).stem, row["label"], path.parent / row["image"])
-            for row in rows
-        ]
+    found = _from_folder(path) if path.is_dir() else _from_list(path)
     parts = _gathered(found, str(path))
     absent = next((p for each in parts for p in each.pictures if not p.is_file()), None)
     if absent is not None:
@@ -101,6 +95,18 @@ def read_labels(path: Path) -> list[Labelled]:
     """A CSV with part and label: what people found. Raises ConfigError in words."""
     rows = _rows(path, ("part", "label"))
     return _gathered([(row["part"], row["label"], None) for row in rows], str(path))
+
+
+def _from_list(path: Path) -> list[tuple[str, str, Path | None]]:
+    """A picture whose part is not named is a part of its own, called as short as is clear."""
+    rows = _rows(path, ("image", "label"))
+    stems = Counter(Path(row["image"]).stem for row in rows if not row.get("part"))
+    found: list[tuple[str, str, Path | None]] = []
+    for row in rows:
+        stem = Path(row["image"]).stem
+        alone = stem if stems[stem] == 1 else str(Path(row["image"]).with_suffix(""))
+        found.append((row.get("part") or alone, row["label"], path.parent / row["image"]))
+    return found
 
 
 def _from_folder(folder: Path) -> list[tuple[str, str, Path | None]]:

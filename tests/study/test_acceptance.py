@@ -13,9 +13,11 @@ import cv2
 import pytest
 
 from inspector.contract.bundle import Bundle
+from inspector.contract.errors import ConfigError
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.study.acceptance import hold
 from inspector.study.agreed import EVERY_DEFECT
+from inspector.study.labels import read_pictures
 from inspector.study.stats import Rate
 from tests.delivery.results import result
 from tests.study.reports import figures, page, run_study
@@ -237,6 +239,26 @@ def test_a_copied_picture_is_no_further_part(tmp_path: Path, station: Path) -> N
     assert done.returncode == 78
     assert "part dark/part009" in done.stderr
     assert "a copy tells nothing new" in done.stderr
+
+
+def test_a_list_names_parts_by_its_column_or_every_picture_is_one(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_pictures(tmp_path / folder, [GREY])
+    rows = ["File,Class", "a/part000.png,good", "b/part000.png,dark"]
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert [each.part for each in read_pictures(tmp_path / "list.csv")] == [
+        "a/part000", "b/part000",
+    ]  # fmt: skip
+    rows = ["image,label,part", "a/part000.png,dark,P1", "b/part000.png,dark,P1"]
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    (part,) = read_pictures(tmp_path / "list.csv")
+    assert (part.part, len(part.pictures)) == ("P1", 2)
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "c.png,good,P1"]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="part P1: is labelled 'dark' and 'good'"):
+        read_pictures(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("picture,label\nx,y\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="needs the columns image and label; there are: picture"):
+        read_pictures(tmp_path / "list.csv")
 
 
 def test_the_report_is_printed_by_chromium_or_it_is_said_what_is_missing(

@@ -24,7 +24,16 @@ from inspector.study.seen import Seen
 from tests.brokers import Listener, Mosquitto
 from tests.streams import MjpegServer
 from tests.study.reports import figures, page, run_study
-from tests.support import DARK, GREY, make_bundle, picture, start_station, until, write_station
+from tests.support import (
+    DARK,
+    GREY,
+    evaluations_in,
+    make_bundle,
+    picture,
+    start_station,
+    until,
+    write_station,
+)
 
 LIMITS = Limits(review_at=0.3, reject_at=0.7)
 TRUTH = Truth.of(("good", "dark"), ("good",))
@@ -299,6 +308,11 @@ def test_a_person_shows_parts_to_a_station_and_goes_on_after_ctrl_c(
         assert "the last presentation of" in said
         assert "the same command goes on" in said
         del shown[4:6]
+        so_far = ["--parts", tmp_path / "golden.csv", "--presentations", "2", "--so-far"]
+        done = run_study("repeatability", path, *so_far, "--out", tmp_path / "study")
+        assert done.returncode == 5, done.stdout + done.stderr
+        text = page(tmp_path / "study", "repeatability")
+        assert "only 5 of 8 presentations were made" in text
         said, code = sitting(tmp_path, put, wants=99)
         assert code == 3, said
     finally:
@@ -341,7 +355,13 @@ def test_the_result_after_the_part_is_the_parts_where_the_line_triggers(
                 lens.shows = PARTS[part][1]
                 time.sleep(0.15)
                 if kind == "mqtt":
-                    line.publish("plant/line/test/trigger", f'{{"id": "T{next(count)}"}}'.encode())
+                    at = next(count)
+                    if at == 0:  # the line knows the parts by name, and the wrong one comes first
+                        wrong = next(each for each in PARTS if each != part)
+                        words = f'{{"id": "W", "part_id": "{wrong}"}}'
+                        line.publish("plant/line/test/trigger", words.encode())
+                        assert until(lambda: evaluations_in(tmp_path) != [])
+                    line.publish("plant/line/test/trigger", f'{{"id": "T{at}"}}'.encode())
 
             running = start_station(path)
             try:
@@ -351,6 +371,7 @@ def test_the_result_after_the_part_is_the_parts_where_the_line_triggers(
                 running.terminate()
                 assert running.wait(30.0) == 0
     assert code == 3, said
+    assert said.count("not counted") == (kind == "mqtt")
     found = figures(tmp_path / "study", "repeatability")
     assert {part["part"]: part["passes"] for part in found["parts"]} == {
         "G-1": 2, "G-2": 2, "D-1": 0, "D-2": 2,

@@ -81,7 +81,7 @@ def test_kappas_limits_are_a_jackknife_over_parts() -> None:
 
 
 def test_the_limits_cover_the_truth_about_as_often_as_they_say() -> None:
-    """300 studies of 60 parts shown three times, whose answers within a part belong together."""
+    """150 studies of 60 parts shown three times, whose answers within a part belong together."""
     random = np.random.default_rng(7)
     # a part is rejected with a chance of its own: 0.05 or 0.9, half of each
     chances = np.array([0.05, 0.9])
@@ -89,14 +89,14 @@ def test_the_limits_cover_the_truth_about_as_often_as_they_say() -> None:
     by_chance = share**2 + (1 - share) ** 2
     truth = (agree - by_chance) / (1 - by_chance)
     covered = 0
-    for _ in range(300):
+    for _ in range(150):
         rejects = random.binomial(3, random.choice(chances, 60))
         parts = [[3 - int(each), int(each)] for each in rejects]
         found = kappa_with_limits(parts, fleiss, agreeing=0)
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= truth <= found.high
-    assert 0.90 <= covered / 300 <= 0.99
+    assert 0.90 <= covered / 150 <= 0.99
 
 
 def test_perfect_agreement_is_only_as_sure_as_its_parts_are_many() -> None:
