@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
 from inspector.contract.result import EvaluationName
 from inspector.contract.strict import Strict
 from inspector.study.agreed import Agreed
@@ -64,7 +66,7 @@ class Group(Strict):
 
 
 class Acceptance(Strict):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     verdict: Verdict
     agreed: Agreed
     limits: tuple[LimitHeld, ...]

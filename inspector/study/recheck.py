@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import Field
+
 from inspector.contract.errors import ConfigError, ModelError
 from inspector.contract.image import Image, decode
 from inspector.contract.result import NAMES, EvaluationName
@@ -87,7 +89,7 @@ class Control(Strict):
 
 
 class Recheck(Strict):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     plan: RecheckPlan
     passes: int
     rechecked: int

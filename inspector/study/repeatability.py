@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from pydantic import Field
+
 from inspector.contract.result import EvaluationName
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
@@ -72,7 +74,7 @@ class Judgement(Strict):
 
 
 class Repeatability(Strict):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     verdict: Band
     judgements: tuple[Judgement, ...]
     within: Rate

@@ -93,7 +93,7 @@ def test_pictures_are_judged_and_the_report_says_what_escaped_and_why_it_is_not_
     assert "escape, critical: agreed at most 10 %; found 2/2, 100.00 %: missed" in done.stdout
     assert "escape, every defect: agreed at most 50 %; found 2/10, at most 50.69 %" in done.stdout
     found = figures(tmp_path / "study", "acceptance")
-    assert found["verdict"] == "not accepted"
+    assert (found["schema"], found["verdict"]) == (1, "not accepted")
     assert (found["escape"]["events"], found["escape"]["n"]) == (2, 10)
     assert (found["overkill"]["events"], found["overkill"]["n"]) == (2, 10)
     assert found["undefined"]["events"] == 1

@@ -308,7 +308,13 @@ def test_a_person_shows_parts_to_a_station_and_goes_on_after_ctrl_c(
         assert "the last presentation of" in said
         assert "the same command goes on" in said
         del shown[4:6]
-        so_far = ["--parts", tmp_path / "golden.csv", "--presentations", "2", "--so-far"]
+        so_far: list[str | Path] = [
+            "--parts",
+            tmp_path / "golden.csv",
+            "--presentations",
+            "2",
+            "--so-far",
+        ]
         done = run_study("repeatability", path, *so_far, "--out", tmp_path / "study")
         assert done.returncode == 5, done.stdout + done.stderr
         text = page(tmp_path / "study", "repeatability")
