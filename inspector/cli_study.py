@@ -25,7 +25,6 @@ exit codes: 0 accepted, 3 not accepted, 5 not enough parts (the report says how 
 a person wrote cannot work, 1 anything else
 """
 
-
 REPEATABILITY = """\
 examples:
   inspector study repeatability station.toml --parts golden.csv --out study
@@ -44,7 +43,6 @@ exit codes: 0 acceptable by AIAG's limits, 4 marginal, 3 unacceptable, 5 not dec
 defective parts, or not all was presented), 130 stopped: the same command goes on, 78 what a person
 wrote cannot work, 1 anything else
 """
-
 
 RECHECK = """\
 examples:
@@ -132,6 +130,7 @@ def _time(parser: Any) -> None:
 
 
 def _no_study(_args: argparse.Namespace) -> int:
+    """Never reached: argparse asks for one first."""
     raise ConfigError("study: name one: see inspector study --help")
 
 

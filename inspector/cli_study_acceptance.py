@@ -2,6 +2,7 @@
 
 import argparse
 
+from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import read_toml
 from inspector.examine import journal_path
@@ -48,8 +49,7 @@ def _from_pictures(
 ) -> Acceptance:
     parts = read_pictures(args.pictures)
     job, bundle = serving_job(settings)
-    manifest = bundle.manifest
-    truth = Truth.of(manifest.labels, manifest.good, agreed.classes())
+    truth = _truth(bundle, agreed, args)
     require_known(parts, truth, str(args.pictures))
     require_different(parts, str(args.pictures))
     judged = judged_parts(judge_parts(parts, job, Progress("judging")), truth, agreed)
@@ -74,8 +74,7 @@ def _from_journal(
     hint = "narrow it by --since and --until to the time of one of them"
     bundle_id, recipe, limits = one_setting(joined.used, hint)
     bundle = bundle_named(settings, bundle_id)
-    manifest = bundle.manifest
-    truth = Truth.of(manifest.labels, manifest.good, agreed.classes())
+    truth = _truth(bundle, agreed, args)
     require_known(labelled, truth, str(args.labels))
     every = [each for _, seen in joined.judged for each in seen]
     conditions = office.conditions(
@@ -90,3 +89,16 @@ def _from_journal(
         unlabelled=joined.unlabelled,
         not_judged=joined.not_judged,
     )
+
+
+def _truth(bundle: Bundle, agreed: Agreed, args: argparse.Namespace) -> Truth:
+    """Raises ConfigError where a class that may pass is ranked among the defects."""
+    manifest = bundle.manifest
+    for name, rank in agreed.severity.stated().items():
+        for label in rank.classes:
+            if label in manifest.good:
+                raise ConfigError(
+                    f"{args.limits}: severity.{name}.classes {label!r}: bundle {bundle.id} lets "
+                    f"it pass ({', '.join(manifest.good)}): it is no defect"
+                )
+    return Truth.of(manifest.labels, manifest.good, agreed.classes())

@@ -11,10 +11,8 @@ from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.result import utc_text
 from inspector.examine import journal_path
 from inspector.runtime.loader import find_bundle, open_runtime
-from inspector.runtime.served import serving_bundle
 from inspector.settings import Settings, read_recipe, read_settings
 from inspector.station.judging import Job
-from inspector.station.recipe import Recipe
 from inspector.study.kept import Lines, keep_plan
 from inspector.study.progress import Progress
 from inspector.study.recheck import (
@@ -32,7 +30,7 @@ from inspector.study.recheck_html import recheck_page
 from inspector.study.recheck_words import remarks, sentences
 from inspector.study.seen import Seen, gallery_of
 from inspector.study.teacher import teacher_job
-from inspector.study_office import Office, bundle_named
+from inspector.study_office import Office, bundle_named, serving
 
 NICE = 10
 NONE, SUSPECTS, NOT_ALL, STOPPED = 0, 3, 5, 130
@@ -45,8 +43,7 @@ def recheck_passes(args: argparse.Namespace) -> int:
     # the station on this machine goes first; Linux counts niceness by thread
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
     settings = read_settings(args.settings)
-    recipe = read_recipe(settings)
-    job, like = _judge(args, settings, recipe)
+    job, like = _judge(args, settings)
     plan = RecheckPlan(
         station=settings.station,
         since=_utc(args.since),
@@ -81,13 +78,14 @@ def recheck_passes(args: argparse.Namespace) -> int:
     return NONE if found.complete else NOT_ALL
 
 
-def _judge(args: argparse.Namespace, settings: Settings, recipe: Recipe) -> tuple[Job, Bundle]:
+def _judge(args: argparse.Namespace, settings: Settings) -> tuple[Job, Bundle]:
     """Who gives the second opinion, and the bundle that stands for it in the report."""
     if args.teacher:
-        like = bundle_named(settings, serving_bundle(settings.journal.path, recipe))
+        recipe, like = serving(settings)
         return teacher_job(args.teacher, like, recipe, args.suspect_at), like
     folder = args.bundle.resolve()
     bundle = find_bundle(folder.parent, folder.name)
+    recipe = read_recipe(settings)
     # its own limits: the recipe's were found with another model's scores
     changes = {"bundle": bundle.id, "limits": None}
     return Job(recipe.model_copy(update=changes), open_runtime(bundle)), bundle

@@ -24,17 +24,20 @@ from inspector.study.progress import Progress
 from inspector.study.repeatability import Repeatability, evaluate, repeated_part, rows
 from inspector.study.repeatability_html import repeatability_page
 from inspector.study.repeatability_words import sentences
-from inspector.study.seen import gallery_of, judge_parts, of_result, one_setting
-from inspector.study_office import Office, bundle_named, serving_job, span_of
+from inspector.study.seen import gallery_of, judge_parts, of_result, one_setting, standing
+from inspector.study_office import Office, bundle_named, serving, serving_job, span_of
 from inspector.supervise.door import ask
 
 CODES = {"acceptable": 0, "unacceptable": 3, "marginal": 4, "not known": 5}
 NOT_WHOLE, STOPPED = 5, 130
+PRESENTATIONS_MAX = 100
 
 
 def repeatability(args: argparse.Namespace) -> int:
     if args.pictures and (args.presentations or args.seed or args.so_far):
         raise ConfigError("--presentations, --seed, --so-far: only with --parts")
+    if args.presentations is not None and not 2 <= args.presentations <= PRESENTATIONS_MAX:
+        raise ConfigError(f"--presentations {args.presentations}: must be 2 to {PRESENTATIONS_MAX}")
     office = Office(args)
     settings = read_settings(args.settings)
     if args.pictures:
@@ -49,7 +52,9 @@ def repeatability(args: argparse.Namespace) -> int:
 
 def _report(found: Repeatability, settings: Settings, office: Office) -> int:
     doubtful = [
-        (each.part, each.label, each.presentations[0]) for each in found.parts if each.doubt
+        (each.part, each.label, standing(each.presentations, good=each.good))
+        for each in found.parts
+        if each.doubt
     ]
     pictures = gallery_of(doubtful, settings.archive.folder)
     office.leave("repeatability", repeatability_page(found, pictures), found, rows(found))
@@ -90,7 +95,7 @@ def _taken_pictures(args: argparse.Namespace, settings: Settings, office: Office
 
 def _presented(args: argparse.Namespace, settings: Settings, office: Office) -> Repeatability:
     labelled = read_labels(args.parts)
-    _, bundle = serving_job(settings)
+    _, bundle = serving(settings)
     truth = Truth.of(bundle.manifest.labels, bundle.manifest.good)
     require_known(labelled, truth, str(args.parts))
     plan = Plan(

@@ -16,6 +16,7 @@ from inspector.runtime.served import serving_bundle
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe
 from inspector.station.judging import Job
+from inspector.station.recipe import Recipe
 from inspector.study.conditions import BundleUsed, Conditions, FileUsed, Machine, user
 from inspector.study.files import browser, print_pdf, study_folder, write_study
 from inspector.study.seen import Seen
@@ -83,13 +84,15 @@ def bundle_named(settings: Settings, bundle_id: str) -> Bundle:
     return find_bundle(bundles.folder, bundle_id, trust_in(bundles.public_key))
 
 
-def serving_job(settings: Settings) -> tuple[Job, Bundle]:
-    """The recipe, and the bundle that serves it, as the station would after a restart.
-
-    Raises ConfigError, BundleError.
-    """
+def serving(settings: Settings) -> tuple[Recipe, Bundle]:
+    """The recipe, and the bundle that serves it. Raises ConfigError, BundleError."""
     recipe = read_recipe(settings)
-    bundle = bundle_named(settings, serving_bundle(settings.journal.path, recipe))
+    return recipe, bundle_named(settings, serving_bundle(settings.journal.path, recipe))
+
+
+def serving_job(settings: Settings) -> tuple[Job, Bundle]:
+    """The same, ready to judge as the station does. Raises ConfigError, BundleError."""
+    recipe, bundle = serving(settings)
     return Job(recipe, open_runtime(bundle, settings.model_threads)), bundle
 
 

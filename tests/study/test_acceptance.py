@@ -220,8 +220,13 @@ def test_a_station_at_work_is_not_disturbed_and_its_escapes_are_shown(
         ("escape_rate_at_most = 0.5\n", "dark", "overkill_rate_at_most: is missing"),
         (LOOSE + "escape = 1\n", "dark", "escape: is not a key here; known keys: confidence"),
         (LOOSE.replace("0.5", "2.0"), "dark", "escape_rate_at_most 2.0: input should be less"),
+        (
+            LOOSE + '[severity.minor]\nclasses = ["good"]\n',
+            "dark",
+            "severity.minor.classes 'good': bundle tiny-",
+        ),
     ],
-    ids=["label", "missing", "unknown", "range"],
+    ids=["label", "missing", "unknown", "range", "rank"],
 )
 def test_what_a_person_wrote_wrong_is_told_in_words(
     tmp_path: Path, station: Path, limits: str, label: str, words: str

@@ -338,10 +338,10 @@ def test_a_person_shows_parts_to_a_station_and_goes_on_after_ctrl_c(
     assert (rates["false alarm rate"]["events"], rates["false alarm rate"]["n"]) == (1, 4)
     assert "1 presentations were taken back" in found["conditions"]["caveats"][0]
     assert page(tmp_path / "study", "repeatability").count("data:image/jpeg") == 2
-    done = run_study(
-        "repeatability", path, "--parts", tmp_path / "golden.csv", "--out", tmp_path / "study",
-        "--presentations", "9",
-    )  # fmt: skip
+    words: list[str | Path] = ["--parts", tmp_path / "golden.csv", "--out", tmp_path / "study"]
+    done = run_study("repeatability", path, *words, "--presentations", "1")
+    assert "--presentations 1: must be 2 to 100" in done.stderr
+    done = run_study("repeatability", path, *words, "--presentations", "9")
     assert done.returncode == 78
     assert "was begun otherwise (presentations)" in done.stderr
 
