@@ -145,7 +145,8 @@ def _parts(found: Repeatability) -> str:
     note = (
         "judged: how often OK, NOT_DECIDABLE, NOT_OK and UNDEFINED; "
         "sigma to review, to reject: how many standard deviations of its own scatter the part's "
-        "mean score is below review_at (there it stops passing) and reject_at; negative: beyond."
+        "mean score is below review_at (there it stops passing) and reject_at; negative: beyond. "
+        "Novelty has a limit of its own."
     )
     rows = (_part(part) for part in found.parts)
     return table(heads, rows, words=(8,)) + f'<p class="note">{note}</p>'
