@@ -1,7 +1,6 @@
 """Under which conditions a study was made: what a reader must know to repeat it."""
 
 import getpass
-import hashlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -106,10 +105,6 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
-
-
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _version(name: str) -> str | None:
