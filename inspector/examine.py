@@ -71,11 +71,11 @@ class Filter:
         )
 
 
-def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every settled row there is, in order. Raises RecordError, ConfigError."""
+def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Every settled row behind `after`, in order. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
         end = _settled(reader, path)
-        seq = 0
+        seq = after
         while rows := reader.after(seq, PAGE_ROWS):
             for seq, payload in rows:
                 if seq > end:
@@ -83,14 +83,20 @@ def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield seq, payload
 
 
+def last_settled(path: Path) -> int:
+    """The number of the newest row that anybody may see. Raises RecordError, ConfigError."""
+    with JournalReader(path) as reader:
+        return _settled(reader, path)
+
+
 def _settled(reader: JournalReader, path: Path) -> int:
     """A row with another behind it was settled, and so was one that was noted to be."""
     return max(read_final(path), reader.last_seq() - 1)
 
 
-def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Raises RecordError where one cannot be read: `verify` finds them all."""
-    for seq, payload in payloads(path):
+    for seq, payload in payloads(path, after):
         try:
             result: dict[str, Any] = json.loads(payload)
             takes = wanted.takes(result) and all(result[name] is not None for name in NEEDED)

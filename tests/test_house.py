@@ -32,11 +32,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/linesim": CONTRACT
     | {"inspector.linesim", "inspector.devices.line_modbus", "pymodbus"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "versions")},
+    # reads what a station wrote, and judges pictures as it would; never a device, never its disk
+    "inspector/study": STATION
+    | {
+        "inspector.__version__",
+        "inspector.study",
+        "inspector.runtime",
+        "inspector.examine",
+        "inspector.replay",
+    }
+    | {f"inspector.delivery.{name}" for name in ("archive", "release")}
+    | {"inspector.devices.camera_replay"},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
-    | {"inspector.supervise", "inspector.consumer", "inspector.linesim", "pyarrow"},
+    | {"inspector.supervise", "inspector.consumer", "inspector.linesim", "inspector.study"}
+    | {"pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}

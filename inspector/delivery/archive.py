@@ -98,11 +98,7 @@ class ImageArchive:
         if not _is_file_name(result_id):
             return "that is no result_id"
         try:
-            # a link in the folder is not the archive's
-            handle = os.open(self._folder / (result_id + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
-            with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-                data = file.read(READ_BYTES_MAX)
-            jpeg, scale = _fitted(data)
+            jpeg, scale = _fitted(read_kept(self._folder, result_id))
         except FileNotFoundError:
             return f"no picture of {result_id} is kept, or not yet (archive.keep, size_max_mb)"
         except (OSError, cv2.error) as error:
@@ -221,6 +217,19 @@ class ImageArchive:
         if not self._complained:
             log.warning("archive %s: images are dropped: %s", self._folder, words)
         self._complained = True
+
+
+def read_kept(folder: Path, name: str) -> bytes:
+    """The bytes of a picture in an archive's folder, beside the archive at work.
+
+    Raises FileNotFoundError where it is not kept, OSError where it cannot be read.
+    """
+    if not _is_file_name(name):
+        raise FileNotFoundError(f"{name!r} is no name in an archive")
+    # a link in the folder is not the archive's
+    handle = os.open(folder / (name + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
+    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(READ_BYTES_MAX)
 
 
 def _is_file_name(name: str) -> bool:

@@ -150,6 +150,18 @@ class OnnxRuntime:
         )
 
 
+def input_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a model's picture, 0 where the graph leaves it open.
+
+    Raises BundleError where it is no model of pictures.
+    """
+    shape = [each.shape for each in _open(path, threads=1).get_inputs()]
+    if len(shape) != 1 or len(shape[0]) != 4:
+        raise BundleError(f"{path.name}: takes {shape}, expected one batch x height x width x 3")
+    height, width = (side if isinstance(side, int) else 0 for side in shape[0][1:3])
+    return height, width
+
+
 def defect_score(probabilities: NDArray[np.float32], good: NDArray[np.bool_]) -> float:
     """One minus what the acceptable classes have; NaN where these are no probabilities."""
     row = probabilities.astype(np.float64)
