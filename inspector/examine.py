@@ -21,7 +21,6 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.reader import JournalReader
-from inspector.delivery.release import read_final
 
 PAGE_ROWS = 500
 REASONS_SHOWN = 20
@@ -74,18 +73,13 @@ class Filter:
 def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every settled row there is, in order. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
-        end = _settled(reader, path)
+        end = reader.settled_seq()
         seq = 0
         while rows := reader.after(seq, PAGE_ROWS):
             for seq, payload in rows:
                 if seq > end:
                     return
                 yield seq, payload
-
-
-def _settled(reader: JournalReader, path: Path) -> int:
-    """A row with another behind it was settled, and so was one that was noted to be."""
-    return max(read_final(path), reader.last_seq() - 1)
 
 
 def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
@@ -144,7 +138,7 @@ def show(path: Path, named: str) -> Iterator[str]:
     found = False
     number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
     with JournalReader(path) as reader:
-        settled = number is not None and number <= _settled(reader, path)
+        settled = number is not None and number <= reader.settled_seq()
         row = reader.row(number) if number is not None and settled else None
     if row is not None:
         yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)

@@ -1,13 +1,14 @@
 """Where the shadow's disagreements go: picture and both scores on disk, and a message."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from inspector.contract.errors import RecordError
 from inspector.contract.image import Image
 from inspector.contract.shadow import ShadowMessage
 from inspector.contract.strict import Name, Strict
@@ -57,3 +58,22 @@ class Disagreements:
     def stop(self) -> None:
         self._images.stop()
         self._list.close()
+
+
+def read_disagreements(folder: Path) -> Iterator[ShadowMessage]:
+    """What a shadow's folder lists, oldest first, beside the station that writes it.
+
+    A last line cut short by a power cut is left out. Raises RecordError where it cannot be read.
+    """
+    for name in (f"{LIST}.1", LIST):
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"{folder / name}: cannot be read: {error}") from error
+        for line in text.splitlines():
+            try:
+                yield ShadowMessage.model_validate_json(line)
+            except ValidationError as error:
+                log.warning("%s: a line is no disagreement: %s", folder / name, error.errors()[0])
