@@ -128,7 +128,8 @@ def test_two_processes_write_one_store_and_lose_nothing(desk: ReviewDesk, inspec
         " for line in sys.stdin for i in range(10)]"
     )
     places = review_places(read_settings(inspected))
-    words = [sys.executable, "-c", code, places.journal, places.archive, desk.store.path]
+    paths = (places.journal, places.archive, desk.store.path)
+    words = [sys.executable, "-c", code, *map(str, paths)]
     both = [
         subprocess.Popen([*words, name], stdin=subprocess.PIPE, text=True) for name in ("a", "b")
     ]

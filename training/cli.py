@@ -18,6 +18,7 @@ from inspector.contract.errors import (
 )
 from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
+from training.cli_loop import add_collect
 from training.cli_novelty import add_novelty
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
@@ -93,9 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
     )
+    release.add_argument(
+        "--from-bundle",
+        type=Path,
+        metavar="DIR",
+        help="start from the bundle that runs, DIR/bundles/NAME of its release (student.old)",
+    )
     release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
     release.set_defaults(command=_release)
 
+    add_collect(commands)
     add_compare(commands, machine_of)
     add_novelty(commands, machine_of)
 
@@ -131,12 +139,17 @@ def _release(arguments: argparse.Namespace) -> int:
     from training.plan import read_plan, smoke, with_weights_from
     from training.release import release
     from training.run import Run
+    from training.running import running_bundle, starting_from
     from training.screen import Screen
 
     plan = read_plan(arguments.plan)
     if arguments.weights:
         plan = with_weights_from(plan, arguments.weights)
     dataset = read_dataset(arguments.data)
+    if arguments.from_bundle and arguments.smoke:
+        raise ConfigError("release: --from-bundle and --smoke: a smoke run starts from nothing")
+    if arguments.from_bundle:
+        plan = starting_from(plan, running_bundle(arguments.from_bundle), dataset)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
     listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"

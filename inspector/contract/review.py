@@ -20,6 +20,9 @@ Label = Annotated[
 Who = Annotated[str, StringConstraints(pattern=r"^\w[\w .@-]*$", min_length=1, max_length=64)]
 Why = Annotated[str, StringConstraints(max_length=500)]
 
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels of the picture."""
+
 Standing = Literal["agreed", "conflict", "unclear", "open"]
 
 
@@ -51,6 +54,10 @@ class Review(Strict):
     score: Score | None
     novelty: Annotated[float, Field(ge=0.0)] | None
     captured_at: AwareDatetime | None
+    regions: Annotated[int, Field(ge=1)]
+    """How many of the picture were judged."""
+    region: Box | None
+    """The one that was judged, where it was one."""
     image_sha256: Sha256
     """Of the picture's bytes, as the person saw it and the store keeps it."""
     label: Label | None

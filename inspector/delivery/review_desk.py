@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import EvaluationName
-from inspector.contract.review import Kept, Review, Said, Undo
+from inspector.contract.review import Box, Kept, Review, Said, Undo
 from inspector.contract.strict import Score, Strict
 from inspector.delivery.archive import SUFFIX
 from inspector.delivery.disagreements import read_disagreements
@@ -24,6 +24,7 @@ from inspector.delivery.reviews import ReviewStore
 
 PAGE_ROWS = 500
 PICTURE_BYTES_MAX = 64_000_000
+_SIDES = ("x", "y", "width", "height")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Interest = Literal["novel", "doubtful", "disagreement", "near", "rejected", "passed"]
@@ -83,6 +84,8 @@ class Item(Strict):
     score: float | None = None
     novelty: float | None = None
     captured_at: AwareDatetime | None = None
+    regions: Annotated[int, Field(ge=1)]
+    region: Box | None
     picture: Path
     opinions: int
     """How many people have said something, those who took it back left out."""
@@ -142,8 +145,8 @@ class ReviewDesk:
         item = self._item(exact[0], None, len(opinions))
         if item is None:
             raise ConfigError(
-                f"{exact[0]['result_id']}: its picture is not kept (archive.keep, keep_ok_share, "
-                f"size_max_mb): nobody can say what it shows"
+                f"{exact[0]['result_id']}: was not judged, or its picture is not kept "
+                f"(archive.keep, keep_ok_share, size_max_mb): nobody can say what it shows"
             )
         return item
 
@@ -198,12 +201,16 @@ class ReviewDesk:
         return frozenset(each.result_id for each in read_disagreements(self._places.shadow))
 
     def _item(self, row: dict[str, Any], interest: Interest | None, opinions: int) -> Item | None:
-        """None where there is no picture of it. Raises RecordError for a row that is no result."""
+        """None where there is no picture of it, or nothing in it was judged. Raises RecordError for a row that is no result."""
         picture = self._picture(str(row.get("image") or row.get("result_id")))
-        if picture is None:
+        if picture is None or not row.get("regions"):
             return None
         facts = {name: row.get(name) for name in Item.model_fields if name in row}
         facts |= {"part": (row.get("part") or {}).get("id"), "interest": interest}
+        regions = row.get("regions") or []
+        one = regions[0] if len(regions) == 1 else None
+        facts["regions"] = len(regions)
+        facts["region"] = tuple(one[side] for side in _SIDES) if one else None
         try:
             return Item.model_validate({**facts, "picture": picture, "opinions": opinions})
         except ValidationError as error:
