@@ -18,7 +18,7 @@ from inspector.contract.errors import (
 )
 from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
-from training.cli_loop import add_collect
+from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
@@ -41,8 +41,8 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 1 a process of a training failed, 3 quality gate, 4 training diverged, 65 data,
-78 plan, 130 interrupted
+exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
+diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
 """
 
 
@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add_collect(commands)
     add_compare(commands, machine_of)
     add_novelty(commands, machine_of)
+    add_promote(commands)
 
     bench = commands.add_parser(
         "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"

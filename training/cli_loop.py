@@ -64,3 +64,82 @@ def _collect(arguments: argparse.Namespace) -> int:
         print("nothing is new", file=sys.stderr)
     print(found.version)
     return 0
+
+
+PROMOTE_EXAMPLES = """examples:
+  inspector-train promote out/bundles/NEW bundles/OLD --data line/v0002 --out decision \\
+      --reviews /etc/inspector/s1.toml --shadow /etc/inspector/s1.toml --dry-run
+  inspector-train promote out/bundles/NEW bundles/OLD --data line/v0002 --out decision \\
+      --terms promote.toml --key release.key --bundles bundles
+
+exit codes: 0 promoted, 3 refused, 5 not enough evidence
+"""
+REFUSED = {"promoted": 0, "refused": 3, "not enough evidence": 5}
+
+
+def add_promote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command's arguments."""
+    promote = commands.add_parser(
+        "promote",
+        help="may a bundle replace another: decide, say why, sign it, offer it to stations",
+        epilog=PROMOTE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    promote.add_argument("candidate", type=Path, help="the new bundle's folder")
+    promote.add_argument("incumbent", type=Path, help="the folder of the bundle that runs")
+    promote.add_argument(
+        "--data", type=Path, required=True, help="the version the candidate was made of"
+    )
+    promote.add_argument("--out", type=Path, required=True, help="for promote.html, promote.json")
+    promote.add_argument(
+        "--terms", type=Path, metavar="TOML", help="what is asked; left out, the defaults (keys)"
+    )
+    for name, what in (
+        ("reviews", "a station's settings or a copy of its folder: what people said; repeatable"),
+        ("shadow", "a station's settings or its shadow's folder; repeatable"),
+        ("bundles", "a folder that stations watch, to put it into; repeatable"),
+    ):
+        promote.add_argument(
+            f"--{name}", type=Path, action="append", default=[], metavar="PATH", help=what
+        )
+    promote.add_argument("--key", type=Path, help="the private key to sign it by")
+    promote.add_argument("--dry-run", action="store_true", help="decide and report, do nothing")
+    promote.add_argument("--quiet", action="store_true", help="only the outcome and errors")
+    promote.set_defaults(command=_promote)
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    from inspector.contract.bundle import read_bundle
+    from inspector.contract.strict import read_toml
+    from training.dataset import read_dataset
+    from training.deciding import decide
+    from training.evidence import Pair, Sources, gather
+    from training.promote import offer, write_report
+    from training.promotion import Terms
+    from training.screen import Screen
+
+    terms = read_toml(arguments.terms, Terms) if arguments.terms else Terms()
+    for folder in arguments.bundles:
+        if not folder.is_dir():
+            raise ConfigError(f"--bundles {folder}: there is no such folder")
+    screen = Screen(quiet=arguments.quiet)
+    pair = Pair(read_bundle(arguments.candidate), read_bundle(arguments.incumbent))
+    sources = Sources(arguments.data, arguments.reviews, arguments.shadow)
+    evidence = gather(
+        pair,
+        read_dataset(arguments.data),
+        sources,
+        lambda numbers, total: screen.bar(numbers, total, "judging"),
+    )
+    decision = decide(evidence, terms)
+    for check in decision.checks:
+        screen.say(f"{check.verdict:<8} {check.name}: {check.found}; {check.asked}")
+    print(write_report(evidence, decision, arguments.out))
+    if decision.outcome == "promoted" and not arguments.dry_run:
+        for line in offer(arguments.candidate, arguments.bundles, arguments.key):
+            print(line)
+    tried = " (dry run)" if arguments.dry_run else ""
+    print(f"{decision.outcome}{tried}: {pair.bundles[0].id} in place of {pair.bundles[1].id}")
+    for reason in decision.reasons:
+        print(f"  {reason}")
+    return REFUSED[decision.outcome]

@@ -1,6 +1,8 @@
 """Where the shadow's disagreements go: picture and both scores on disk, and a message."""
 
+import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -10,11 +12,16 @@ from pydantic import Field, ValidationError
 
 from inspector.contract.errors import RecordError
 from inspector.contract.image import Image
-from inspector.contract.shadow import ShadowMessage
+from inspector.contract.result import InspectionResult
+from inspector.contract.shadow import ShadowMessage, ShadowTally
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.archive import ArchiveSettings, ImageArchive
 
 LIST = "disagreements.jsonl"
+COUNTS = "judged.json"
+COUNTS_MAX = 200
+"""Boots and pairs of bundles that are remembered."""
+NOTE_S = 10.0
 LIST_BYTES_MAX = 5_000_000
 
 log = logging.getLogger(__name__)
@@ -25,8 +32,8 @@ class ShadowSettings(Strict):
 
     bundle: Name
     folder: Path
-    """Its alone: pictures of parts it would have judged otherwise, the oldest deleted, and
-    disagreements.jsonl with both scores (the last 5 to 10 MB)."""
+    """Its alone: pictures of parts it would have judged otherwise, the oldest deleted,
+    disagreements.jsonl with both scores (the last 5 to 10 MB), and judged.json: of how many."""
     size_max_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 512
     queue_max: Annotated[int, Field(ge=1, le=8)] = 4
     """Frames that may wait for it; a part that finds no room is dropped and counted."""
@@ -45,6 +52,9 @@ class Disagreements:
         self._list = RotatingFileHandler(
             settings.folder / LIST, maxBytes=LIST_BYTES_MAX, backupCount=1, delay=True
         )
+        self._counts_file = settings.folder / COUNTS
+        self._counts = {_pair(each): each.judged for each in read_tallies(settings.folder)}
+        self._noted_at = time.monotonic()
 
     def keep(self, message: ShadowMessage, image: Image) -> None:
         payload = message.to_json()
@@ -52,12 +62,51 @@ class Disagreements:
         self._images.offer(message.image, image)
         self._publish(payload)
 
+    def note(self, result: InspectionResult, bundle: str) -> None:
+        """One more part that both have judged; on disk within seconds, or when it stops."""
+        pair = (result.station, result.boot, result.bundle, bundle)
+        self._counts[pair] = self._counts.get(pair, 0) + 1
+        if time.monotonic() - self._noted_at >= NOTE_S:
+            self._save_counts()
+
     def start(self) -> None:
         self._images.start()
 
     def stop(self) -> None:
+        self._save_counts()
         self._images.stop()
         self._list.close()
+
+    def _save_counts(self) -> None:
+        self._noted_at = time.monotonic()
+        kept = list(self._counts.items())[-COUNTS_MAX:]
+        rows = [dict(zip(_PAIR, pair, strict=True), judged=n) for pair, n in kept]
+        part = self._counts_file.with_name(f".{COUNTS}.part")
+        try:
+            part.write_text(json.dumps(rows), encoding="utf-8")
+            part.replace(self._counts_file)
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._counts_file, error.strerror)
+
+
+_PAIR = ("station", "boot", "serving", "shadow")
+
+
+def _pair(tally: ShadowTally) -> tuple[str, str, str, str]:
+    return tally.station, tally.boot, tally.serving, tally.shadow
+
+
+def read_tallies(folder: Path) -> list[ShadowTally]:
+    """How many parts each pair of bundles has judged; none where nobody counted."""
+    path = folder / COUNTS
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [ShadowTally.model_validate(row) for row in rows]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:  # counted anew: less evidence, never more
+        log.warning("%s: cannot be read: %s", path, error)
+        return []
 
 
 def read_disagreements(folder: Path) -> Iterator[ShadowMessage]:

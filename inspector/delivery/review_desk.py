@@ -201,7 +201,10 @@ class ReviewDesk:
         return frozenset(each.result_id for each in read_disagreements(self._places.shadow))
 
     def _item(self, row: dict[str, Any], interest: Interest | None, opinions: int) -> Item | None:
-        """None where there is no picture of it, or nothing in it was judged. Raises RecordError for a row that is no result."""
+        """None where there is no picture of it, or nothing in it was judged.
+
+        Raises RecordError for a row that is no result.
+        """
         picture = self._picture(str(row.get("image") or row.get("result_id")))
         if picture is None or not row.get("regions"):
             return None

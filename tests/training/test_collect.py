@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from inspector.contract.errors import DataError
+from inspector.contract.image import decode
 from inspector.contract.review import Undo
 from inspector.delivery.reviews import FILE, ReviewStore
 from tests.training.plates import PLAN
@@ -148,7 +149,7 @@ def test_pictures_that_add_nothing_and_people_who_do_not_agree_are_left_out_and_
     rng = np.random.default_rng(1)
     station.say("spot", spot := station.take("spot"))
     station.say("spot", spot)
-    decoded = cv2.imdecode(np.frombuffer(spot, np.uint8), cv2.IMREAD_COLOR)
+    decoded = decode(spot)
     station.say("spot", jpeg(decoded, 80))
     station.say("good", odd := station.take("good"), "anna")
     station.say("scratch", odd, "ben", seq=4)
