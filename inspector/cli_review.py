@@ -17,6 +17,7 @@ EPILOG = """\
   inspector review station.toml list --by anna
   inspector review station.toml label RESULT_ID scratch --by anna
   inspector review station.toml label RESULT_ID unclear --by anna
+  inspector review station.toml label - --by anna < lines     RESULT_ID LABEL in each line
   inspector review station.toml undo 17 --by anna --why "wrong part"
   inspector review station.toml export --out reviews.jsonl
 
@@ -32,7 +33,10 @@ def add_commands(add: Add) -> None:
     review.add_argument("settings", type=Path, metavar="STATION.TOML")
     review.add_argument("action", choices=("list", "label", "undo", "export"))
     review.add_argument(
-        "named", nargs="?", metavar="PART", help="label: result_id or part id; undo: the review"
+        "named",
+        nargs="?",
+        metavar="PART",
+        help="label: result_id, part id, or -: lines of standard input; undo: the review",
     )
     review.add_argument("label", nargs="?", metavar="LABEL", help="label: what the part is")
     review.add_argument("--by", metavar="NAME", help="who says so; list: for whom")
@@ -84,20 +88,28 @@ def _label(desk: "ReviewDesk", settings: "Settings", args: argparse.Namespace) -
     from inspector.contract.review import Said
     from inspector.contract.strict import parse
 
-    if args.named is None or args.label is None or args.by is None:
+    if args.named is None or args.by is None or (args.label is None) is not (args.named == "-"):
         raise ConfigError("review label: needs a result_id or part id, a label, and --by NAME")
-    item = desk.find(args.named)
-    label = None if args.label == UNCLEAR else args.label
-    words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
-    said = parse(Said, words, "review label")
-    if label is not None and not args.new:
-        _require_known(label, item, desk, settings)
-    kept = desk.put(item, said)
-    review = kept.review
-    print(
-        f"review {kept.id}: {review.result_id} is {review.label or UNCLEAR}, said by {review.by} "
-        f"(opinion {review.opinion}; the station: {review.evaluation})"
-    )
+    pairs = [(args.named, args.label)] if args.label else map(_pair, filter(str.strip, sys.stdin))
+    for named, text in pairs:
+        item = desk.find(named)
+        label = None if text == UNCLEAR else text
+        words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
+        said = parse(Said, words, "review label")
+        if label is not None and not args.new:
+            _require_known(label, item, desk, settings)
+        kept = desk.put(item, said)
+        print(
+            f"review {kept.id}: {item.result_id} is {label or UNCLEAR}, said by {args.by} "
+            f"(opinion {kept.review.opinion}; the station: {item.evaluation})"
+        )
+
+
+def _pair(line: str) -> tuple[str, str]:
+    named, _, label = line.strip().partition(" ")
+    if not label:
+        raise ConfigError(f"review label: {line.strip()!r}: must be RESULT_ID LABEL")
+    return named, label.strip()
 
 
 def _require_known(label: str, item: "Item", desk: "ReviewDesk", settings: "Settings") -> None:

@@ -300,8 +300,9 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
     recipe: dict[str, Any] = {"name": "tiny", "bundle": bundle.id, "deadline_ms": 5_000}
     recipe.update(overrides.pop("recipe", {}))
     for key, value in overrides.items():
-        merges = isinstance(value, dict) and "kind" not in value
-        settings[key] = {**settings.get(key, {}), **value} if merges else value
+        before = settings.get(key, {})
+        merges = isinstance(value, dict) and "kind" not in value and isinstance(before, dict)
+        settings[key] = {**before, **value} if merges else value
     (folder / "recipe.toml").write_text(toml(recipe), encoding="utf-8")
     path = folder / "station.toml"
     path.write_text(toml(settings), encoding="utf-8")
