@@ -74,7 +74,7 @@ PROMOTE_EXAMPLES = """examples:
 
 exit codes: 0 promoted, 3 refused, 5 not enough evidence
 """
-REFUSED = {"promoted": 0, "refused": 3, "not enough evidence": 5}
+EXIT_CODES = {"promote": 0, "refuse": 3, "not enough evidence": 5}
 
 
 def add_promote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -135,11 +135,11 @@ def _promote(arguments: argparse.Namespace) -> int:
     for check in decision.checks:
         screen.say(f"{check.verdict:<8} {check.name}: {check.found}; {check.asked}")
     print(write_report(evidence, decision, arguments.out))
-    if decision.outcome == "promoted" and not arguments.dry_run:
+    if decision.outcome == "promote" and not arguments.dry_run:
         for line in offer(arguments.candidate, arguments.bundles, arguments.key):
             print(line)
     tried = " (dry run)" if arguments.dry_run else ""
     print(f"{decision.outcome}{tried}: {pair.bundles[0].id} in place of {pair.bundles[1].id}")
     for reason in decision.reasons:
         print(f"  {reason}")
-    return REFUSED[decision.outcome]
+    return EXIT_CODES[decision.outcome]

@@ -43,7 +43,7 @@ def decide(evidence: Evidence, terms: Terms) -> Decision:
     ]
     fails = [each for each in checks if each.verdict == "fails"]
     missing = [each for each in checks if each.verdict == "missing"]
-    outcome: Outcome = "refused" if fails else "not enough evidence" if missing else "promoted"
+    outcome: Outcome = "refuse" if fails else "not enough evidence" if missing else "promote"
     reasons = tuple(f"{c.name}: {c.found}; {c.asked}" for c in (*fails, *missing))
     return Decision(
         outcome=outcome,
@@ -148,7 +148,7 @@ def _escapes(evidence: Evidence, terms: Terms) -> Check:
     caught = len({case.part for case in evidence.cases if case.is_defect and case.caught})
     return _check(
         "new escapes",
-        f"{len(names)}{some} of {caught} defective parts the incumbent stopped, and the shadow's",
+        f"{len(names)}{some}; the incumbent stopped {caught} known defective parts",
         f"at most {terms.new_escapes_at_most}",
         holds=len(names) <= terms.new_escapes_at_most,
     )

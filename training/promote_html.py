@@ -26,7 +26,7 @@ figure{display:inline-block;margin:.5rem;vertical-align:top}
 figcaption{font-size:13px;color:#444;max-width:220px;overflow-wrap:anywhere}
 """
 _MARK = {"holds": "✓ holds", "fails": "✗ fails", "missing": "? not enough evidence"}
-_CLASS = {"promoted": "promoted", "refused": "refused", "not enough evidence": "thin"}
+_CLASS = {"promote": "promoted", "refuse": "refused", "not enough evidence": "thin"}
 
 
 def write_html(evidence: Evidence, decision: Decision, path: Path) -> None:
@@ -68,10 +68,11 @@ def write_html(evidence: Evidence, decision: Decision, path: Path) -> None:
 
 def _outcome(evidence: Evidence, decision: Decision) -> str:
     reasons = "".join(f"<li>{_e(reason)}</li>" for reason in decision.reasons)
+    why = f"<ul>{reasons}</ul>" if reasons else "<p>Every term holds.</p>"
     return (
         f"<h1>May {_e(evidence.candidate)} replace {_e(evidence.incumbent)}?</h1>"
         f'<div class="outcome {_CLASS[decision.outcome]}"><b>{_e(decision.outcome)}</b>'
-        f"<ul>{reasons}</ul></div>"
+        f"{why}</div>"
     )
 
 

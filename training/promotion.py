@@ -12,7 +12,7 @@ from training.plan_networks import Rate as Small
 from training.plan_networks import Section, Share
 
 Count = Annotated[int, Field(ge=0)]
-Outcome = Literal["promoted", "refused", "not enough evidence"]
+Outcome = Literal["promote", "refuse", "not enough evidence"]
 
 
 class Terms(Section):
