@@ -12,6 +12,7 @@ import pytest
 
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Said, standing_of
+from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.review_desk import Policy, Rates, ReviewDesk
 from inspector.delivery.reviews import read_reviews
@@ -69,6 +70,11 @@ def test_doubt_comes_to_people_whole_and_passes_and_rejects_by_their_rates(
     wide = Policy(rates=Rates(rejected=0.0, passed=0.0), band=1.0)
     assert [item.interest for item in desk.queue(wide)].count("near") == 8
     assert len(desk.queue(EVERYTHING, limit=3)) == 3
+
+
+def test_the_example_of_the_policy_says_the_defaults() -> None:
+    path = Path(__file__).parent.parent / "deploy" / "review.example.toml"
+    assert read_toml(path, Policy) == Policy()
 
 
 def test_parts_nobody_has_seen_come_first_and_a_second_look_is_anothers(desk: ReviewDesk) -> None:

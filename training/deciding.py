@@ -44,7 +44,7 @@ def decide(evidence: Evidence, terms: Terms) -> Decision:
     fails = [each for each in checks if each.verdict == "fails"]
     missing = [each for each in checks if each.verdict == "missing"]
     outcome: Outcome = "refuse" if fails else "not enough evidence" if missing else "promote"
-    reasons = tuple(f"{c.name}: {c.found}; {c.asked}" for c in (*fails, *missing))
+    reasons = tuple(f"{c.name}: {c.found}; asked: {c.asked}" for c in (*fails, *missing))
     return Decision(
         outcome=outcome,
         reasons=reasons,

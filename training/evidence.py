@@ -7,18 +7,15 @@ picture is judged as a station judges it, with each bundle's own limits.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
-from inspector.contract.errors import BundleError, ConfigError, DataError, ModelError
+from inspector.contract.errors import BundleError, DataError, ModelError
 from inspector.contract.image import Image, Region, cut, decode
 from inspector.contract.result import NAMES
-from inspector.contract.shadow import Opinion
-from inspector.delivery.archive import SUFFIX
-from inspector.delivery.disagreements import read_disagreements, read_tallies
 from inspector.runtime.fitness import require_suits
 from inspector.runtime.loader import open_runtime
 from inspector.runtime.onnx import OnnxRuntime
@@ -26,10 +23,12 @@ from inspector.station.judging import Job, judge_image
 from inspector.station.recipe import Recipe
 from inspector.station.stopwatch import Stopwatch
 from training.dataset import Dataset
-from training.promotion import Case, Disagreed, Evidence, Latency, Says, Shadowed
+from training.freshness import ALIKE
+from training.promotion import Case, Evidence, Latency, Says
 from training.report import machine_text
 from training.reviewed import Reviewed, read_reviewed
-from training.versions import MANIFEST, read_rows
+from training.shadow_record import shadow_record
+from training.versions import FACTS, read_facts, read_rows
 
 ROUNDS = 200
 WARM_UP = 10
@@ -118,7 +117,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     candidate, incumbent = pair.bundles
     good = candidate.manifest.good
     reviewed = read_reviewed(sources.reviews)
-    known = [*_golden(dataset), *_reviewed(reviewed, sources.data, candidate, incumbent)]
+    known = [*_golden(dataset), *_reviewed(reviewed, sources, dataset, pair.bundles)]
     if not known:
         raise DataError(f"{sources.data}: names no golden set, and nothing is reviewed")
     cases: list[Case] = []
@@ -150,7 +149,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         unknown=_unknown(candidate, dataset),
         classes=tuple(sorted({case.label for case in cases if case.is_defect})),
         cases=tuple(cases),
-        shadow=_shadow(sources.shadows, pair, reviewed, good),
+        shadow=shadow_record(sources.shadows, pair.bundles, reviewed, good),
         latency_incumbent=latency_incumbent,
         latency_candidate=latency_candidate,
         latency_ratio=latency_candidate.p50_ms / latency_incumbent.p50_ms,
@@ -168,17 +167,18 @@ def _golden(dataset: Dataset) -> list[_Known]:
 
 
 def _reviewed(
-    reviewed: list[Reviewed], data: Path, candidate: Bundle, incumbent: Bundle
+    reviewed: list[Reviewed], sources: Sources, dataset: Dataset, pair: tuple[Bundle, Bundle]
 ) -> list[_Known]:
     """What people agree on, the golden set's own left out."""
-    rows = read_rows(data) if (data / MANIFEST).is_file() and _is_version(data) else []
-    split = {row.key: row.sample.split for row in rows if row.key}
+    candidate, incumbent = pair
+    learned = _Learned.of(sources.data, dataset)
+    tiles = candidate.manifest.tiles is not None
     known = []
     for part in reviewed:
-        if part.label is None or split.get(part.key) == "golden" or part.picture_bytes() is None:
+        if part.label is None or part.key in learned.golden or part.picture_bytes() is None:
             continue
         facts = part.facts
-        if facts.regions > 1 and candidate.manifest.tiles is None:
+        if facts.regions > 1 and not tiles:
             continue  # the whole picture is no picture of what was judged
         stopped = facts.bundle == incumbent.id and facts.evaluation in ("NOT_OK", "NOT_DECIDABLE")
         known.append(
@@ -188,17 +188,48 @@ def _reviewed(
                 facts.part or part.name,
                 part.label,
                 is_golden=False,
-                trained=part.key in split,
-                region=facts.region if candidate.manifest.tiles is None else None,
+                trained=learned.has(part),
+                region=None if tiles else facts.region,
                 stopped_there=stopped,
             )
         )
     return known
 
 
-def _is_version(data: Path) -> bool:
-    with (data / MANIFEST).open(encoding="utf-8") as file:
-        return "result_id" in file.readline()
+class _Learned(NamedTuple):
+    """What of the stations' parts is in the data, or so much like it that it was left out."""
+
+    golden: frozenset[tuple[str, str]]
+    names: frozenset[str]
+    pictures: frozenset[str]
+    parts: frozenset[str]
+
+    @classmethod
+    def of(cls, data: Path, dataset: Dataset) -> Self:
+        parts = frozenset(s.part for s in dataset.samples if s.split != "golden")
+        if not (data / FACTS).is_file():  # no version of `collect`: it has no station's parts
+            return cls(frozenset(), frozenset(), frozenset(), parts)
+        rows = [row for row in read_rows(data) if row.key]
+        twins = [each.part for each in read_facts(data).left_out if each.why in ALIKE]
+        return cls(
+            golden=frozenset(row.key for row in rows if row.key and row.sample.split == "golden"),
+            names=frozenset(_stem(name) for name in (*twins, *(row.sample.name for row in rows))),
+            pictures=frozenset(row.origin["image_sha256"] for row in rows),
+            parts=parts,
+        )
+
+    def has(self, part: Reviewed) -> bool:
+        facts = part.facts
+        return (
+            part.name in self.names
+            or facts.image_sha256 in self.pictures
+            or facts.part in self.parts
+        )
+
+
+def _stem(name: str) -> str:
+    """Of a picture in a version: STATION/RESULT."""
+    return name.removesuffix(".jpg").removesuffix(".png")
 
 
 def _read(known: _Known) -> Image:
@@ -220,59 +251,6 @@ def _unknown(candidate: Bundle, dataset: Dataset) -> tuple[str, ...]:
         f"{candidate.id} was made of other data than {dataset.layout}: which of its parts it "
         f"learned from is not known",
     )
-
-
-def _shadow(
-    folders: Sequence[Path], pair: Pair, reviewed: list[Reviewed], good: tuple[str, ...]
-) -> Shadowed:
-    candidate, incumbent = (bundle.id for bundle in pair.bundles)
-    labels = {part.key: part.label for part in reviewed}
-    judged, lost, disagreed = 0, 0, []
-    for folder in map(shadow_folder, folders):
-        tallies = [
-            t for t in read_tallies(folder) if (t.serving, t.shadow) == (incumbent, candidate)
-        ]
-        judged += sum(each.judged for each in tallies)
-        numbers: dict[str, list[int]] = {}
-        for message in read_disagreements(folder):
-            if message.shadow.bundle != candidate:
-                continue
-            numbers.setdefault(message.boot, []).append(message.number)
-            if message.serving.bundle != incumbent:
-                continue
-            label = labels.get((message.station, message.result_id))
-            disagreed.append(
-                Disagreed(
-                    station=message.station,
-                    result_id=message.result_id,
-                    picture=str(folder / f"{message.image}{SUFFIX}"),
-                    label=label,
-                    is_defect=None if label is None else label not in good,
-                    incumbent=_says(message.serving),
-                    candidate=_says(message.shadow),
-                )
-            )
-        lost += sum(max(mine) - len(set(mine)) for mine in numbers.values())
-    return Shadowed(judged=judged, disagreed=tuple(disagreed), lost=lost)
-
-
-def shadow_folder(source: Path) -> Path:
-    """Of a station's settings, or the folder itself. Raises ConfigError where there is none."""
-    if source.suffix != ".toml":
-        if not source.is_dir():
-            raise ConfigError(f"--shadow {source}: there is no such folder")
-        return source
-    # only here: it loads every device's library
-    from inspector.settings import read_settings
-
-    shadow = read_settings(source).shadow
-    if shadow is None:
-        raise ConfigError(f"--shadow {source}: has no [shadow]; name the shadow's folder")
-    return shadow.folder
-
-
-def _says(opinion: Opinion) -> Says:
-    return Says(evaluation=opinion.evaluation, label=opinion.label, score=opinion.score)
 
 
 def _latency(times_ms: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Latency:

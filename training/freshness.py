@@ -13,6 +13,9 @@ from training.scan import face, near_twins
 from training.split import groups_of
 from training.versions import LeftOut, Row
 
+SAME, NEARLY = "same picture as another", "nearly the same as another"
+ALIKE = (SAME, NEARLY)
+"""Left out for being in the data already: whoever trains on it has seen them."""
 _Twins = tuple[tuple[int, int], ...]
 
 
@@ -78,7 +81,7 @@ class Freshness:
                 continue
             name, label = other.sample.name, other.sample.label
             if label == row.sample.label:
-                self._drop(row, "same picture as another", name)
+                self._drop(row, SAME, name)
                 continue
             self._drop(row, "same picture, two labels", f"{row.sample.label}; {name} is {label}")
             if kept.pop(digest, None):
@@ -100,7 +103,7 @@ class Freshness:
             if golden:
                 self._drop(both[j], "looks like a golden picture", golden[0].name)
             elif same:
-                self._drop(both[j], "nearly the same as another", same[0].name)
+                self._drop(both[j], NEARLY, same[0].name)
             else:
                 kept.append(j)
                 there.add(j)

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from inspector.contract.bundle import Bundle, read_bundle
+from inspector.delivery.disagreements import read_disagreements
 from inspector.delivery.reader import JournalReader
+from inspector.runtime.folder import POINTER
 from inspector.runtime.signature import make_keys, sign_bundle
 from tests.brokers import Listener, Mosquitto
 from tests.support import start_station, until, write_station
@@ -59,6 +61,7 @@ shadow_parts_at_least = 0
 overkill_growth_at_most = 0.2
 latency_ratio_at_most = 2.0
 """
+RESULT = "plant/line/test/result"
 LABELLED = 24
 UNSEEN = 12
 
@@ -96,86 +99,151 @@ def write_parts(folder: Path) -> None:
             cv2.imwrite(str(folder / f"{label}{i:02d}.png"), draw(rng, label))
 
 
-def results(folder: Path, after: int = 0) -> list[dict[str, Any]]:
-    if not (folder / "journal.db").exists():
-        return []
-    with JournalReader(folder / "journal.db") as journal:
-        return [json.loads(payload) for _, payload in journal.after(after, limit=10_000)]
+class Plant:
+    """A station that inspects plates going round and round."""
 
+    def __init__(self, root: Path, first: Bundle, port: int) -> None:
+        self.root, self.first, self.port = root, first, port
+        self.folder = root / "plant"
+        self.bundles = self.folder / "bundles"
+        self.public = make_keys(root / "release.key")
+        sign_bundle(first.folder, root / "release.key")
+        shutil.copytree(first.folder, self.bundles / first.id)
+        write_parts(self.folder / "parts")
+        self.parts = len(list((self.folder / "parts").iterdir()))
+        self.station: subprocess.Popen[bytes] | None = None
 
-def say(settings: Path, lines: list[str]) -> str:
-    words = ["review", str(settings), "label", "-", "--by", "anna", "--new"]
-    done = subprocess.run(
-        [sys.executable, "-m", "inspector.cli", *words],
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout)
-
-
-def test_a_class_nobody_had_seen_is_doubted_labelled_learned_promoted_and_caught(
-    root: Path,
-) -> None:
-    first = released(root, "first", "data")
-    public = make_keys(root / "release.key")
-    sign_bundle(first.folder, root / "release.key")
-    plant = root / "plant"
-    shutil.copytree(first.folder, plant / "bundles" / first.id)
-    write_parts(plant / "parts")
-    with (
-        Mosquitto(root).start() as broker,
-        Listener(broker.port, "plant/line/test/result") as heard,
-    ):
-        settings = write_station(
-            plant,
-            read_bundle(plant / "bundles" / first.id),
-            bundles={"folder": "bundles", "public_key": str(public)},
+    def start(self, **more: Any) -> None:
+        self.settings = write_station(
+            self.folder,
+            read_bundle(self.bundles / self.first.id),
+            bundles={"folder": "bundles", "public_key": str(self.public)},
             camera={"folder": "parts", "loop": True},
             trigger={"kind": "interval", "period_ms": 60},
             archive={"keep_ok_share": 1.0, "jpeg_quality": 95},
-            mqtt={"port": broker.port},
+            mqtt={"port": self.port},
+            **more,
         )
-        station = start_station(settings)
+        self.station = start_station(self.settings)
+
+    def stop(self) -> None:
+        if self.station is not None:
+            self.station.terminate()
+            assert self.station.wait(60) == 0
+            self.station = None
+
+    def results(self, after: int = 0) -> list[dict[str, Any]]:
+        if not (self.folder / "journal.db").exists():
+            return []
+        with JournalReader(self.folder / "journal.db") as journal:
+            return [json.loads(payload) for _, payload in journal.after(after, limit=10_000)]
+
+    def inspect(self, count: int, bundle: Bundle) -> None:
+        """Wait until it has judged so many parts more by this bundle."""
+        last = (self.results() or [{"seq": 0}])[-1]["seq"]
+
+        def seen() -> bool:
+            return [row["bundle"] for row in self.results(last)].count(bundle.id) >= count
+
+        assert until(seen, 90.0), (self.folder / "station.log").read_text()
+
+    def say(self, parts: dict[str, str]) -> None:
+        """People label parts, by result_id; the part's name says what it is."""
+        lines = [f"{result_id} {part[:-2]}" for result_id, part in parts.items()]
+        words = ["review", str(self.settings), "label", "-", "--by", "anna", "--new"]
+        done = subprocess.run(
+            [sys.executable, "-m", "inspector.cli", *words],
+            input="\n".join(lines),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("said by anna") == len(lines)
+
+
+@pytest.mark.parametrize(
+    "shadow", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["short", "with a shadow"]
+)
+def test_a_class_nobody_had_seen_is_doubted_labelled_learned_promoted_and_caught(
+    root: Path,
+    shadow: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    first = released(root, "first", "data")
+    with (
+        Mosquitto(root).start() as broker,
+        Listener(broker.port, RESULT) as heard,
+    ):
+        plant = Plant(root, first, broker.port)
         try:
-            _loop(root, settings, first)
-            rows = results(plant)
-            assert until(lambda: len(heard.messages) >= len(rows))
+            plant.start()
+            second = _learn(plant)
+            more = _show_beside(plant, second) if shadow else ()
+            _promote(plant, second, more)
+            plant.inspect(plant.parts, second)
         finally:
-            station.terminate()
-            assert station.wait(60) == 0
+            plant.stop()
+        count = len(plant.results())
+        assert until(lambda: len(heard.messages) >= count)
         told = [json.loads(message.payload) for message in heard.messages]
     _require_caught(told, first)
 
 
-def _loop(root: Path, settings: Path, first: Bundle) -> None:
-    plant = settings.parent
-    parts = len(list((plant / "parts").iterdir()))
-    assert until(lambda: len(results(plant)) > parts, 60.0), (plant / "station.log").read_text()
-    seen = {row["part"]["id"]: row for row in results(plant)[:parts]}
-    labels = [f"spot{i:02d}" for i in range(LABELLED)] + [f"good{i:02d}" for i in range(6)]
-    lines = [f"{seen[part]['result_id']} {part[:-2]}" for part in labels]
-    assert say(settings, lines).count("said by anna") == len(lines)
-    line = root / "line"
+def _learn(plant: Plant) -> Bundle:
+    """Doubt goes to people, their labels to the data, the data to the running student."""
+    root, first = plant.root, plant.first
+    plant.inspect(plant.parts, first)
+    seen = {row["part"]["id"]: row["result_id"] for row in plant.results()[: plant.parts]}
+    labelled = [f"spot{i:02d}" for i in range(LABELLED)] + [f"good{i:02d}" for i in range(6)]
+    plant.say({seen[part]: part for part in labelled})
     base = ("--data", root / "data", "--from-bundle", first.folder)
-    assert train("collect", root / "plan.toml", settings, "--into", line, *base) == 0
+    line = root / "line"
+    assert train("collect", root / "plan.toml", plant.settings, "--into", line, *base) == 0
     second = released(root, "second", "line/v0001", "--from-bundle", first.folder)
     assert second.manifest.labels == ("good", "scratch", "spot")
-    promote = (
-        *("promote", second.folder, plant / "bundles" / first.id, "--data", line / "v0001"),
-        *("--reviews", settings, "--terms", root / "promote.toml", "--out", root / "decision"),
-        *("--key", root / "release.key", "--bundles", plant / "bundles"),
+    return second
+
+
+def _show_beside(plant: Plant, second: Bundle) -> tuple[object, ...]:
+    """The candidate judges on the line without a say; people look at what it alone would pass."""
+    plant.stop()
+    shutil.copytree(second.folder, plant.bundles / second.id)
+    sign_bundle(plant.bundles / second.id, plant.root / "release.key")
+    plant.start(shadow={"bundle": second.id, "folder": "shadow"})
+    plant.inspect(2 * plant.parts, plant.first)
+    plant.stop()
+    shadow = plant.folder / "shadow"
+    thin = ("--shadow", shadow)
+    alone = {
+        each.result_id: str(each.part)
+        for each in read_disagreements(shadow)
+        if each.shadow.evaluation == "OK" and each.serving.evaluation != "OK"
+    }
+    assert alone
+    (plant.root / "promote.toml").write_text(
+        TERMS.replace("shadow_parts_at_least = 0", "shadow_parts_at_least = 90"), encoding="utf-8"
     )
-    assert train(*promote, "--dry-run") == 0
-    assert not (plant / "bundles" / second.id).exists()
-    assert train(*promote) == 0
-    last = results(plant)[-1]["seq"]
-    assert until(
-        lambda: sum(row["bundle"] == second.id for row in results(plant, last)) > 2 * parts, 90.0
-    ), (plant / "station.log").read_text()
+    assert train(*_words(plant, second), *thin, "--dry-run") == 5
+    plant.say(alone)
+    assert train(*_words(plant, second), *thin, "--dry-run") == 0
+    assert not (plant.bundles / POINTER).exists()
+    plant.start()  # without it: a record that grows would ask for more reviews
+    return thin
+
+
+def _promote(plant: Plant, second: Bundle, more: tuple[object, ...]) -> None:
+    assert train(*_words(plant, second), *more) == 0
+    assert (plant.bundles / POINTER).read_text(encoding="utf-8").strip() == second.id
+
+
+def _words(plant: Plant, second: Bundle) -> tuple[object, ...]:
+    root = plant.root
+    return (
+        *("promote", second.folder, plant.bundles / plant.first.id, "--data", root / "line/v0001"),
+        *("--reviews", plant.settings, "--terms", root / "promote.toml"),
+        *("--out", root / "decision", "--key", root / "release.key", "--bundles", plant.bundles),
+    )
 
 
 def _require_caught(told: list[dict[str, Any]], first: Bundle) -> None:

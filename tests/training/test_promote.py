@@ -12,6 +12,7 @@ import pytest
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
 from inspector.contract.result import EvaluationName
 from inspector.contract.shadow import Opinion, ShadowMessage
+from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.disagreements import COUNTS, LIST
 from inspector.runtime.folder import POINTER
@@ -23,6 +24,7 @@ from training.dataset import read_dataset
 from training.deciding import decide
 from training.promotion import Case, Evidence, Latency, Says, Shadowed, Terms
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
 FEW = """
 golden_defects_at_least = 6
 golden_good_at_least = 6
@@ -111,9 +113,9 @@ def test_thin_evidence_promotes_nothing_and_says_what_is_missing(line: Line) -> 
     line.terms.write_text("", encoding="utf-8")
     assert line.promote(line.candidate(), "--bundles", line.plant) == 5
     said = line.reasons()
-    assert "golden defects: 6 parts; at least 59: collect 53 more" in said
-    assert "golden good parts: 6 parts; at least 59: collect 53 more" in said
-    assert "0 parts judged by both; at least 1000: run it as [shadow] of stations" in said
+    assert "golden defects: 6 parts; asked: at least 59: collect 53 more" in said
+    assert "golden good parts: 6 parts; asked: at least 59: collect 53 more" in said
+    assert "0 parts judged by both; asked: at least 1000: run it as [shadow] of stations" in said
     assert not (line.plant / POINTER).exists()
 
 
@@ -156,6 +158,20 @@ def test_who_may_have_learned_from_the_golden_set_is_not_promoted(line: Line) ->
     assert "was made of other data" in line.reasons()
 
 
+def test_a_picture_the_candidate_trained_on_is_no_proof_of_its_worth(line: Line) -> None:
+    station = Station(line.root)
+    station.say("good", jpeg(picture(GREY, SIDE, SIDE, seed=70)), part="P-1")
+    station.say("good", jpeg(picture(GREY, SIDE, SIDE, seed=71)), part="P-2")
+    with (line.data / "manifest.csv").open("a", encoding="utf-8") as file:
+        file.write("more.png,good,P-1,train\n")
+    cv2.imwrite(str(line.data / "more.png"), picture(GREY, SIDE, SIDE, seed=72))
+    line.made_of = read_dataset(line.data).fingerprint()
+    assert line.promote(line.candidate(), "--reviews", station.folder) == 0
+    found = json.loads((line.out / "promote.json").read_text())["evidence"]["cases"]
+    trained = {case["part"]: case["trained"] for case in found if case["source"] == "reviewed"}
+    assert trained == {"P-1": True, "P-2": False}
+
+
 def shadowed(line: Line, candidate: Bundle, first: int = 1) -> Path:
     """A shadow's folder: of 500 parts, one that the candidate alone would pass."""
     folder = line.root / "shadow"
@@ -189,7 +205,7 @@ def test_what_the_shadow_alone_would_pass_must_be_reviewed_first(line: Line) -> 
     candidate = line.candidate()
     folder = shadowed(line, candidate)
     assert line.promote(candidate, "--shadow", folder) == 5
-    assert "0 defective, 0 good, 1 not reviewed; at most 0 not reviewed" in line.reasons()
+    assert "0 defective, 0 good, 1 not reviewed; asked: at most 0 not reviewed" in line.reasons()
     station = Station(line.root)
     kept = station.say("good", jpeg(picture(GREY, SIDE, SIDE, seed=70)))[0]
     assert kept.review.result_id == "b-1"
@@ -282,6 +298,11 @@ def test_a_part_is_one_trial_and_what_was_trained_on_speaks_only_against() -> No
     escaped = cases(1, defect=True, incumbent=True, candidate=False)
     learned = [case.model_copy(update={"trained": True}) for case in escaped]
     assert "new escapes: 1" in "\n".join(decide(evidence(learned), Terms()).reasons)
+
+
+def test_the_example_of_the_terms_can_be_read() -> None:
+    terms = read_toml(DEPLOY / "promote.example.toml", Terms)
+    assert terms.model_copy(update={"overkill_rate_at_most": 1.0}) == Terms()
 
 
 def test_the_keys_of_the_terms_are_checked(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
