@@ -122,7 +122,8 @@ def reviews_path(settings: Settings) -> Path:
 def review_places(settings: Settings) -> Places:
     """Where this station keeps what is reviewed."""
     shadow = settings.shadow.folder if settings.shadow else None
-    return Places(settings.journal.path, settings.archive.folder, shadow)
+    archive = settings.archive
+    return Places(settings.journal.path, archive.folder, shadow, archive.disk_free_min_mb)
 
 
 def read_settings(path: Path) -> Settings:

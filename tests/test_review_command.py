@@ -117,6 +117,16 @@ def test_the_picture_a_person_saw_stays_when_the_archive_lets_it_go(desk: Review
         desk.store.put(review.model_copy(update={"by": "ben"}), seen + b"x")
 
 
+def test_pictures_of_reviews_never_fill_the_disk_of_a_line(
+    desk: ReviewDesk, inspected: Path, tmp_path: Path
+) -> None:
+    places = review_places(read_settings(inspected))._replace(disk_free_min_mb=10**9)
+    with ReviewDesk(places, tmp_path / "full.db") as full:
+        with pytest.raises(RecordError, match=r"archive\.disk_free_min_mb is 1000000000"):
+            full.put(desk.queue(EVERYTHING)[0], Said(label="dent", by="anna"))
+        assert not full.store.all()
+
+
 def test_nothing_in_the_store_can_be_changed_or_deleted(desk: ReviewDesk) -> None:
     desk.put(desk.queue(EVERYTHING)[0], Said(label="dent", by="anna"))
     for statement in ("DELETE FROM entry", "UPDATE entry SET payload = '{}'"):

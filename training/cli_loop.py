@@ -41,6 +41,7 @@ def add_collect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _collect(arguments: argparse.Namespace) -> int:
     from training.collect import First, collect
     from training.plan import read_plan
+    from training.run import Run
     from training.running import running_bundle
     from training.screen import Screen
     from training.versions import lines
@@ -51,13 +52,18 @@ def _collect(arguments: argparse.Namespace) -> int:
     if arguments.data is not None:
         first = First(arguments.data, running_bundle(arguments.from_bundle))
     screen = Screen(quiet=arguments.quiet)
-    found = collect(
-        read_plan(arguments.plan),
-        arguments.sources,
-        arguments.into,
-        first,
-        lambda rows, total: screen.bar(rows, total, "reading pictures"),
-    )
+    plan = read_plan(arguments.plan)
+    run = Run(arguments.into / ".work", screen.say)  # two at once would make one version
+    try:
+        found = collect(
+            plan,
+            arguments.sources,
+            arguments.into,
+            first,
+            lambda rows, total: screen.bar(rows, total, "reading pictures"),
+        )
+    finally:
+        run.close()
     for line in lines(found.facts):
         screen.say(line)
     if not found.is_new:
@@ -114,16 +120,15 @@ def _promote(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset
     from training.deciding import decide
     from training.evidence import Pair, Sources, gather
-    from training.promote import offer, write_report
+    from training.promote import offer, require_current, write_report
     from training.promotion import Terms
     from training.screen import Screen
 
     terms = read_toml(arguments.terms, Terms) if arguments.terms else Terms()
-    for folder in arguments.bundles:
-        if not folder.is_dir():
-            raise ConfigError(f"--bundles {folder}: there is no such folder")
     screen = Screen(quiet=arguments.quiet)
-    pair = Pair(read_bundle(arguments.candidate), read_bundle(arguments.incumbent))
+    candidate, incumbent = read_bundle(arguments.candidate), read_bundle(arguments.incumbent)
+    require_current(arguments.bundles, candidate, incumbent)
+    pair = Pair(candidate, incumbent)
     sources = Sources(arguments.data, arguments.reviews, arguments.shadow)
     evidence = gather(
         pair,
@@ -136,10 +141,11 @@ def _promote(arguments: argparse.Namespace) -> int:
         screen.say(f"{check.verdict:<8} {check.name}: {check.found}; {check.asked}")
     print(write_report(evidence, decision, arguments.out))
     if decision.outcome == "promote" and not arguments.dry_run:
+        require_current(arguments.bundles, candidate, incumbent)
         for line in offer(arguments.candidate, arguments.bundles, arguments.key):
             print(line)
     tried = " (dry run)" if arguments.dry_run else ""
-    print(f"{decision.outcome}{tried}: {pair.bundles[0].id} in place of {pair.bundles[1].id}")
+    print(f"{decision.outcome}{tried}: {candidate.id} in place of {incumbent.id}")
     for reason in decision.reasons:
         print(f"  {reason}")
     return EXIT_CODES[decision.outcome]

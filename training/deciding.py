@@ -47,6 +47,7 @@ def decide(evidence: Evidence, terms: Terms) -> Decision:
     reasons = tuple(f"{c.name}: {c.found}; asked: {c.asked}" for c in (*fails, *missing))
     return Decision(
         outcome=outcome,
+        terms=terms,
         reasons=reasons,
         checks=tuple(checks),
         incumbent=incumbent,
@@ -194,7 +195,7 @@ def _shadow(shadow: Shadowed, terms: Terms) -> list[Check]:
         _check(
             "shadow, disagreements lost",
             f"{shadow.lost} are no longer on the disk",
-            "none: shadow.size_max_mb, or a shorter record",
+            "none: the list keeps the last 5 to 10 MB; begin another in a new folder",
             holds=shadow.lost == 0,
             missing=True,
         ),

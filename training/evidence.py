@@ -6,6 +6,7 @@ picture is judged as a station judges it, with each bundle's own limits.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -142,11 +143,12 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         )
         cases.append(case)
     latency_candidate, latency_incumbent = pair.in_turn(timed)
+    fingerprint = dataset.fingerprint()
     return Evidence(
         incumbent=incumbent.id,
         candidate=candidate.id,
         unfit=pair.unfit(),
-        unknown=_unknown(candidate, dataset),
+        unknown=_unknown(candidate, dataset, fingerprint),
         classes=tuple(sorted({case.label for case in cases if case.is_defect})),
         cases=tuple(cases),
         shadow=shadow_record(sources.shadows, pair.bundles, reviewed, good),
@@ -155,6 +157,8 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         latency_ratio=latency_candidate.p50_ms / latency_incumbent.p50_ms,
         machine=machine_text(),
         data=dataset.layout,
+        data_fingerprint=fingerprint,
+        at=datetime.now(UTC),
     )
 
 
@@ -243,9 +247,9 @@ def _read(known: _Known) -> Image:
         raise DataError(f"{known.path}: cannot be read: {error}") from None
 
 
-def _unknown(candidate: Bundle, dataset: Dataset) -> tuple[str, ...]:
+def _unknown(candidate: Bundle, dataset: Dataset, fingerprint: str) -> tuple[str, ...]:
     made_of = candidate.manifest.data.fingerprint
-    if any(made_of == dataset.fingerprint(marks=marks) for marks in (False, True)):
+    if made_of in (fingerprint, candidate.manifest.tiles and dataset.fingerprint(marks=True)):
         return ()
     return (
         f"{candidate.id} was made of other data than {dataset.layout}: which of its parts it "

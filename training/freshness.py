@@ -28,6 +28,7 @@ class Freshness:
         self._left_out = left_out
         self._faces: dict[str, NDArray[np.float32]] = {}
         self._digests: dict[str, str] = {}
+        self._asked: tuple[list[str], _Twins] = ([], ())
 
     def of(
         self,
@@ -50,10 +51,13 @@ class Freshness:
 
     def twins(self, rows: list[Row]) -> _Twins:
         """Pairs of rows that are nearly the same picture."""
-        if len(rows) < 2:
+        names = [row.sample.name for row in rows]
+        if len(names) < 2:
             return ()
-        faces = np.stack([self._faces[row.sample.name] for row in rows])
-        return tuple(near_twins(faces, self._near_at))
+        if self._asked[0] != names:  # every picture is compared with every other
+            faces = np.stack([self._faces[name] for name in names])
+            self._asked = names, tuple(near_twins(faces, self._near_at))
+        return self._asked[1]
 
     def _drop(self, row: Row, why: str, what: str) -> None:
         self._left_out.append(LeftOut(why=why, part=row.sample.name, what=what))

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
-from inspector.contract.errors import BundleError
-from inspector.runtime.folder import point_to
+from inspector.contract.errors import BundleError, ConfigError
+from inspector.runtime.folder import POINTER, point_to, read_wish
 from inspector.runtime.signature import sign_bundle
 from training.promote_html import write_html
 from training.promotion import Decision, Evidence
@@ -25,6 +25,22 @@ def write_report(evidence: Evidence, decision: Decision, folder: Path) -> Path:
     page = folder / "promote.html"
     write_html(evidence, decision, page)
     return page
+
+
+def require_current(folders: Sequence[Path], candidate: Bundle, incumbent: Bundle) -> None:
+    """Raises ConfigError where stations were asked for a third bundle meanwhile.
+
+    What was compared with the incumbent says nothing about replacing another.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"--bundles {folder}: there is no such folder")
+        wish = read_wish(folder)
+        if wish is not None and wish.bundle not in (candidate.id, incumbent.id):
+            raise ConfigError(
+                f"{folder / POINTER}: names {wish.bundle}, not the incumbent {incumbent.id}: "
+                f"compare with what runs"
+            )
 
 
 def offer(candidate: Path, folders: Sequence[Path], key: Path | None) -> list[str]:

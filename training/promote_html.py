@@ -59,7 +59,8 @@ def write_html(evidence: Evidence, decision: Decision, path: Path) -> None:
         _cases(stopped),
         "<h2>The shadow's record</h2>",
         *_shadow(evidence),
-        f"<p>Data: {_e(evidence.data)}; {len(evidence.cases)} pictures judged by both.</p>",
+        f"<p>Data: {_e(evidence.data)}, fingerprint {evidence.data_fingerprint[:12]}; "
+        f"{len(evidence.cases)} pictures judged by both, {evidence.at:%Y-%m-%d %H:%M} UTC.</p>",
     ]
     head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{_STYLE}</style>'
     text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'

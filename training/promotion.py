@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from inspector.contract.result import EvaluationName
 from inspector.contract.strict import Strict
@@ -132,6 +132,9 @@ class Evidence(Strict):
     latency_ratio: float
     machine: str
     data: str
+    data_fingerprint: str
+    at: AwareDatetime
+    """When it was gathered."""
 
     def golden(self, *, defects: bool) -> list[Case]:
         return [e for e in self.cases if e.source == "golden" and e.is_defect is defects]
@@ -161,6 +164,7 @@ class Figures(Strict):
 
 class Decision(Strict):
     outcome: Outcome
+    terms: Terms
     reasons: tuple[str, ...]
     """Why not, each with what to do; empty where it is promoted."""
     checks: tuple[Check, ...]

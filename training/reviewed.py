@@ -69,7 +69,7 @@ def read_reviewed(sources: Iterable[Path]) -> list[Reviewed]:
     A store that is named twice, or beside its copy, counts once. Raises ConfigError, RecordError.
     """
     found: dict[tuple[str, str], dict[tuple[str, str], Kept]] = {}
-    pictures: dict[tuple[str, str], Path] = {}
+    stores: dict[tuple[str, str], list[Path]] = {}
     for store in map(store_of, sources):
         for kept in read_reviews(store):
             review = kept.review
@@ -77,13 +77,14 @@ def read_reviewed(sources: Iterable[Path]) -> list[Reviewed]:
             before = found.setdefault(key, {}).get(said)
             if before is None or kept.undone is not None:  # a newer copy knows more
                 found[key][said] = kept
-            path = picture_at(store, review.image_sha256)
-            if key not in pictures or not pictures[key].is_file():
-                pictures[key] = path
-    parts = [_reviewed(list(all_.values()), pictures[key]) for key, all_ in found.items()]
+            stores.setdefault(key, []).append(store)
+    parts = [_reviewed(list(all_.values()), stores[key]) for key, all_ in found.items()]
     return sorted(parts, key=lambda each: (each.facts.station, each.facts.seq, each.key))
 
 
-def _reviewed(all_: list[Kept], picture: Path) -> Reviewed:
+def _reviewed(all_: list[Kept], stores: list[Path]) -> Reviewed:
     stands = tuple(each.review for each in all_ if each.undone is None)
-    return Reviewed(stands, (*stands, all_[0].review)[0], picture, *standing_of(stands))
+    facts = (*stands, all_[0].review)[0]
+    paths = [picture_at(store, facts.image_sha256) for store in stores]
+    picture = next((path for path in paths if path.is_file()), paths[0])
+    return Reviewed(stands, facts, picture, *standing_of(stands))

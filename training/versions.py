@@ -137,9 +137,8 @@ def write_version(into: Path, facts: Collected, rows: Iterable[Row]) -> Path:
         for row in sorted(rows, key=lambda each: each.sample.name):
             mask = _place(row, draft, linked=facts.before is not None)
             writer.writerow((*_values(row.sample, mask), *_origin(row)))
-        file.flush()
-        os.fsync(file.fileno())
     write_whole(draft / FACTS, facts.model_dump_json(indent=1).encode())
+    os.sync()  # all of its files, before any of it can be taken for whole
     version = into / facts.name
     try:
         draft.rename(version)

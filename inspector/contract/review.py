@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
 from inspector.contract.result import PART_ID_MAX, EvaluationName, utc_text
-from inspector.contract.strict import Score, Sha256, Strict
+from inspector.contract.strict import Name, Score, Sha256, Strict
 
 Label = Annotated[
     str, StringConstraints(pattern=r"^\w([\w .-]*[\w.-])?$", min_length=1, max_length=64)
@@ -39,13 +39,14 @@ class Said(Strict):
 
 class Review(Strict):
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    station: str
+    station: Name
     boot: str
     seq: Annotated[int, Field(ge=1)]
     """The row of the station's journal."""
     part: str | None = Field(max_length=PART_ID_MAX)
     """What the line calls the part."""
-    result_id: str
+    result_id: Name
+    """It names files where reviews are collected, from other machines too: never a path."""
     bundle: str
     """What judged the part."""
     evaluation: EvaluationName

@@ -64,6 +64,8 @@ class Places(NamedTuple):
     archive: Path
     shadow: Path | None = None
     """Folder of the shadow's disagreements; None: no second bundle."""
+    disk_free_min_mb: int = 500
+    """With less than this free on the store's disk, no review is kept."""
 
 
 class Item(Strict):
@@ -97,7 +99,7 @@ class ReviewDesk:
     def __init__(self, places: Places, store: Path) -> None:
         """Raises ConfigError, RecordError where the store cannot be used."""
         self._places = places
-        self.store = ReviewStore(store)
+        self.store = ReviewStore(store, places.disk_free_min_mb)
 
     def queue(self, policy: Policy, *, by: str | None = None, limit: int = 100) -> list[Item]:
         """Parts to look at: first those nobody has reviewed, then second opinions; newest first.

@@ -45,9 +45,14 @@ _KIND = Kind(
 class ReviewStore:
     """Writes and reads; any thread of any number of processes may."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create. Raises ConfigError for a file that is not ours, RecordError."""
+    def __init__(self, path: Path, disk_free_min_mb: int = 0) -> None:
+        """Open or create. Raises ConfigError for a file that is not ours, RecordError.
+
+        disk_free_min_mb: with less than this free nothing is kept. Above the journal's limit, or
+        the pictures would stop the line.
+        """
         self.path = path
+        self._disk_free_min_mb = disk_free_min_mb
         self._lock = threading.Lock()
         self._db = open_writer(path, _KIND, synchronous="FULL")
         self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
@@ -61,6 +66,7 @@ class ReviewStore:
         if hashlib.sha256(picture).hexdigest() != review.image_sha256:
             raise RecordError(f"review store {self.path}: image_sha256 is another picture's")
         with self._lock, in_words(_KIND, self.path):
+            self._require_room()
             _keep(picture_at(self.path, review.image_sha256), picture)
             with transaction(self._db):
                 others = [each for each in self._of(review.result_id) if each.undone is None]
@@ -109,6 +115,16 @@ class ReviewStore:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def _require_room(self) -> None:
+        disk = os.statvfs(self.path.parent)
+        free_mb = disk.f_bavail * disk.f_frsize // 1_000_000
+        if free_mb < self._disk_free_min_mb:
+            raise RecordError(
+                f"review store {self.path}: {free_mb} MB are free on its disk, "
+                f"archive.disk_free_min_mb is {self._disk_free_min_mb}: pictures in {PICTURES} "
+                f"that were collected may be deleted"
+            )
 
     def _of(self, result_id: str) -> list[Kept]:
         return _folded(self._db.execute(f"{_SELECT} WHERE result_id = ? ORDER BY id", (result_id,)))

@@ -15,7 +15,7 @@ from inspector.contract.shadow import Opinion, ShadowMessage
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.disagreements import COUNTS, LIST
-from inspector.runtime.folder import POINTER
+from inspector.runtime.folder import POINTER, point_to
 from inspector.runtime.signature import make_keys, trust_in
 from tests.support import BRIGHT, DARK, GREY, make_bundle, picture
 from tests.training.said import Station, jpeg
@@ -107,6 +107,16 @@ def test_a_candidate_as_good_is_signed_and_offered_whole(
     page = (line.out / "promote.html").read_text(encoding="utf-8")
     assert "Every term holds" in page
     assert "http" not in page
+
+
+def test_stations_that_were_asked_for_a_third_bundle_meanwhile_are_left_alone(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    third = line.bundle(line.plant, limits=Limits(review_at=0.2, reject_at=0.7))
+    point_to(third.folder)
+    assert line.promote(line.candidate(), "--bundles", line.plant) == 78
+    assert f"names {third.id}, not the incumbent" in capsys.readouterr().err
+    assert (line.plant / POINTER).read_text().strip() == third.id
 
 
 def test_thin_evidence_promotes_nothing_and_says_what_is_missing(line: Line) -> None:
@@ -267,6 +277,8 @@ def evidence(*some: list[Case]) -> Evidence:
         latency_ratio=1.0,
         machine="",
         data="",
+        data_fingerprint="",
+        at=datetime.now(UTC),
     )
 
 
