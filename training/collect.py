@@ -74,9 +74,7 @@ def collect(
     rows, changed = _settle(start.rows, reviewed)
     known = {row.key for row in start.rows}
     left_out: list[LeftOut] = []
-    fresh = _rows_of(
-        [each for each in reviewed if each.key not in known], start, plan.good, left_out
-    )
+    fresh = _rows_of([each for each in reviewed if each.key not in known], start, left_out)
     freshness = Freshness(plan.split.near_duplicate_at, left_out)
     both = freshness.of(rows, fresh, bar)
     both = _enough(both, freshness, plan, left_out)
@@ -157,13 +155,13 @@ def _settle(rows: list[Row], reviewed: list[Reviewed]) -> tuple[list[Row], list[
         else:
             changed.append(f"{row.sample.name}: {row.sample.label} is now {part.label}")
             sample = replace(row.sample, label=part.label, severity=part.severity)
-            kept.append(replace(row, sample=sample, origin=_origin_of(part)))
+            # the picture stays the one the version has
+            origin = {**_origin_of(part), "image_sha256": row.origin["image_sha256"]}
+            kept.append(replace(row, sample=sample, origin=origin))
     return kept, changed
 
 
-def _rows_of(
-    reviewed: list[Reviewed], start: Start, good: tuple[str, ...], left_out: list[LeftOut]
-) -> list[Row]:
+def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) -> list[Row]:
     """Rows of the parts that people agree on and whose picture is there."""
     rows = []
     for part in reviewed:
@@ -178,7 +176,7 @@ def _rows_of(
         if data is None:
             left_out.append(LeftOut(why="its picture is gone or another", part=part.name))
             continue
-        if part.facts.regions > 1 and not start.tiles and part.label not in good:
+        if part.facts.regions > 1 and not start.tiles:  # the whole is at another scale
             what = f"{part.facts.regions} regions were judged apart; which one is {part.label}?"
             left_out.append(LeftOut(why="judged in several regions", part=part.name, what=what))
             continue
@@ -233,17 +231,27 @@ def _enough(
     rows: list[Row], freshness: Freshness, plan: Plan, left_out: list[LeftOut]
 ) -> list[Row]:
     """Without the new parts of a class that has too few for every set: they wait for more."""
-    shares = (plan.split.golden, plan.split.validation, plan.split.calibration)
-    needed = 1 + sum(share > 0.0 for share in shares)
+    shares = {"golden": plan.split.golden, "validation": plan.split.validation}
+    shares |= {"train": 1.0, "calibration": plan.split.calibration}
+    wanted = {split for split, share in shares.items() if share}
     samples = tuple(row.sample for row in rows)
-    groups = groups_of(samples, freshness.twins(rows)).values()
-    counts = Counter(label for group in groups for label in {samples[i].label for i in group})
+    free: Counter[str] = Counter()
+    covered: dict[str, set[str]] = {}
+    for group in groups_of(samples, freshness.twins(rows)).values():
+        fixed = {samples[i].split or "" for i in group} - {""}
+        for label in {samples[i].label for i in group}:
+            free[label] += not fixed
+            covered.setdefault(label, set()).update(fixed)
     kept = []
     for row in rows:
-        if counts[row.sample.label] >= needed or row.sample.split is not None:
+        label = row.sample.label
+        open_sets = sorted(wanted - covered[label])
+        if row.sample.split is not None or free[label] >= len(open_sets):
             kept.append(row)
             continue
-        have = f"{counts[row.sample.label]} of {row.sample.label} that differ, {needed} are needed"
+        have = (
+            f"{free[label]} of {label} that differ, one each is needed for {', '.join(open_sets)}"
+        )
         left_out.append(LeftOut(why="too few of its class yet", part=row.sample.name, what=have))
     return kept
 

@@ -171,6 +171,43 @@ def test_pictures_that_add_nothing_and_people_who_do_not_agree_are_left_out_and_
     assert (conflict.part, conflict.what) == ("s1/b-4", "anna: good, ben: scratch")
 
 
+def test_a_class_waits_where_its_parts_are_tied_to_those_that_train(
+    line: Line, station: Station
+) -> None:
+    rng = np.random.default_rng(5)
+    trained = [Path(n).with_suffix("") for (n, _), split in line.splits.items() if split == "train"]
+    for i in range(6):  # two free ones, for three sets that train does not cover
+        tied = str(trained[i]) if i < 4 else None
+        station.say("dent", jpeg(dent(rng)), part=tied)
+    station.say("good", station.take("good"))
+    line.collect(station.folder)
+    assert [sample.label for sample in of_stations(line.data)] == ["good"]
+    assert line.why() == {"too few of its class yet": 6}
+    dents(station, 1)
+    line.collect(station.folder)
+    assert Counter(s.split for s in of_stations(line.data) if s.label == "dent") == {
+        "train": 4,
+        "golden": 1,
+        "calibration": 1,
+        "validation": 1,
+    }
+
+
+def test_a_part_that_was_judged_region_by_region_does_not_train_whole(
+    line: Line, station: Station
+) -> None:
+    picture = station.take("spot")
+    review = station.review("spot", picture, "anna", None, 1)
+    with ReviewStore(station.folder / FILE) as store:
+        store.put(review.model_copy(update={"regions": 4, "region": None}), picture)
+        cut = review.model_copy(update={"region": (0, 0, 32, 64), "seq": 2, "result_id": "b-2"})
+        store.put(cut, picture)
+    line.collect(station.folder)
+    assert line.why() == {"judged in several regions": 1}
+    (sample,) = of_stations(line.data)
+    assert decode(sample.image.read_bytes()).shape == (64, 32, 3)  # as the model saw it
+
+
 def test_a_part_seen_by_several_stations_is_in_one_set(
     line: Line, station: Station, tmp_path: Path
 ) -> None:
