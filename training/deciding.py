@@ -238,8 +238,8 @@ def _latency(evidence: Evidence, terms: Terms) -> list[Check]:
     checks = [
         _check(
             "latency, beside the incumbent's",
-            f"{evidence.latency_ratio:.2f} ({mine.p50_ms:.2f} ms, {theirs.p50_ms:.2f} ms, medians "
-            f"in turn, n = {mine.n})",
+            f"{evidence.latency_ratio:.2f} (in turn, n = {mine.n}: least {mine.least_ms:.2f} and "
+            f"{theirs.least_ms:.2f} ms, medians {mine.p50_ms:.2f} and {theirs.p50_ms:.2f} ms)",
             f"at most {terms.latency_ratio_at_most:g}",
             holds=evidence.latency_ratio <= terms.latency_ratio_at_most,
         )

@@ -154,7 +154,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         shadow=shadow_record(sources.shadows, pair.bundles, reviewed, good),
         latency_incumbent=latency_incumbent,
         latency_candidate=latency_candidate,
-        latency_ratio=latency_candidate.p50_ms / latency_incumbent.p50_ms,
+        latency_ratio=latency_candidate.least_ms / latency_incumbent.least_ms,
         machine=machine_text(),
         data=dataset.layout,
         data_fingerprint=fingerprint,
@@ -259,4 +259,4 @@ def _unknown(candidate: Bundle, dataset: Dataset, fingerprint: str) -> tuple[str
 
 def _latency(times_ms: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Latency:
     p50, p99 = (float(np.percentile(times_ms, q)) for q in (50, 99))
-    return Latency(n=len(times_ms), p50_ms=p50, p99_ms=p99)
+    return Latency(n=len(times_ms), least_ms=float(times_ms.min()), p50_ms=p50, p99_ms=p99)

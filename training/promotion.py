@@ -35,7 +35,7 @@ class Terms(Section):
     overkill_growth_at_most: Share = 0.01
     """Over the incumbent's overkill on the golden set, and of the shadow's parts."""
     latency_ratio_at_most: Annotated[float, Field(gt=0.0)] = 1.2
-    """Median time of the candidate in that of the incumbent, measured in turn."""
+    """Time of the candidate in that of the incumbent, measured in turn, each undisturbed."""
     latency_ms_at_most: Annotated[float, Field(gt=0.0)] | None = None
     """p99 of one picture on this machine."""
     worse_at_p: Small = 0.05
@@ -112,6 +112,8 @@ class Latency(Strict):
     """Of one whole picture, in milliseconds."""
 
     n: int
+    least_ms: float
+    """What is left where nothing else disturbs it: on a busy machine its ratio repeats best."""
     p50_ms: float
     p99_ms: float
 

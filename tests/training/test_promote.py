@@ -263,7 +263,7 @@ def cases(count: int, *, defect: bool, incumbent: bool, candidate: bool) -> list
 
 
 def evidence(*some: list[Case]) -> Evidence:
-    time = Latency(n=200, p50_ms=1.0, p99_ms=2.0)
+    time = Latency(n=200, least_ms=1.0, p50_ms=1.0, p99_ms=2.0)
     return Evidence(
         incumbent="old",
         candidate="new",
