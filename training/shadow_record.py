@@ -24,18 +24,16 @@ def shadow_record(
     """
     candidate, incumbent = (bundle.id for bundle in pair)
     labels = {part.key: part.label for part in reviewed}
-    judged, lost, disagreed = 0, 0, []
+    judged, lost = 0, 0
+    disagreed: list[Disagreed] = []
     for folder in map(shadow_folder, sources):
         tallies = [
             t for t in read_tallies(folder) if (t.serving, t.shadow) == (incumbent, candidate)
         ]
         judged += sum(each.judged for each in tallies)
-        numbers: dict[str, list[int]] = {}
+        before = len(disagreed)
         for message in read_disagreements(folder):
-            if message.shadow.bundle != candidate:
-                continue
-            numbers.setdefault(message.boot, []).append(message.number)
-            if message.serving.bundle != incumbent:
+            if (message.serving.bundle, message.shadow.bundle) != (incumbent, candidate):
                 continue
             label = labels.get((message.station, message.result_id))
             disagreed.append(
@@ -49,7 +47,8 @@ def shadow_record(
                     candidate=_says(message.shadow),
                 )
             )
-        lost += sum(max(mine) - len(set(mine)) for mine in numbers.values())
+        counted = sum(each.disagreements for each in tallies)
+        lost += max(0, counted - (len(disagreed) - before))  # the list rotates, the count does not
     return Shadowed(judged=judged, disagreed=tuple(disagreed), lost=lost)
 
 

@@ -56,3 +56,5 @@ class ShadowTally(Strict):
     serving: str
     shadow: str
     judged: Annotated[int, Field(ge=1)]
+    disagreements: Annotated[int, Field(ge=0)]
+    """Also of those that the list has let go for room."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -23,6 +24,9 @@ COUNTS_MAX = 200
 """Boots and pairs of bundles that are remembered."""
 NOTE_S = 10.0
 LIST_BYTES_MAX = 5_000_000
+
+_Pair = tuple[str, str, str, str]
+"""Station, boot, the bundle that served, the shadow's."""
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +57,24 @@ class Disagreements:
             settings.folder / LIST, maxBytes=LIST_BYTES_MAX, backupCount=1, delay=True
         )
         self._counts_file = settings.folder / COUNTS
-        self._counts = {_pair(each): each.judged for each in read_tallies(settings.folder)}
+        self._judged: Counter[_Pair] = Counter()
+        self._disagreed: Counter[_Pair] = Counter()
+        for tally in read_tallies(settings.folder):
+            pair = (tally.station, tally.boot, tally.serving, tally.shadow)
+            self._judged[pair], self._disagreed[pair] = tally.judged, tally.disagreements
         self._noted_at = time.monotonic()
 
     def keep(self, message: ShadowMessage, image: Image) -> None:
         payload = message.to_json()
+        pair = (message.station, message.boot, message.serving.bundle, message.shadow.bundle)
+        self._disagreed[pair] += 1
         self._list.emit(logging.makeLogRecord({"msg": payload.decode()}))
         self._images.offer(message.image, image)
         self._publish(payload)
 
     def note(self, result: InspectionResult, bundle: str) -> None:
         """One more part that both have judged; on disk within seconds, or when it stops."""
-        pair = (result.station, result.boot, result.bundle, bundle)
-        self._counts[pair] = self._counts.get(pair, 0) + 1
+        self._judged[result.station, result.boot, result.bundle, bundle] += 1
         if time.monotonic() - self._noted_at >= NOTE_S:
             self._save_counts()
 
@@ -79,21 +88,21 @@ class Disagreements:
 
     def _save_counts(self) -> None:
         self._noted_at = time.monotonic()
-        kept = list(self._counts.items())[-COUNTS_MAX:]
-        rows = [dict(zip(_PAIR, pair, strict=True), judged=n) for pair, n in kept]
+        names = ("station", "boot", "serving", "shadow")
+        rows = [
+            {
+                **dict(zip(names, pair, strict=True)),
+                "judged": n,
+                "disagreements": self._disagreed[pair],
+            }
+            for pair, n in list(self._judged.items())[-COUNTS_MAX:]
+        ]
         part = self._counts_file.with_name(f".{COUNTS}.part")
         try:
             part.write_text(json.dumps(rows), encoding="utf-8")
             part.replace(self._counts_file)
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._counts_file, error.strerror)
-
-
-_PAIR = ("station", "boot", "serving", "shadow")
-
-
-def _pair(tally: ShadowTally) -> tuple[str, str, str, str]:
-    return tally.station, tally.boot, tally.serving, tally.shadow
 
 
 def read_tallies(folder: Path) -> list[ShadowTally]:

@@ -93,9 +93,9 @@ def test_a_disagreement_is_counted_kept_and_sent_and_the_verdict_stands(
         m.number for m in messages
     ]
     # of how many, which a folder without a disagreement would not tell
-    assert [(t.serving, t.shadow, t.judged) for t in read_tallies(watched.folder)] == [
-        (bundles[0].id, bundles[1].id, status.judged)
-    ]
+    (tally,) = read_tallies(watched.folder)
+    assert (tally.serving, tally.shadow) == (bundles[0].id, bundles[1].id)
+    assert (tally.judged, tally.disagreements) == (status.judged, status.disagreements)
     kept = cv2.imread(str(watched.folder / f"{messages[0].image}.jpg"))
     assert kept is not None
     assert abs(float(kept.mean()) - GREY) < 10

@@ -182,8 +182,11 @@ def test_a_picture_the_candidate_trained_on_is_no_proof_of_its_worth(line: Line)
     assert trained == {"P-1": True, "P-2": False}
 
 
-def shadowed(line: Line, candidate: Bundle, first: int = 1) -> Path:
-    """A shadow's folder: of 500 parts, one that the candidate alone would pass."""
+def shadowed(line: Line, candidate: Bundle, counted: int = 1) -> Path:
+    """A shadow's folder: of 500 parts, one that the candidate alone would pass.
+
+    counted: disagreements there were.
+    """
     folder = line.root / "shadow"
     folder.mkdir(exist_ok=True)
 
@@ -193,7 +196,7 @@ def shadowed(line: Line, candidate: Bundle, first: int = 1) -> Path:
     message = ShadowMessage(
         station="s1",
         boot="b",
-        number=first,
+        number=1,
         judged=20,
         result_id="b-1",
         seq=1,
@@ -204,7 +207,7 @@ def shadowed(line: Line, candidate: Bundle, first: int = 1) -> Path:
         image="b-1",
     )
     (folder / LIST).write_bytes(message.to_json() + b"\n")
-    tally = {"station": "s1", "boot": "b", "judged": 500}
+    tally = {"station": "s1", "boot": "b", "judged": 500, "disagreements": counted}
     tally |= {"serving": line.incumbent.id, "shadow": candidate.id}
     (folder / COUNTS).write_text(json.dumps([tally]), encoding="utf-8")
     return folder
@@ -231,9 +234,9 @@ def test_a_defect_that_the_shadow_alone_would_pass_refuses_it(line: Line) -> Non
     assert "new escapes: 1 (s1/b-1)" in line.reasons()
 
 
-def test_a_record_with_gaps_is_no_evidence(line: Line) -> None:
+def test_a_record_whose_list_has_lost_some_is_no_evidence(line: Line) -> None:
     candidate = line.candidate()
-    assert line.promote(candidate, "--shadow", shadowed(line, candidate, first=4)) == 5
+    assert line.promote(candidate, "--shadow", shadowed(line, candidate, counted=4)) == 5
     assert "3 are no longer on the disk" in line.reasons()
 
 
