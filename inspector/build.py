@@ -209,6 +209,7 @@ def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
         queue_max=settings.shadow.queue_max,
         clock=SystemClock(),
         keep=disagreements.keep,
+        note=disagreements.note,
     )
     return BuiltShadow(judge, disagreements)
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__, cli_command, cli_line, cli_study
+from inspector import __version__, cli_command, cli_line, cli_review, cli_study
 from inspector.arguments import part_count, size
 from inspector.cli_delivery import add_commands
 
@@ -32,6 +32,7 @@ examples:
   inspector line-sim station.toml --parts 100      be the line, before the PLC is there
   inspector journal info station.toml              what its journal holds, and who lags
   inspector study acceptance --help                escape and overkill against agreed limits
+  inspector review station.toml list               parts that people should look at
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
 """
@@ -127,6 +128,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     add_commands(add)
     cli_line.add_commands(add)
     cli_study.add_commands(add)
+    cli_review.add_commands(add)
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
 

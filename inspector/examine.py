@@ -21,7 +21,6 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.reader import JournalReader
-from inspector.delivery.release import read_final
 
 PAGE_ROWS = 500
 REASONS_SHOWN = 20
@@ -74,7 +73,7 @@ class Filter:
 def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
     """Every settled row behind `after`, in order. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
-        end = _settled(reader, path)
+        end = reader.settled_seq()
         seq = after
         while rows := reader.after(seq, PAGE_ROWS):
             for seq, payload in rows:
@@ -86,12 +85,7 @@ def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
 def last_settled(path: Path) -> int:
     """The number of the newest row that anybody may see. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
-        return _settled(reader, path)
-
-
-def _settled(reader: JournalReader, path: Path) -> int:
-    """A row with another behind it was settled, and so was one that was noted to be."""
-    return max(read_final(path), reader.last_seq() - 1)
+        return reader.settled_seq()
 
 
 def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
@@ -150,7 +144,7 @@ def show(path: Path, named: str) -> Iterator[str]:
     found = False
     number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
     with JournalReader(path) as reader:
-        settled = number is not None and number <= _settled(reader, path)
+        settled = number is not None and number <= reader.settled_seq()
         row = reader.row(number) if number is not None and settled else None
     if row is not None:
         yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml, resolved
+from inspector.delivery import reviews
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
@@ -14,6 +15,7 @@ from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
+from inspector.delivery.review_desk import Places
 from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
 from inspector.delivery.trigger_mqtt import MqttTriggerSettings
 from inspector.devices.camera_opencv import OpenCvSettings
@@ -110,6 +112,18 @@ class Settings(Strict):
 
 def state_folder(settings: Settings) -> Path:
     return settings.state_folder or settings.journal.path.parent
+
+
+def reviews_path(settings: Settings) -> Path:
+    """The store of what people said of this station's parts."""
+    return state_folder(settings) / reviews.FILE
+
+
+def review_places(settings: Settings) -> Places:
+    """Where this station keeps what is reviewed."""
+    shadow = settings.shadow.folder if settings.shadow else None
+    archive = settings.archive
+    return Places(settings.journal.path, archive.folder, shadow, archive.disk_free_min_mb)
 
 
 def read_settings(path: Path) -> Settings:

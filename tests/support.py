@@ -203,11 +203,12 @@ def make_bundle(
     work: int = 0,
     loops_above: tuple[float, int] | None = None,
     novelty_at: float | None = None,
+    made_of: str = SHA_OF_NOTHING,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed.
 
-    novelty_at: a bundle that measures novelty, with this limit.
+    novelty_at: a bundle that measures novelty, with this limit. made_of: the data's fingerprint.
     """
     measured = novelty_at is not None
     draft = folder / f".draft-{name}"
@@ -262,7 +263,7 @@ def make_bundle(
         tolerance=0.01,
         novelty_tolerance=0.01 if measured else None,
         data=DataInfo(
-            fingerprint=SHA_OF_NOTHING,
+            fingerprint=made_of,
             golden_sha256=SHA_OF_NOTHING,
             parts={"golden": len(golden)},
             licence="Apache-2.0",
@@ -300,8 +301,9 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
     recipe: dict[str, Any] = {"name": "tiny", "bundle": bundle.id, "deadline_ms": 5_000}
     recipe.update(overrides.pop("recipe", {}))
     for key, value in overrides.items():
-        merges = isinstance(value, dict) and "kind" not in value
-        settings[key] = {**settings.get(key, {}), **value} if merges else value
+        before = settings.get(key, {})
+        merges = isinstance(value, dict) and "kind" not in value and isinstance(before, dict)
+        settings[key] = {**before, **value} if merges else value
     (folder / "recipe.toml").write_text(toml(recipe), encoding="utf-8")
     path = folder / "station.toml"
     path.write_text(toml(settings), encoding="utf-8")

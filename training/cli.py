@@ -18,6 +18,7 @@ from inspector.contract.errors import (
 )
 from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
+from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
@@ -40,8 +41,8 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 1 a process of a training failed, 3 quality gate, 4 training diverged, 65 data,
-78 plan, 130 interrupted
+exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
+diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
 """
 
 
@@ -93,11 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
     )
+    release.add_argument(
+        "--from-bundle",
+        type=Path,
+        metavar="DIR",
+        help="start from the bundle that runs, DIR/bundles/NAME of its release (student.old)",
+    )
     release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
     release.set_defaults(command=_release)
 
+    add_collect(commands)
     add_compare(commands, machine_of)
     add_novelty(commands, machine_of)
+    add_promote(commands)
 
     bench = commands.add_parser(
         "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
@@ -131,12 +140,17 @@ def _release(arguments: argparse.Namespace) -> int:
     from training.plan import read_plan, smoke, with_weights_from
     from training.release import release
     from training.run import Run
+    from training.running import running_bundle, starting_from
     from training.screen import Screen
 
     plan = read_plan(arguments.plan)
     if arguments.weights:
         plan = with_weights_from(plan, arguments.weights)
     dataset = read_dataset(arguments.data)
+    if arguments.from_bundle and arguments.smoke:
+        raise ConfigError("release: --from-bundle and --smoke: a smoke run starts from nothing")
+    if arguments.from_bundle:
+        plan = starting_from(plan, running_bundle(arguments.from_bundle), dataset)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
     listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"

@@ -28,6 +28,7 @@ from training.plan_networks import Fit
 from training.plan_tiles import Tiles
 from training.report import NO_TEACHER
 from training.run import Stage, write_whole
+from training.running import SPLIT, write_split
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
@@ -111,9 +112,11 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
 
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
-    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`."""
-    if (folder / FACTS).exists():  # written last, and the bundle's name stands for both networks
-        return
+    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`; and
+    which parts were in which set, for the next version of the data.
+    """
+    if (folder / FACTS).exists() and (folder / SPLIT).exists():
+        return  # written last, and the bundle's name stands for both networks
     plan = job.plan
     networks = Networks(
         labels=data.labels,
@@ -122,6 +125,8 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         student=plan.student.model,
     )
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_split(data, folder)
     write_networks(folder, networks, states)
 
 

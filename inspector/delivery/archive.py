@@ -3,6 +3,7 @@
 import base64
 import logging
 import os
+import random
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,9 @@ class ArchiveSettings(Strict):
     size_max_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 1_024
     keep: Literal["all", "not_ok", "none"] = "not_ok"
     """not_ok: of every part that did not pass."""
+    keep_ok_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """With not_ok: share of the parts that passed, drawn at random, whose pictures are kept too,
+    for people to review: the only look at what nothing was suspicious about."""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
     queue_max: Annotated[int, Field(ge=1, le=1_000)] = 16
     """Images waiting to be written; each holds a whole frame in memory."""
@@ -72,9 +76,10 @@ class ImageArchive:
         return self._refused + self._failed
 
     def keeps(self, evaluation: Evaluation) -> bool:
-        """Whether images of parts judged so are wanted at all."""
+        """Whether the image of a part judged so is wanted; of those that passed, some by lot."""
         if self._settings.keep == "not_ok":
-            return evaluation is not Evaluation.OK
+            by_lot = random.random() < self._settings.keep_ok_share  # noqa: S311 - no secret
+            return evaluation is not Evaluation.OK or by_lot
         return self._settings.keep == "all"
 
     def offer(self, name: str, image: Image) -> None:
