@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.plan_networks import Positive, Rate, Section, Share
+from training.plan_networks import Positive, Rate, Section
 
 Steps = Annotated[int, Field(ge=1, le=20)]
 Multiple = Annotated[int, Field(ge=1, le=64)]
@@ -16,8 +16,8 @@ class Prune(Section):
 
     by: Literal["l1", "activation", "taylor"] = "taylor"
     """Which channels matter least. l1: those of the smallest weights (Li 2017); activation: that
-    say least on training pictures (Hu 2016); taylor: whose loss moves the training loss least, to
-    first order (Molchanov 2019)."""
+    say least on training pictures (Hu 2016); taylor: whose going would change the training loss
+    least, to first order (Molchanov 2019)."""
     across: Literal["layer", "network"] = "layer"
     """Where they are compared: each layer gives the same share, or the whole network's least go."""
     macs: Rate | None = None
@@ -29,7 +29,7 @@ class Prune(Section):
     steps: Steps = 3
     """Cuts on the way, each by the same factor, with training between them."""
     multiple: Multiple = 8
-    """Channels that are left in a cut layer, since kernels compute so many at once."""
+    """What is left of a cut layer's channels is one of it: kernels compute so many at once."""
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -78,7 +78,7 @@ class Compress(Section):
     step_epochs: Epochs = 2
     """Of training after each earlier one. What is not said here is as [student] has it."""
     lr: Positive = 5e-4
-    alpha: Annotated[Share, Field(gt=0.0)] = 0.9
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     """(1 - alpha) * loss on labels + alpha * loss on the answers of the student as it was."""
     temperature: Positive = 2.0
     feature_weight: Annotated[float, Field(ge=0.0)] = 1.0

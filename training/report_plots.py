@@ -131,7 +131,7 @@ def steps(report: Report, *, times: bool) -> bytes:
         cut = [100 * getattr(row.cut or row.taught, value) for row in rows]
         right.plot(names, taught, "o-", color=colour, label=label)
         right.plot(names, cut, "x:", color=colour, lw=1, label=f"{label}, just cut")
-    right.set(ylabel=f"recall on validation (n = {first.images}), %", ylim=(-3, 103))
+    right.set(ylabel=f"of the validation set (n = {first.images}), %", ylim=(-3, 103))
     for axes in (left, right):
         axes.tick_params(axis="x", rotation=20)
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -14,6 +14,7 @@ from tests.training.plates import write_class_folders
 from tests.training.releases import command, kill_in, run
 from tests.training.test_prune import small_net
 from training.checkpoint import load
+from training.comparison import METRICS, Outcome, Row, comparison_of
 from training.compress.steps import cuts_of
 from training.handover import FACTS, compressed_network
 from training.plan import read_plan
@@ -100,7 +101,7 @@ def test_the_report_has_every_step_with_what_it_cost_and_held(compressed: Compre
     folder = compressed.out / "report"
     report = Report.model_validate_json((folder / "report.json").read_text(encoding="utf-8"))
     first, pruned, product, sparse = report.compression
-    assert [row.name for row in report.compression] == ["student", "prune", "low_rank", "sparse"]
+    assert [row.name for row in report.compression] == ["original", "prune", "low_rank", "sparse"]
     assert 0.6 * first.macs < pruned.macs <= 0.7 * first.macs
     assert product.macs <= 0.99 * pruned.macs
     assert sparse.parameters == product.parameters == report.row("student").parameters
@@ -183,3 +184,33 @@ def test_a_network_whose_branches_are_folded_at_export_is_refused_before_any_tra
     plan = plan.model_copy(update={"student": student})
     with pytest.raises(ConfigError, match="'mobileone_s0' folds branches into one layer"):
         require_compressible(plan, small_net("mobileone_s0"))
+
+
+def outcome(plan: str, role: str, trained: str) -> Outcome:
+    row = Row(
+        plan=plan,
+        role=role,
+        seed=0,
+        fold=0,
+        trained=trained,
+        architecture="any",
+        parameters=1,
+        latency_ms=1.0,
+        golden=1,
+        others=1,
+        figures=dict.fromkeys(METRICS, 1.0),
+    )
+    return Outcome(row, {"part": True})
+
+
+def test_a_comparison_names_an_original_once_and_as_the_teacher_of_what_came_of_it() -> None:
+    runs = [
+        outcome("half", "original", "same"),
+        outcome("half", "student", "cut in half"),
+        outcome("third", "original", "same"),
+        outcome("third", "student", "cut to a third"),
+    ]
+    found = comparison_of(runs, {"part": "part"}, "", [0], 1, 2)
+    taught = {contender.name: contender.teacher for contender in found.contenders}
+    assert taught == {"half original": None, "half": "half original", "third": "half original"}
+    assert ("half original", "third") in [(pair.first, pair.second) for pair in found.pairs]

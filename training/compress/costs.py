@@ -105,7 +105,7 @@ def _measured(job: Job, data: Data, chain: tuple[Stage, ...]) -> list[StepRow]:
                 facts = CutFacts.model_validate_json((stage.folder / CUT).read_bytes())
             rows.append(
                 StepRow(
-                    name=stage.folder.name.rpartition("-")[0],
+                    name=stage.folder.name.rpartition("-")[0] if i else "original",
                     done=facts.done if facts else "as it was trained",
                     parameters=network.parameters_count(),
                     nonzero=nonzero(network),
