@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}
-    | {"accelerate"},
+    | {"accelerate", "torch_pruning"},
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
@@ -80,6 +80,7 @@ DOORS: dict[str, set[str]] = {
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
+    "torch_pruning": {"training/compress/prune.py"},
     "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
 }
 # What decides has no clock, no chance, no socket, no database of its own.

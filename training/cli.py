@@ -137,7 +137,8 @@ def _release(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset, subset
     from training.job import Job
     from training.origin import dated
-    from training.plan import read_plan, smoke, with_weights_from
+    from training.plan import read_plan, with_weights_from
+    from training.plan_smoke import smoke
     from training.release import release
     from training.run import Run
     from training.running import running_bundle, starting_from

@@ -63,7 +63,8 @@ def _compare(
     from training.compare_html import lines
     from training.dataset import read_dataset, subset
     from training.job import Job
-    from training.plan import read_plan, smoke, with_weights_from
+    from training.plan import read_plan, with_weights_from
+    from training.plan_smoke import smoke
     from training.run import Run
     from training.screen import Screen
 

@@ -14,6 +14,7 @@ from inspector.contract.errors import QualityGateError, TrainingError
 from inspector.contract.verdict import Verdict
 from training.calibrate import calibration_of, read_temperature
 from training.checkpoint import HISTORY, EpochRow
+from training.compress.rows import StepRow
 from training.dataset import SPLITS, SplitName
 from training.evaluate import Held, figures, held, require_scores, verdicts_of
 from training.export import DEFECT_MAP, INPUT, Timing, open_session
@@ -62,10 +63,15 @@ class Trained(NamedTuple):
 
 
 def candidate_of(
-    plan: Plan, data: Data, trained: dict[str, Trained], models: dict[str, Stage], judged: Stage
+    plan: Plan,
+    data: Data,
+    trained: dict[str, Trained],
+    models: dict[str, Stage],
+    judged: Stage,
+    steps: tuple[StepRow, ...] = (),
 ) -> Candidate:
-    """All figures of a release. trained: the student, and the teacher where the plan has one;
-    models: by role, exported.
+    """All figures of a release. trained: the student, the teacher where the plan has one, and the
+    original where the student was compressed; models: by role, exported; steps: of compression.
 
     Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
     """
@@ -108,7 +114,8 @@ def candidate_of(
         shipped_because=because,
         int8_ratio=ratio,
         teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
-        student_history=_history(trained["student"].fitted),
+        student_history=_history(trained.get("original", trained["student"]).fitted),
+        compression=steps,
         tiles_per_picture=data.tiles_per_picture("golden"),
         severities=severity_of(plan.quality),
         notice=plan.notice,
@@ -179,7 +186,7 @@ def _model_row(
     golden = answers["golden"]
     return ModelRow(
         role=role,
-        architecture=(plan.teacher if plan.teacher and role == "teacher" else plan.student).model,
+        architecture=plan.architecture(role),
         precision=precision,
         parameters=facts["parameters"],
         macs=facts["macs"],

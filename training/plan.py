@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
+from training.plan_compress import Compress
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
 from training.plan_tiles import Tiles
 
@@ -146,6 +147,8 @@ class Plan(Section):
     ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
     """More teachers, each from a seed of its own; the student learns from the mean answer."""
     student: Student
+    compress: Compress | None = None
+    """Absent: the student ships as it was trained."""
     quality: Quality = Quality()
     export: Export = Export()
 
@@ -153,6 +156,13 @@ class Plan(Section):
     def teachers(self) -> tuple[Teacher, ...]:
         """The teacher and the plan's further ones; none where the student learns without."""
         return (self.teacher, *self.ensemble) if self.teacher else ()
+
+    def architecture(self, role: str) -> str:
+        """timm's name of a release's model, and what was done to it."""
+        if self.teacher and role == "teacher":
+            return self.teacher.model
+        done = self.compress.kinds if self.compress and role != "original" else ()
+        return " + ".join((self.student.model, *done))
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -255,37 +265,6 @@ def _with_weights(plan: Plan, choose: Callable[[Fit | Peer, str], str]) -> Plan:
         "student": student,
     }
     return plan.model_copy(update=update)
-
-
-def smoke(plan: Plan) -> Plan:
-    """The same chain small: tiny pictures, two epochs, no download, no promise."""
-    small = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
-    image = plan.image.model_copy(update={"width": 64, "height": 64})
-    teacher = plan.teacher and plan.teacher.model_copy(update={**small, "handed": None})
-    tiny = plan.model_copy(
-        update={
-            "name": f"{plan.name[:58]}-smoke",
-            "image": image,
-            "teacher": teacher,
-            "ensemble": tuple(each.model_copy(update=small) for each in plan.ensemble),
-            "student": plan.student.model_copy(
-                update={**small, "views": 2, "unlabelled": None, "old": None}
-            ),
-            "split": plan.split.model_copy(
-                update={
-                    "golden": 0.25,
-                    "calibration": 0.33,
-                    "validation": 0.33,
-                    "near_duplicate_at": 1.0,
-                }
-            ),
-            "quality": plan.quality.model_copy(
-                update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}
-            ),
-            "export": plan.export.model_copy(update={"golden_images": 4}),
-        }
-    )
-    return without_idle_teacher(tiny)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -14,6 +14,9 @@ from inspector.contract.image import ImageSpec
 from training import judging, package
 from training.calibrate import calibrate
 from training.checkpoint import BEST, load
+from training.compress.costs import measure_steps
+from training.compress.shape import shape_in
+from training.compress.steps import compress
 from training.dataset import (
     SPLITS,
     Dataset,
@@ -90,12 +93,14 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
     teachers = fit_teachers(job, data, split)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")
-    student = fit_student(job, data, split, teachers)
-    learned = package.learn_novelty(job, data, plan.student, student)
+    chain = compress(job, data, fit_student(job, data, split, teachers))
     networks: dict[str, tuple[Fit, Stage, Stage | None]] = {}
     if plan.teacher:
         networks["teacher"] = plan.teacher, teachers[0], None
-    networks["student"] = plan.student, student, learned
+    for role, student in {"original": chain[0], "student": chain[-1]}.items():
+        if role == "student" or plan.compress:
+            learned = package.learn_novelty(job, data, plan.student, student)
+            networks[role] = plan.student, student, learned
     trained = {
         role: judging.Trained(stage, calibrate(job, data, how, stage, role), novelty)
         for role, (how, stage, novelty) in networks.items()
@@ -107,7 +112,8 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
     if plan.export.int8 != "never":
         models["student-int8"] = package.quantise(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
-    candidate = judging.candidate_of(plan, data, trained, models, judged)
+    steps = measure_steps(job, data, chain)
+    candidate = judging.candidate_of(plan, data, trained, models, judged, steps)
     return Judged(data, trained, judged, candidate)
 
 
@@ -123,7 +129,11 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         image=plan.image,
         teacher=plan.teacher.model if plan.teacher else None,
         student=plan.student.model,
+        compressed=shape_in(trained["student"].folder),
     )
+    if "original" in trained:  # a later plan starts from it, and compresses anew
+        trained = {**trained, "student": trained["original"], "compressed": trained["student"]}
+        del trained["original"]
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_split(data, folder)

@@ -11,6 +11,7 @@ import inspector
 from inspector.contract.strict import Strict
 from training.calibrate import Calibration
 from training.checkpoint import EpochRow
+from training.compress.rows import StepRow
 from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
@@ -24,6 +25,7 @@ TIMES: Any = {
     "models": {"__all__": {"latency_ms"}},
     "teacher_history": {"__all__": {"seconds"}},
     "student_history": {"__all__": {"seconds"}},
+    "compression": {"__all__": {"latency_ms"}},
 }
 """What was measured in time, in pydantic's words for leaving fields out."""
 
@@ -62,7 +64,8 @@ class Report(Strict):
     data_lines: tuple[str, ...]
     images: dict[SplitName, dict[str, int]]
     models: tuple[ModelRow, ...]
-    """Teacher where the plan has one, student FP32, and student INT8 where it was made."""
+    """Teacher where the plan has one, the original where the student was compressed, student FP32,
+    and student INT8 where it was made."""
     shipped: str
     """Role of the model in the bundle."""
     shipped_because: str
@@ -70,6 +73,8 @@ class Report(Strict):
     """The INT8 student's time in that of FP32, by their quickest rounds."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
+    compression: tuple[StepRow, ...] = ()
+    """The student as it was trained, and after each cut; none where nothing was compressed."""
     tiles_per_picture: float | None = None
     """Mean over the golden set, MACs and times being a tile's; None: pictures are judged whole."""
     severities: dict[str, str]
@@ -108,6 +113,7 @@ class Report(Strict):
             out.append(self.tiles_text(self.tiles_per_picture))
         if not self.has_teacher:
             out.append(f"{NO_TEACHER}: the student learned without one")
+        out += [row.line(self.compression[0]) for row in self.compression]
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")

@@ -65,6 +65,7 @@ def write_html(
         _picture(report_plots.recalls(report), "Recall of each class"),
         _picture(report_plots.history(report), "Training"),
         "</div>",
+        *_compression(report, times=times),
         "<h2>What escapes</h2>",
         _goals_table(shipped),
         _classes_table(report),
@@ -102,6 +103,41 @@ def _novelty(report: Report, golden: Held) -> list[str]:
         if (said := report.ranks_text(row))
     ]
     return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot, *ranks]
+
+
+def _compression(report: Report, *, times: bool) -> list[str]:
+    """Each cut: what the student cost and held before and after it."""
+    rows = report.compression
+    if not rows:
+        return []
+    heads = ["step", "", "parameters", "not zero", "MACs", "file", "packed", *["ms"] * times]
+    heads += ["accuracy", "macro recall", "worst class", "worst class, just cut"]
+    cells = [
+        [
+            row.name,
+            row.done,
+            f"{row.parameters / 1e6:.3f} M",
+            f"{row.nonzero / 1e6:.3f} M",
+            f"{row.macs / 1e9:.3f} G",
+            f"{row.file_bytes / 1e6:.2f} MB",
+            f"{row.packed_bytes / 1e6:.2f} MB",
+            *([f"{row.latency_ms:.2f}"] if times else []),
+            f"{100 * row.taught.accuracy:.2f} %",
+            f"{100 * row.taught.macro_recall:.2f} %",
+            f"{100 * row.taught.worst_recall:.2f} %",
+            f"{100 * row.cut.worst_recall:.2f} %" if row.cut else "",
+        ]
+        for row in rows
+    ]
+    plot = report_plots.steps(report, times=times)
+    return [
+        "<h2>Made smaller, step by step</h2>",
+        _table(heads, cells),
+        f"<p>Recalls are of the validation set (n = {rows[0].images}), which chose each step's "
+        "epoch; the table above has original and student on the golden set. Files are the graph "
+        "without novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
+        _picture(plot, "Cost and recall of each step"),
+    ]
 
 
 def _models_head(report: Report) -> str:

@@ -11,7 +11,7 @@ from training.evaluate import Held
 from training.report import ModelRow, Report
 
 GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
-ROLES = {"teacher": INK, "student": GOOD, "student-int8": REVIEW}
+ROLES = {"teacher": INK, "original": "#8d6cab", "student": GOOD, "student-int8": REVIEW}
 NEAR_0 = 5e-4
 """Where the logit scale of a limit ends."""
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
@@ -103,6 +103,38 @@ def history(report: Report) -> bytes:
     axes.set(xlabel="epoch", ylabel="recall on validation, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return png(figure)
+
+
+def steps(report: Report, *, times: bool) -> bytes:
+    """What each step of the compression left of the student's cost, and what it held."""
+    rows = report.compression
+    first, names = rows[0], [row.name for row in rows]
+    figure = Figure(figsize=(10.4, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    shares = [
+        ("parameters not zero", [row.nonzero / first.nonzero for row in rows], INK, "o-"),
+        ("MACs", [row.macs / first.macs for row in rows], GOOD, "s-"),
+        ("packed file", [row.packed_bytes / first.packed_bytes for row in rows], REVIEW, "v:"),
+    ]
+    if times:
+        took = [row.latency_ms / first.latency_ms for row in rows]
+        shares.append(("time, 1 thread", took, BAD, "^--"))
+    for label, values, colour, style in shares:
+        left.plot(names, [100 * v for v in values], style, color=colour, label=label)
+    left.set(ylabel="% of the student as it was", ylim=(0, None))
+    for label, colour, value in (
+        ("accuracy", GOOD, "accuracy"),
+        ("worst class", BAD, "worst_recall"),
+    ):
+        taught = [100 * getattr(row.taught, value) for row in rows]
+        cut = [100 * getattr(row.cut or row.taught, value) for row in rows]
+        right.plot(names, taught, "o-", color=colour, label=label)
+        right.plot(names, cut, "x:", color=colour, lw=1, label=f"{label}, just cut")
+    right.set(ylabel=f"of the validation set (n = {first.images}), %", ylim=(-3, 103))
+    for axes in (left, right):
+        axes.tick_params(axis="x", rotation=20)
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return png(figure)
 
 

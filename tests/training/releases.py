@@ -1,7 +1,10 @@
 """Releases of the plates of plates.py, run as a user runs them: in a process of their own."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -39,6 +42,19 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
+    """Start the job and kill it at the sight of a file in an unfinished stage."""
+    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + PATIENCE_S
+    while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
+        assert job.poll() is None
+        time.sleep(0.005)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert list(out.glob(f"work/{stage}-*/{sign}"))
+    assert not list(out.glob(f"work/{stage}-*/done.json"))
 
 
 def learned(plan: Path, data: Path, out: Path, *, processes: int) -> list[str]:

@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,24 +11,11 @@ import pytest
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN
-from tests.training.releases import PATIENCE_S, Released, command, run
+from tests.training.releases import Released, command, kill_in, run
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.report import Report
 from training.ship import choice_warning, choose_model
-
-
-def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
-    """Start the job and kill it at the sight of a file in an unfinished stage."""
-    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + PATIENCE_S
-    while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
-        assert job.poll() is None
-        time.sleep(0.005)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-    assert list(out.glob(f"work/{stage}-*/{sign}"))
-    assert not list(out.glob(f"work/{stage}-*/done.json"))
 
 
 def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bundle(
