@@ -126,10 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _release(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset, subset
-    from training.job import Job
-    from training.origin import dated
     from training.plan import read_plan, smoke, with_weights_from
-    from training.release import release
     from training.run import Run
     from training.screen import Screen
 
@@ -139,12 +136,17 @@ def _release(arguments: argparse.Namespace) -> int:
     dataset = read_dataset(arguments.data)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
-    listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
-    date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
     screen = Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
+        # torch takes seconds to import: what is wrong up to here was said at once
+        from training.job import Job
+        from training.origin import dated
+        from training.release import release
+
+        listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
+        date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
+        machine = machine_of(plan, arguments.plan, arguments.processes)
         bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
     finally:
         run.close()

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,22 +13,22 @@ import pytest
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN
-from tests.training.releases import PATIENCE_S, Released, command, run
+from tests.training.releases import PATIENCE_S, Forked, Released
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.report import Report
 from training.ship import choice_warning, choose_model
 
 
-def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
+def kill_in(stage: str, sign: str, words: tuple[object, ...], out: Path) -> None:
     """Start the job and kill it at the sight of a file in an unfinished stage."""
-    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = Forked(*words)
     until = time.monotonic() + PATIENCE_S
     while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
-        assert job.poll() is None
+        assert job.alive()
         time.sleep(0.005)
     os.kill(job.pid, signal.SIGKILL)
-    job.wait()
+    assert job.end().returncode == -signal.SIGKILL
     assert list(out.glob(f"work/{stage}-*/{sign}"))
     assert not list(out.glob(f"work/{stage}-*/done.json"))
 
@@ -40,7 +39,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
     data, plan, out = tmp_path / "elsewhere", tmp_path / "the-plan.toml", tmp_path / "out"
     shutil.copytree(released.data, data)
     shutil.copy2(released.plan, plan)
-    words = command(plan, data, out)
+    words = ("release", plan, "--data", data, "--out", out)
     for stage, sign in (
         ("teacher", "last.pt"),
         ("student", "last.pt"),
@@ -48,7 +47,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
         ("quantise", "."),
     ):
         kill_in(stage, sign, words, out)
-    resumed = run("release", plan, "--data", data, "--out", out)
+    resumed = Forked(*words).end()
     assert resumed.returncode == 0, resumed.stderr
     assert "quantise: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))
