@@ -17,7 +17,8 @@ from tests.support import until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "mosquitto"
 LINE = "acme/plant-1/assembly/line-3"
-CLIENTS = ("cell-01", "cell-02", "mes", "foreman", "plc-3", "nobody")
+STATIONS = ("cell-01", "cell-02")
+CLIENTS = (*STATIONS, "mes", "foreman", "plc-3", "scada", "nobody")
 
 # topic below a station: who may publish there, who may hear it; STATION is the station itself
 STATION = "STATION"
@@ -45,6 +46,18 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "consumer/other/reply": ({STATION}, set()),
     "anything": (set(), set()),
 }
+# the same of what a station is as a Sparkplug edge node
+SPARKPLUG: dict[str, tuple[set[str], set[str]]] = {
+    "NBIRTH/{}": ({STATION}, {"scada"}),
+    "NDATA/{}": ({STATION}, {"scada"}),
+    "NDEATH/{}": ({STATION}, {"scada"}),
+    "DBIRTH/{}/inspection": ({STATION}, {"scada"}),
+    "DDATA/{}/inspection": ({STATION}, {"scada"}),
+    "NCMD/{}": ({"scada"}, {STATION}),
+    "DCMD/{}/inspection": ({"scada"}, {STATION}),
+    "STATE/{}": (set(), set()),
+}
+HOST = ({"scada"}, {"scada", *STATIONS})
 OF_ONE_STATION = {"plc-3": "cell-01"}
 """The controller belongs to one station; the others to the line."""
 
@@ -53,6 +66,16 @@ def may(client: str, station: str, allowed: set[str]) -> bool:
     if client == station:
         return STATION in allowed
     return client in allowed and OF_ONE_STATION.get(client, station) == station
+
+
+def all_topics() -> dict[str, tuple[str, set[str], set[str]]]:
+    """Each with its station, who may publish there and who may hear it."""
+    found: dict[str, tuple[str, set[str], set[str]]] = {"spBv1.0/STATE/scada": ("", *HOST)}
+    for station in STATIONS:
+        found |= {f"{LINE}/{station}/{what}": (station, *rule) for what, rule in RULES.items()}
+        for what, rule in SPARKPLUG.items():
+            found[f"spBv1.0/assembly/{what.format(station)}"] = (station, *rule)
+    return found
 
 
 class Client:
@@ -123,12 +146,9 @@ def test_everybody_may_do_what_is_theirs_and_nothing_else(
     deployed: tuple[Mosquitto, Path],
 ) -> None:
     broker, certificates = deployed
-    topics = {
-        f"{LINE}/{station}/{what}": (station, *RULES[what])
-        for station in ("cell-01", "cell-02")
-        for what in RULES
-    }
+    topics = all_topics()
     outside = [f"{LINE}/result", "acme/plant-2/assembly/line-3/cell-01/result"]
+    outside += ["spBv1.0/STATE/other", "spBv1.0/paint/NBIRTH/cell-01", "spBv1.0/paint/NCMD/cell-01"]
     with ExitStack() as stack:
         ears = {
             name: stack.enter_context(Client(broker.port, certificates, name)) for name in CLIENTS
@@ -165,9 +185,8 @@ def test_who_publishes_where_it_may_not_is_refused_and_stays(
 def test_every_line_of_the_access_list_is_among_those_tried() -> None:
     """A line that nothing above exercises would be one that nobody has looked at."""
     tried = {
-        (name, access, f"{LINE}/{station}/{what}")
-        for station in ("cell-01", "cell-02")
-        for what, rule in RULES.items()
+        (name, access, topic)
+        for topic, (station, *rule) in all_topics().items()
         for access, allowed in zip(("write", "read"), rule, strict=True)
         for name in CLIENTS
         if may(name, station, allowed)
