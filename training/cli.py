@@ -43,6 +43,22 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 a process of a training failed, 3 quality gate, 4 training diverged, 65 data,
 78 plan, 130 interrupted
 """
+BENCH_EXAMPLES = """examples:
+  inspector-train bench training/plans/elpv.toml --data elpv
+  inspector-train bench plan.toml --data pictures --images 96 --rounds 5
+"""
+SCAN_EXAMPLES = """examples:
+  inspector-train scan pictures
+  inspector-train scan elpv/manifest.csv --json found.json
+"""
+KEYS_EXAMPLES = """examples:
+  inspector-train keys                     every key of a plan
+  inspector-train keys student             of one section
+  inspector-train keys split.golden        one key
+"""
+DATA_EXAMPLES = """examples:
+  inspector-train data elpv --out elpv
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,7 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     add_novelty(commands, machine_of)
 
     bench = commands.add_parser(
-        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
+        "bench",
+        help="how fast a plan trains here: kept answers against a teacher asked every time",
+        epilog=BENCH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_plan(bench)
     add_data(bench)
@@ -108,16 +127,31 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
     bench.set_defaults(command=_bench)
 
-    scan = commands.add_parser("scan", help="say what is wrong with the images")
+    scan = commands.add_parser(
+        "scan",
+        help="say what is wrong with the images",
+        epilog=SCAN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
     scan.set_defaults(command=_scan)
 
-    keys = commands.add_parser("keys", help="every key of a plan: values, default, meaning")
+    keys = commands.add_parser(
+        "keys",
+        help="every key of a plan: values, default, meaning",
+        epilog=KEYS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     keys.add_argument("only", nargs="?", default="", help="a section or key: student, split.golden")
     keys.set_defaults(command=_keys)
 
-    data = commands.add_parser("data", help="public data sets as manifests")
+    data = commands.add_parser(
+        "data",
+        help="public data sets as manifests",
+        epilog=DATA_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)

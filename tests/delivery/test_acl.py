@@ -1,6 +1,7 @@
 """deploy/mosquitto as it is shipped, on a real mosquitto: what each client may do, and what not."""
 
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
+from inspector.delivery.sparkplug_settings import SPARKPLUG as NODE_CONSUMER
 from tests.brokers import Mosquitto
 from tests.certificates import make_authority
+from tests.sparkplug.test_node import edge_node, put
 from tests.support import until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "mosquitto"
@@ -21,6 +25,7 @@ STATIONS = ("cell-01", "cell-02")
 CLIENTS = (*STATIONS, "mes", "foreman", "plc-3", "scada", "nobody")
 
 # topic below a station: who may publish there, who may hear it; STATION is the station itself
+CERTIFICATE = (("cert_file", "pem"), ("key_file", "key"))
 STATION = "STATION"
 RULES: dict[str, tuple[set[str], set[str]]] = {
     "result": ({STATION}, {"mes", "plc-3"}),
@@ -98,9 +103,9 @@ class Client:
         self._client.loop_start()
         assert until(lambda: self._ready)
 
-    def publish(self, topics: list[str], payload: str) -> set[str]:
+    def publish(self, topics: list[str], payload: str, *, retain: bool = False) -> set[str]:
         """Those of the topics that the broker took it on."""
-        sent = {topic: self._client.publish(topic, payload, qos=1).mid for topic in topics}
+        sent = {topic: self._client.publish(topic, payload, 1, retain).mid for topic in topics}
         assert until(lambda: set(self.reasons) >= set(sent.values()))
         return {topic for topic, mid in sent.items() if not self.reasons[mid].is_failure}
 
@@ -112,7 +117,7 @@ class Client:
         self._ready = True
 
     def _on_message(self, *words: Any) -> None:
-        self.heard.add((words[2].topic, words[2].payload.decode()))
+        self.heard.add((words[2].topic, words[2].payload.decode(errors="replace")))
 
     def _on_publish(self, *words: Any) -> None:
         self.reasons[words[2]] = words[3]
@@ -169,6 +174,29 @@ def test_everybody_may_do_what_is_theirs_and_nothing_else(
             }
             assert until(lambda ear=ear, wanted=expected: ear.heard >= wanted), name  # type: ignore[misc]
             assert ear.heard == expected, name
+
+
+def test_the_list_is_enough_for_a_stations_edge_node_and_its_primary_host(
+    deployed: tuple[Mosquitto, Path], tmp_path: Path
+) -> None:
+    broker, certificates = deployed
+    own = {name: certificates / f"cell-01.{end}" for name, end in CERTIFICATE}
+    mqtt = {"host": "localhost", "tls": {"ca_file": certificates / "ca.pem", **own}}
+    names = {"group": "assembly", "node": "cell-01", "primary_host": "scada"}
+    node = "spBv1.0/assembly/{}/cell-01"
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    journal.register([ConsumerSettings(name=NODE_CONSUMER)])
+    with Client(broker.port, certificates, "scada") as scada:
+        scada.heard.clear()
+        state = f'{{"online":true,"timestamp":{time.time_ns() // 1_000_000}}}'
+        assert scada.publish(["spBv1.0/STATE/scada"], state, retain=True)
+        with edge_node(journal, broker.port, mqtt=mqtt, **names) as edge:
+            put(journal, edge, 1)
+            wanted = {node.format("NBIRTH"), f"{node.format('DBIRTH')}/inspection"}
+            wanted.add(f"{node.format('DDATA')}/inspection")
+            assert until(lambda: {topic for topic, _ in scada.heard} >= wanted)
+        assert scada.publish(["spBv1.0/STATE/scada"], "", retain=True)  # nothing stays
+    journal.close()
 
 
 def test_who_publishes_where_it_may_not_is_refused_and_stays(
