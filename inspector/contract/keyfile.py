@@ -6,11 +6,9 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from inspector.contract.errors import ConfigError
-
-Key = TypeVar("Key")
 
 SECRET_BYTES_MAX = 10_000
 PUBLIC_BYTES_MAX = 1_000_000  # a whole machine's list of authorities has 200 kB
@@ -46,8 +44,8 @@ def read_public(path: Path, *, what: str = "") -> bytes:
 
 
 def parsed(
-    load: Callable[[], object], kind: type[Key], *, where: str, what: str, advice: str = ""
-) -> Key:
+    load: Callable[[], object], kind: type[Any], *, where: str, what: str, advice: str = ""
+) -> Any:
     """The key that a library finds in a file's bytes, which this room's files do not know.
 
     where: file and settings' key; what: a key in what form; advice: where to get one.

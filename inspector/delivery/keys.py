@@ -119,7 +119,9 @@ def _ed25519(pem: bytes, where: str) -> Callable[[bytes, bytes], bool]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    key = parsed(lambda: load_pem_public_key(pem), Ed25519PublicKey, where=where, what=PUBLIC_PEM)
+    key: Ed25519PublicKey = parsed(
+        lambda: load_pem_public_key(pem), Ed25519PublicKey, where=where, what=PUBLIC_PEM
+    )
 
     def verifies(text: bytes, signature: bytes) -> bool:
         try:
@@ -135,7 +137,7 @@ def _ed25519_signer(pem: bytes, path: Path) -> Callable[[bytes], bytes]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    key = parsed(
+    key: Ed25519PrivateKey = parsed(
         lambda: load_pem_private_key(pem, password=None),
         Ed25519PrivateKey,
         where=f"key_file {path}",

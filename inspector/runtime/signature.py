@@ -95,13 +95,14 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     pem = read_public(path)
-    return parsed(
+    key: Ed25519PublicKey = parsed(
         lambda: load_pem_public_key(pem),
         Ed25519PublicKey,
         where=str(path),
         what=PUBLIC_PEM,
         advice=ADVICE,
     )
+    return key
 
 
 def _private_key(path: Path) -> "Ed25519PrivateKey":
@@ -109,13 +110,14 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     pem = read_secret(path)
-    return parsed(
+    key: Ed25519PrivateKey = parsed(
         lambda: load_pem_private_key(pem, password=None),
         Ed25519PrivateKey,
         where=str(path),
         what=PRIVATE_PEM,
         advice=ADVICE,
     )
+    return key
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:

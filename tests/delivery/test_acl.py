@@ -182,7 +182,7 @@ def test_the_list_is_enough_for_a_stations_edge_node_and_its_primary_host(
     broker, certificates = deployed
     own = {name: certificates / f"cell-01.{end}" for name, end in CERTIFICATE}
     mqtt = {"host": "localhost", "tls": {"ca_file": certificates / "ca.pem", **own}}
-    names = {"group": "assembly", "node": "cell-01", "primary_host": "scada"}
+    names: dict[str, Any] = {"group": "assembly", "node": "cell-01", "primary_host": "scada"}
     node = "spBv1.0/assembly/{}/cell-01"
     journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
     journal.register([ConsumerSettings(name=NODE_CONSUMER)])

@@ -253,6 +253,7 @@ def test_check_tries_trigger_and_line_and_leaves_a_running_station_alone(at: Hal
     said = run_inspector("check", at.settings).stdout
     assert "line modbus: not tried, the station is running" in said
     assert "trigger: mqtt" in said
+    assert at.station is not None
     assert f"is in use by the running station, process {at.station.pid}; ends at" in said
     assert "FAULT" not in said
     assert at.plc.coils()["ready"]
