@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.training.plates import PLAN
 from tests.training.releases import PATIENCE_S, Forked, Released
 from training.cli import main
 from training.dataset import SPLITS
+from training.run import Run
 
 
 def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released) -> None:
@@ -114,6 +117,31 @@ def test_two_jobs_never_share_a_work_folder(released: Released, tmp_path: Path) 
     assert stopped.returncode == 130
     assert "goes on where it was" in stopped.stderr
     assert "Traceback" not in stopped.stderr
+
+
+def test_what_is_wrong_at_first_sight_is_told_before_torch_is_imported(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from training.cli import main; code = main(sys.argv[1:]);"
+        "print(code, 'torch' in sys.modules)"
+    )
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(PLAN, encoding="utf-8")
+    bad.write_text(PLAN.replace("threads = 1", "threads = -1"), encoding="utf-8")
+    holder = Run(tmp_path / "work", lambda _: None)  # as another job has it
+    for plan, words in ((bad, "threads -1"), (good, "is using it")):
+        for command in ("release", "compare", "novelty"):
+            call = [command, plan, "--data", class_folders, "--out", tmp_path]
+            done = subprocess.run(
+                [sys.executable, "-c", code, *map(str, call)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.stdout == "78 False\n", (command, done.stderr)
+            assert words in done.stderr
+    holder.close()
 
 
 def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
