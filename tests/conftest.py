@@ -18,6 +18,16 @@ from typing import Any
 import pytest
 
 PROCESSES = 2
+TOGETHER = {
+    # they have one camera between them: loopback holds no two
+    "tests/seams/test_camera.py": "gige",
+    "tests/seams/test_genicam.py": "gige",
+    "tests/system/test_gige.py": "gige",
+    # they look at one release
+    "tests/training/test_release.py": "released",
+    "tests/training/test_resume.py": "released",
+}
+"""Files that one process takes, since they would wait for each other or make a thing twice."""
 
 # Jobs in the background of a shell ignore SIGINT and hand that on: a test that interrupts a program
 # it started would wait for ever.
@@ -29,6 +39,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """What -n auto in pyproject.toml stands for; 0 is this process alone."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return PROCESSES if everything and len(os.sched_getaffinity(0)) >= PROCESSES else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):  # type: ignore[misc] # has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return TOGETHER.get(file, file)
+
+    return Files(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
