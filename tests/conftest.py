@@ -84,4 +84,7 @@ def _turn(folder: Path, *, alone: bool) -> Iterator[None]:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+        try:
+            yield
+        finally:  # closing is not enough where something a test started has the file too
+            fcntl.flock(room, fcntl.LOCK_UN)

@@ -45,7 +45,8 @@ class Forked:
     """One command of inspector-train in a process of its own."""
 
     def __init__(self, *words: object) -> None:
-        self._said = Path(tempfile.mkdtemp(prefix="forked-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="forked-")
+        self._said = Path(self._folder.name)
         arguments = [str(word) for word in words]
         self._process = _FORKS.Process(target=_run_command, args=(arguments, self._said))
         self._process.start()
@@ -56,10 +57,11 @@ class Forked:
         return self._process.is_alive()
 
     def end(self) -> "subprocess.CompletedProcess[str]":
-        """Wait for it; how it ended, and what it said."""
+        """Wait for it; how it ended, and what it said. Call it once."""
         self._process.join(PATIENCE_S)
         assert self._process.exitcode is not None
         out, err = ((self._said / name).read_text("utf-8") for name in ("out", "err"))
+        self._folder.cleanup()
         return subprocess.CompletedProcess((), self._process.exitcode, out, err)
 
 
