@@ -13,6 +13,7 @@ from typing import Any
 from inspector import __version__, cli_command, cli_line, cli_review, cli_study
 from inspector.arguments import part_count, size
 from inspector.cli_delivery import add_commands
+from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
@@ -76,7 +77,13 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Any:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=examples(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.set_defaults(command=command)
         return sub
 

@@ -13,6 +13,7 @@ from inspector import __version__
 from inspector.build import Built, build, build_command_door
 from inspector.contract.errors import InspectorError
 from inspector.delivery.ledger import Ledger
+from inspector.devices.camera_replay import ReplaySettings, require_pictures
 from inspector.devices.quiet import quiet_cv2
 from inspector.devices.trigger_command import CommandTrigger
 from inspector.logs import set_up_logs
@@ -44,6 +45,8 @@ def run(path: Path) -> int:
     quiet_cv2()
     settings = read_settings(path)
     set_up_logs(settings.log)
+    if isinstance(settings.camera, ReplaySettings):
+        require_pictures(settings.camera, str(path))
     starts = StartLog(state_folder(settings), settings.rules)
     first_fault = starts.begin()
     try:

@@ -7,12 +7,13 @@ the runtime, the loader or the bundle's checks.
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ GREY, DARK, BRIGHT = 128, 16, 240
 SIZE = 32
 CELLS = 4
 ENDLESS = 2**62
+PORTS_FROM, PORTS_EACH = 20_000, 5_000
 SHA_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -354,10 +356,19 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A TCP port of loopback nobody listens at just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback nobody listens at just now, nor will until the caller does.
+
+    Not one of those the system hands out (from 32768 on): an outgoing connection would take it
+    before it is used, or between a broker's end and its next start. And each process of a test run
+    has its own, so that none finds another's broker where nobody should be.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = PORTS_FROM + process * PORTS_EACH
+    while True:
+        port = random.randrange(first, first + PORTS_EACH)  # noqa: S311 - any will do
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def toml(table: dict[str, Any], prefix: str = "") -> str:

@@ -1,6 +1,7 @@
 """The house rules, checked by machine: who imports whom, what an edge loads, style and types."""
 
 import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -180,3 +181,22 @@ def test_the_readme_names_every_command() -> None:
         assert choices
         for choice in choices:
             assert f"{command} {choice}" in readme, f"README.md does not name {command} {choice}"
+
+
+@pytest.mark.parametrize("module", ["inspector.cli", "training.cli"])
+def test_every_command_shows_how_it_is_called(
+    module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(module).main
+    program = "inspector" if module == "inspector.cli" else "inspector-train"
+
+    def help_of(*words: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        return capsys.readouterr().out
+
+    commands = re.findall(r"^ {4}([a-z-]+)(?: |$)", help_of(), re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        _, _, shown = help_of(command).partition("\nexamples:\n")
+        assert f"  {program} {command}" in shown, f"{program} {command} --help has no examples"

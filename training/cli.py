@@ -44,6 +44,22 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
 diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
 """
+BENCH_EXAMPLES = """examples:
+  inspector-train bench training/plans/elpv.toml --data elpv
+  inspector-train bench plan.toml --data pictures --images 96 --rounds 5
+"""
+SCAN_EXAMPLES = """examples:
+  inspector-train scan pictures
+  inspector-train scan elpv/manifest.csv --json found.json
+"""
+KEYS_EXAMPLES = """examples:
+  inspector-train keys                     every key of a plan
+  inspector-train keys student             of one section
+  inspector-train keys split.golden        one key
+"""
+DATA_EXAMPLES = """examples:
+  inspector-train data elpv --out elpv
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,7 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     add_promote(commands)
 
     bench = commands.add_parser(
-        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
+        "bench",
+        help="how fast a plan trains here: kept answers against a teacher asked every time",
+        epilog=BENCH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_plan(bench)
     add_data(bench)
@@ -117,16 +136,31 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
     bench.set_defaults(command=_bench)
 
-    scan = commands.add_parser("scan", help="say what is wrong with the images")
+    scan = commands.add_parser(
+        "scan",
+        help="say what is wrong with the images",
+        epilog=SCAN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
     scan.set_defaults(command=_scan)
 
-    keys = commands.add_parser("keys", help="every key of a plan: values, default, meaning")
+    keys = commands.add_parser(
+        "keys",
+        help="every key of a plan: values, default, meaning",
+        epilog=KEYS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     keys.add_argument("only", nargs="?", default="", help="a section or key: student, split.golden")
     keys.set_defaults(command=_keys)
 
-    data = commands.add_parser("data", help="public data sets as manifests")
+    data = commands.add_parser(
+        "data",
+        help="public data sets as manifests",
+        epilog=DATA_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)
@@ -135,11 +169,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _release(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset, subset
-    from training.job import Job
-    from training.origin import dated
     from training.plan import read_plan, with_weights_from
     from training.plan_smoke import smoke
-    from training.release import release
     from training.run import Run
     from training.running import running_bundle, starting_from
     from training.screen import Screen
@@ -154,12 +185,17 @@ def _release(arguments: argparse.Namespace) -> int:
         plan = starting_from(plan, running_bundle(arguments.from_bundle), dataset)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
-    listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
-    date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
     screen = Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
+        # torch takes seconds to import: what is wrong up to here was said at once
+        from training.job import Job
+        from training.origin import dated
+        from training.release import release
+
+        listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
+        date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
+        machine = machine_of(plan, arguments.plan, arguments.processes)
         bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
     finally:
         run.close()

@@ -75,7 +75,9 @@ def learn(features: NDArray[np.float32], targets: NDArray[np.int64]) -> Novelty:
     x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True) + TINY)
     classes, place = np.unique(targets, return_inverse=True)
     means = np.stack([x[place == i].mean(axis=0) for i in range(len(classes))])
-    covariance = LedoitWolf(assume_centered=True).fit(x - means[place]).covariance_
+    covariance = (
+        LedoitWolf(assume_centered=True, store_precision=False).fit(x - means[place]).covariance_
+    )
     variances, axes = np.linalg.eigh(covariance)  # ascending
     kept = min(AXES, len(variances))
     rest = float(variances[:-kept].mean()) if kept < len(variances) else float(variances[0])

@@ -156,13 +156,7 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
     """
     if not folder.is_dir():
         raise BundleError(f"bundle {folder}: there is no such folder")
-    try:
-        actual = _sums(folder)
-        recorded = (folder / SUMS).read_text(encoding="ascii")
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
-        signature = _signature(folder)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
+    actual, recorded, text, signature = _texts(folder)
     if recorded != actual:
         raise BundleError(f"bundle {folder}: {_first_difference(recorded, actual)}")
     if trust is not None:
@@ -188,6 +182,25 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
     if file_sha256(folder / manifest.model.file) != manifest.model.sha256:
         raise BundleError(f"bundle {folder}: {MANIFEST}: model.sha256 is another model's")
     return Bundle(bundle_id, manifest, folder)
+
+
+def _texts(folder: Path) -> tuple[str, str, str, bytes | None]:
+    """Sums as they are and as recorded, manifest, signature. Raises BundleError in words."""
+    try:
+        return (
+            _sums(folder),
+            (folder / SUMS).read_text(encoding="ascii"),
+            (folder / MANIFEST).read_text(encoding="utf-8"),
+            _signature(folder),
+        )
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        raise BundleError(f"bundle {folder}: there is no {name} in it: is it a bundle?") from None
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise BundleError(f"bundle {folder}: {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
 
 
 def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:

@@ -75,6 +75,7 @@ def test_a_smaller_cap_holds_from_the_start(tmp_path: Path) -> None:
     assert "9.jpg" in pictures(folder)
 
 
+@pytest.mark.alone
 def test_offering_never_waits_and_every_drop_is_counted(tmp_path: Path) -> None:
     image: Image = np.tile(NOISE, (5, 5, 1))
     with archive(tmp_path / "images", queue_max=2) as kept:

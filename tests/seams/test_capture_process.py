@@ -177,6 +177,7 @@ print(camera.pid, flush=True)
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("last_words", ["os.kill(os.getpid(), 9)", "sys.exit(0)", "camera.close()"])
 def test_nothing_is_left_of_the_capture_however_the_station_ends(last_words: str) -> None:
     shared = set(SHARED.iterdir())

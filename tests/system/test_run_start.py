@@ -123,6 +123,18 @@ def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) 
     assert "there is no such folder" in run_inspector("check", path).stdout
 
 
+@pytest.mark.parametrize("key", ["folder", "list_file"])
+def test_a_replay_of_what_is_not_there_is_refused_with_file_and_key(
+    sealed: Bundle, tmp_path: Path, key: str
+) -> None:
+    path = write_station(tmp_path, sealed, camera={key: "absent"})
+    done = run_inspector("run", path)
+    what = "folder" if key == "folder" else "file"
+    said = f"{path}: camera.{key} {tmp_path / 'absent'}: there is no such {what}"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (78, said)
+    assert not (tmp_path / "journal.db").exists()
+
+
 def test_check_and_run_refuse_regions_that_the_bundle_was_not_trained_on(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundles", tiles=Tiling(width=16, height=16))
     path = write_station(tmp_path, bundle, recipe={"regions": {"kind": "whole"}})

@@ -11,7 +11,7 @@ from inspector.contract.bundle import Bundle, read_bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import decode, fit
 from tests.training.plates import write_class_folders
-from tests.training.releases import command, kill_in, run
+from tests.training.releases import Forked, kill_in
 from tests.training.test_prune import small_net
 from training.checkpoint import load
 from training.comparison import METRICS, Outcome, Row, comparison_of
@@ -72,7 +72,7 @@ class Compressed:
         self.plan.write_text(PLAN, encoding="utf-8")
         self.data = write_class_folders(folder / "data")
         self.out = folder / "out"
-        done = run("release", self.plan, "--data", self.data, "--out", self.out)
+        done = Forked("release", self.plan, "--data", self.data, "--out", self.out).end()
         assert done.returncode == 0, done.stderr
         self.bundle: Bundle = read_bundle(Path(done.stdout.strip()))
         self.networks = self.out / "networks" / self.bundle.id
@@ -86,9 +86,9 @@ def compressed(tmp_path_factory: pytest.TempPathFactory) -> Compressed:
 def test_a_job_killed_in_a_cut_and_its_teaching_ends_with_the_same_bundle(
     compressed: Compressed, tmp_path: Path
 ) -> None:
-    words = command(compressed.plan, compressed.data, tmp_path)
+    words = ("release", compressed.plan, "--data", compressed.data, "--out", tmp_path)
     kill_in("prune", "last.pt", words, tmp_path)
-    resumed = run("release", compressed.plan, "--data", compressed.data, "--out", tmp_path)
+    resumed = Forked(*words).end()
     assert resumed.returncode == 0, resumed.stderr
     assert "prune: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))

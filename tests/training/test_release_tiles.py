@@ -62,6 +62,7 @@ class Released:
     def __init__(self, folder: Path) -> None:
         self.plan = folder / "plan.toml"
         plan = PLAN.replace("width = 64\nheight = 64\n", f"width = 32\nheight = 32\n{TILES}")
+        plan = plan.replace("resnet18", "resnet10t").replace("epochs = 3", "epochs = 1")
         self.plan.write_text(plan, encoding="utf-8")
         self.data = write_marked_plates(folder / "data")
         self.out = folder / "out"

@@ -11,7 +11,7 @@ import pytest
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN
-from tests.training.releases import Released, command, kill_in, run
+from tests.training.releases import Forked, Released, kill_in
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.report import Report
@@ -24,7 +24,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
     data, plan, out = tmp_path / "elsewhere", tmp_path / "the-plan.toml", tmp_path / "out"
     shutil.copytree(released.data, data)
     shutil.copy2(released.plan, plan)
-    words = command(plan, data, out)
+    words = ("release", plan, "--data", data, "--out", out)
     for stage, sign in (
         ("teacher", "last.pt"),
         ("student", "last.pt"),
@@ -32,7 +32,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
         ("quantise", "."),
     ):
         kill_in(stage, sign, words, out)
-    resumed = run("release", plan, "--data", data, "--out", out)
+    resumed = Forked(*words).end()
     assert resumed.returncode == 0, resumed.stderr
     assert "quantise: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))
