@@ -16,6 +16,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
+from training.plan_search import Search
 from training.plan_tiles import Tiles
 
 
@@ -148,6 +149,7 @@ class Plan(Section):
     student: Student
     quality: Quality = Quality()
     export: Export = Export()
+    search: Search = Search()
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:
@@ -208,7 +210,8 @@ def read_plan(path: Path) -> Plan:
         folder = str(path.parent / student.unlabelled.folder)
         unlabelled = student.unlabelled.model_copy(update={"folder": folder})
         student = student.model_copy(update={"unlabelled": unlabelled})
-    return plan.model_copy(update={"teacher": teacher, "student": student})
+    search = plan.search.model_copy(update={"weights": beside(plan.search.weights)})
+    return plan.model_copy(update={"teacher": teacher, "student": student, "search": search})
 
 
 def without_idle_teacher(plan: Plan) -> Plan:
