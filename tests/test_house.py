@@ -78,11 +78,16 @@ DOORS: dict[str, set[str]] = {
         "inspector/delivery/sparkplug_payload.py",
         "inspector/delivery/sparkplug_b_pb2.py",
     },
+    "optuna": {"training/search.py"},
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
     "torch_pruning": {"training/compress/prune.py"},
-    "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
+    "matplotlib": {
+        "training/report_plots.py",
+        "training/compare_plots.py",
+        "training/search_plots.py",
+    },
 }
 # What decides has no clock, no chance, no socket, no database of its own.
 PURE = ("inspector/contract", "inspector/station")

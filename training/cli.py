@@ -20,6 +20,7 @@ from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
 from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
+from training.cli_search import add_search
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add_compare(commands, machine_of)
     add_novelty(commands, machine_of)
     add_promote(commands)
+    add_search(commands, machine_of)
 
     bench = commands.add_parser(
         "bench",

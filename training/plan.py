@@ -17,6 +17,7 @@ from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 from training.plan_compress import Compress
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
+from training.plan_search import Search
 from training.plan_tiles import Tiles
 
 
@@ -151,6 +152,7 @@ class Plan(Section):
     """Absent: the student ships as it was trained."""
     quality: Quality = Quality()
     export: Export = Export()
+    search: Search = Search()
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:
@@ -218,7 +220,8 @@ def read_plan(path: Path) -> Plan:
         folder = str(path.parent / student.unlabelled.folder)
         unlabelled = student.unlabelled.model_copy(update={"folder": folder})
         student = student.model_copy(update={"unlabelled": unlabelled})
-    return plan.model_copy(update={"teacher": teacher, "student": student})
+    search = plan.search.model_copy(update={"weights": beside(plan.search.weights)})
+    return plan.model_copy(update={"teacher": teacher, "student": student, "search": search})
 
 
 def without_idle_teacher(plan: Plan) -> Plan:
