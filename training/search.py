@@ -134,8 +134,8 @@ class Study:
         """By their places, so that the sampler takes neighbours to be alike."""
         model = self._models[trial.suggest_int("model", 0, len(self._models) - 1)]
         width = self._widths[trial.suggest_int("width", 0, len(self._widths) - 1)]
-        precision = trial.suggest_categorical("precision", ("fp32", "int8"))
-        return Entrant(model, width, precision)
+        small = trial.suggest_categorical("precision", ("fp32", "int8")) == "int8"
+        return Entrant(model, width, "int8" if small else "fp32")
 
     def _params(self, entrant: Entrant) -> dict[str, Any]:
         return {

@@ -142,7 +142,7 @@ def test_a_model_that_answers_otherwise_than_expected_is_refused(tmp_path: Path)
 def test_the_largest_accepted_difference_of_the_self_test_is_kept(tmp_path: Path) -> None:
     def a_little_darker(draft: Path) -> None:
         path = str(draft / "golden" / "dark.png")
-        cv2.imwrite(path, cv2.imread(path) + np.uint8(2))
+        cv2.imwrite(path, np.asarray(cv2.imread(path)) + np.uint8(2))
 
     same = load_runtime(tmp_path, make_bundle(tmp_path).id)
     other = load_runtime(tmp_path, make_bundle(tmp_path, spoil=a_little_darker).id)

@@ -73,15 +73,15 @@ def _run_command(words: list[str], said: Path) -> None:
     sys.exit(main(words))
 
 
-def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
+def kill_in(stage: str, sign: str, words: tuple[object, ...], out: Path) -> None:
     """Start the job and kill it at the sight of a file in an unfinished stage."""
-    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = Forked(*words)
     until = time.monotonic() + PATIENCE_S
     while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
-        assert job.poll() is None
+        assert job.alive()
         time.sleep(0.005)
     os.kill(job.pid, signal.SIGKILL)
-    job.wait()
+    assert job.end().returncode == -signal.SIGKILL
     assert list(out.glob(f"work/{stage}-*/{sign}"))
     assert not list(out.glob(f"work/{stage}-*/done.json"))
 
