@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from inspector.cli import main
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Said, standing_of
 from inspector.contract.strict import read_toml
@@ -162,23 +163,27 @@ def test_two_processes_write_one_store_and_lose_nothing(desk: ReviewDesk, inspec
     assert opinions == list(range(1, 21))
 
 
-def test_labels_come_by_the_command_line_and_slips_make_no_class(inspected: Path) -> None:
-    def review(*words: str) -> subprocess.CompletedProcess[str]:
-        return run_inspector("review", inspected, *words)
+def test_labels_come_by_the_command_line_and_slips_make_no_class(
+    inspected: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def review(*words: str) -> tuple[int, str]:
+        code = main(["review", str(inspected), *words])
+        return code, "".join(capsys.readouterr())
 
-    listed = review("list", "--count", "1").stdout.splitlines()
+    # as a program of its own once
+    listed = run_inspector("review", inspected, "list", "--count", "1").stdout.splitlines()
     result_id = listed[1].split()[0]
-    done = review("label", result_id, "brigt", "--by", "anna")
-    assert done.returncode == 78
-    assert "label 'brigt': must be one of bright, dark, good, or unclear" in done.stderr
-    done = review("label", "strange1", "red", "--by", "anna", "--new", "--severity", "0.5")
-    assert "is red, said by anna (opinion 1; the station: NOT_DECIDABLE)" in done.stdout
-    assert review("label", "strange0", "red", "--by", "anna").returncode == 0  # known by now
-    done = review("label", "strange1", "red", "--by", "anna")
-    assert done.returncode == 1
-    assert "undo that first" in done.stderr
-    assert "is taken back" in review("undo", "1", "--by", "anna", "--why", "slipped").stdout
-    rows = [json.loads(line) for line in review("export").stdout.splitlines()]
+    code, said = review("label", result_id, "brigt", "--by", "anna")
+    assert code == 78
+    assert "label 'brigt': must be one of bright, dark, good, or unclear" in said
+    code, said = review("label", "strange1", "red", "--by", "anna", "--new", "--severity", "0.5")
+    assert "is red, said by anna (opinion 1; the station: NOT_DECIDABLE)" in said
+    assert review("label", "strange0", "red", "--by", "anna")[0] == 0  # known by now
+    code, said = review("label", "strange1", "red", "--by", "anna")
+    assert code == 1
+    assert "undo that first" in said
+    assert "is taken back" in review("undo", "1", "--by", "anna", "--why", "slipped")[1]
+    rows = [json.loads(line) for line in review("export")[1].splitlines()]
     assert [row["undone"] is not None for row in rows] == [True, False]
     assert rows[0]["review"]["severity"] == 0.5
     assert rows[0]["undone"]["why"] == "slipped"
@@ -196,10 +201,11 @@ def test_labels_come_by_the_command_line_and_slips_make_no_class(inspected: Path
         (("list", "--policy", "nowhere.toml"), "there is no such file"),
     ],
 )
-def test_what_cannot_be_done_is_said(inspected: Path, words: tuple[str, ...], said: str) -> None:
-    done = run_inspector("review", inspected, *words)
-    assert done.returncode in (1, 78)
-    assert said in done.stderr
+def test_what_cannot_be_done_is_said(
+    inspected: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["review", str(inspected), *words]) in (1, 78)
+    assert said in capsys.readouterr().err
 
 
 def test_reviews_agree_contradict_or_leave_it_open(desk: ReviewDesk) -> None:

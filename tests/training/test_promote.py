@@ -147,7 +147,7 @@ def test_more_good_parts_stopped_than_the_terms_allow_refuse_it(line: Line) -> N
 
 
 def test_a_slow_candidate_is_refused(line: Line) -> None:
-    assert line.promote(line.candidate(work=8)) == 3
+    assert line.promote(line.candidate(work=4)) == 3
     assert "latency, beside the incumbent's" in line.reasons()
     line.ask("latency_ms_at_most = 0.001")
     assert line.promote(line.candidate()) == 3
