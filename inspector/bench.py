@@ -24,7 +24,7 @@ from inspector.contract.verdict import Evaluation
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_noise import Noise, noise_camera, noise_images
 from inspector.runtime.loader import open_runtime
-from inspector.runtime.onnx import OnnxRuntime
+from inspector.runtime.model import ModelRuntime
 from inspector.settings import read_settings
 from inspector.station.cycle import Gear, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
@@ -130,8 +130,8 @@ def _with(camera: Camera, job: Job, parts: int, disk: Path) -> Bench:
 
 def measure(job: Job, camera: Camera, parts: int, disk: Path) -> Bench:
     """Interleaved: one part, one bare call. The journal is a new one in a folder on `disk`."""
-    if not isinstance(job.runtime, OnnxRuntime):
-        raise TypeError("the bare call is onnxruntime's")
+    if not isinstance(job.runtime, ModelRuntime):
+        raise TypeError("the bare call is a runtime's")
     disk.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="inspector-bench-", dir=disk) as scratch:
         journal = Journal(JournalSettings(path=Path(scratch) / "journal.db"))
@@ -195,7 +195,7 @@ def _frames(camera: Camera) -> list[Image]:
 
 
 def _times(
-    job: Job, runtime: OnnxRuntime, gear: Gear, parts: int
+    job: Job, runtime: ModelRuntime, gear: Gear, parts: int
 ) -> Iterator[tuple[float, float, float, str]]:
     """Exposure to verdict, commit, and the bare call, in milliseconds, and the frame's size.
 

@@ -27,7 +27,7 @@ from inspector.devices.trigger_interval import IntervalSettings
 from inspector.devices.trigger_part_present import PartPresentSettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
-from inspector.runtime.onnx import Threads
+from inspector.runtime.settings import RuntimeSettings
 from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
 from inspector.supervise.settings import MetricsSettings
@@ -77,7 +77,8 @@ class Settings(Strict):
     log: LogSettings = LogSettings()
     shadow: ShadowSettings | None = None
     """Left out: no second bundle."""
-    model_threads: Threads = 1
+    runtime: RuntimeSettings = RuntimeSettings()
+    """Left out: onnxruntime, one thread."""
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0

@@ -16,6 +16,7 @@ from inspector.contract.shadow import ShadowMessage
 from inspector.contract.verdict import Limits, Prediction
 from inspector.delivery.disagreements import LIST, Disagreements, ShadowSettings
 from inspector.runtime.loader import open_runtime
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.station.cycle import Job
 from inspector.station.recipe import Recipe
@@ -36,7 +37,7 @@ class Watched:
     """A station at work with a shadow, whose disagreements are kept as the daemon keeps them."""
 
     def __init__(
-        self, folder: Path, serving: Bundle, shadow: OnnxRuntime, queue_max: int = 4
+        self, folder: Path, serving: Bundle, shadow: ModelRuntime, queue_max: int = 4
     ) -> None:
         self.folder = folder / "shadow"
         self.sent: list[bytes] = []
