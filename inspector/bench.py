@@ -42,9 +42,10 @@ class Bench:
     """All in milliseconds, over the same parts."""
 
     bundle: str
+    library: str
     size: str
     raw: Spread
-    """The bare onnxruntime call."""
+    """The runtime's bare call."""
     verdict: Spread
     """From the exposure of its frame until the row is durable."""
     overhead: Spread
@@ -152,6 +153,7 @@ def measure(job: Job, camera: Camera, parts: int, disk: Path) -> Bench:
     overhead_ms = [v - r for v, r in zip(verdict_ms, raw_ms, strict=True)]
     return Bench(
         bundle=job.runtime.bundle_id,
+        library=job.runtime.engine.split()[0],
         size=sizes[0],
         raw=_spread(raw_ms),
         verdict=_spread(verdict_ms),
@@ -168,7 +170,7 @@ def report(bench: Bench) -> Iterator[str]:
     form = "{:<44} {:>9} {:>9} {:>10}"
     yield form.format("", "p50", "p99", "parts/s")
     for text, times, per_s in (
-        ("onnxruntime alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
+        (f"{bench.library} alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
         ("exposure to verdict, journal commit included", bench.verdict, f"{bench.parts_per_s:.1f}"),
         ("  overhead: the second less the first", bench.overhead, ""),
         ("  the journal commit in it", bench.commit, ""),

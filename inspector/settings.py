@@ -25,6 +25,7 @@ from inspector.devices.trigger_command import CommandTriggerSettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
 from inspector.devices.trigger_part_present import PartPresentSettings
+from inspector.energy import EnergySettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
 from inspector.runtime.settings import RuntimeSettings
@@ -79,6 +80,8 @@ class Settings(Strict):
     """Left out: no second bundle."""
     runtime: RuntimeSettings = RuntimeSettings()
     """Left out: onnxruntime, one thread."""
+    energy: EnergySettings | None = None
+    """The meter of `inspector bench --runtimes`; left out: the processor's own, if it has one."""
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0

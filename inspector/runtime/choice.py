@@ -52,14 +52,23 @@ def resolve(settings: RuntimeSettings, bundle_id: Name) -> Resolved:
     except (OSError, ValidationError) as error:
         log.warning("%s: cannot be used: %s", settings.chosen, error)
         return Resolved(default, f"{settings.chosen}: cannot be used; {measure}")
-    if file.machine != this_machine():
-        words = f"{settings.chosen}: was measured on another machine, or with other versions"
-        return Resolved(default, f"{words}; {measure}")
+    other = _other(file.machine, this_machine())
+    if other is not None:
+        return Resolved(default, f"{settings.chosen}: was measured with {other}; {measure}")
     chosen = file.bundles.get(bundle_id)
     if chosen is None:
         return Resolved(default, f"{settings.chosen}: {bundle_id} was not measured; {measure}")
     changes = chosen.model_dump(include={"kind", "threads", "provider"})
     return Resolved(settings.model_copy(update=changes), f"{settings.chosen} says so")
+
+
+def _other(then: Machine, now: Machine) -> str | None:
+    """The first thing in which the machine was another; None where it is the same."""
+    for name in Machine.model_fields:
+        before, here = getattr(then, name), getattr(now, name)
+        if before != here:
+            return f"{name} {before}, here it is {here}"
+    return None
 
 
 def record(path: Path, bundle_id: Name, chosen: Chosen) -> None:

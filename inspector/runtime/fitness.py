@@ -167,6 +167,14 @@ def warn_if_slow(runtime: ModelRuntime, recipe: Recipe) -> None:
         log.warning("bundle %s: %s: parts may be late, and are rejected then", recipe.bundle, error)
 
 
+def regions_here(runtime: ModelRuntime, recipe: Recipe) -> int:
+    """How many pictures a part is for the model, as far as the recipe tells; else one."""
+    try:
+        return len(regions_for(_frame(runtime, recipe, None), recipe, runtime.tiles))
+    except (BundleError, ValueError):
+        return 1
+
+
 def _frame(runtime: ModelRuntime, recipe: Recipe, seen: tuple[int, int] | None) -> Image:
     """Noise: what is all of one colour may be quicker to compute."""
     rule = region_rule(recipe, runtime.tiles)

@@ -14,7 +14,11 @@ from inspector.runtime.model import STOPPED, ModelRuntime, Signature, Value, fir
 from inspector.runtime.settings import Provider
 
 CPU = "CPUExecutionProvider"
-PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": CPU}
+PROVIDERS: dict[Provider, str] = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": CPU,
+}
 """As the settings name them, the quickest first."""
 
 log = logging.getLogger(__name__)
@@ -77,7 +81,7 @@ def providers_for(wanted: Provider, there: list[str]) -> list[str]:
     wanted one.
     """
     if wanted != "auto" and PROVIDERS[wanted] not in there:
-        has = [name for name, full in PROVIDERS.items() if full in there]
+        has = _named(there)
         raise ConfigError(
             f"runtime.provider {wanted}: the onnxruntime installed here has {', '.join(has)} alone "
             '(pip install onnxruntime-gpu in its place), or write "auto"'
@@ -85,6 +89,15 @@ def providers_for(wanted: Provider, there: list[str]) -> list[str]:
     names = list(PROVIDERS)
     allowed = names if wanted == "auto" else names[names.index(wanted) :]
     return [PROVIDERS[name] for name in allowed if PROVIDERS[name] in there]
+
+
+def installed_providers() -> list[Provider]:
+    """Of those that settings may name, the quickest first."""
+    return _named(ort.get_available_providers())
+
+
+def _named(there: list[str]) -> list[Provider]:
+    return [name for name, full in PROVIDERS.items() if full in there]
 
 
 def _open(path: Path, threads: int, provider: Provider) -> Any:
