@@ -21,6 +21,13 @@ def add_commands(add: Any) -> None:
         metavar="STATION.TOML|BUNDLE",
         help="every runtime and number of threads instead: which to choose here",
     )
+    source.add_argument(
+        "--profile",
+        type=Path,
+        metavar="OUT.json",
+        help="this machine's speed instead: for choosing a model elsewhere",
+    )
+    bench.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N")
     bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
     bench.add_argument("--live", action="store_true", help="frames come while it measures")
     bench.add_argument("--parts", type=part_count, metavar="N")
@@ -36,6 +43,8 @@ def _bench(args: argparse.Namespace) -> int:
     quiet_cv2()
     if args.runtimes:
         return _runtimes(args)
+    if args.profile:
+        return _profile(args)
     parts = args.parts or PARTS
     if args.bundle:
         noise = Noise(*args.size)
@@ -43,6 +52,16 @@ def _bench(args: argparse.Namespace) -> int:
     else:
         bench = bench_station(args.settings, parts, live=args.live)
     for line in report(bench):
+        print(line)
+    return 0
+
+
+def _profile(args: argparse.Namespace) -> int:
+    from inspector.bench_profile import lines_of, measure_profile
+
+    profile = measure_profile(args.threads)
+    args.profile.write_text(profile.model_dump_json(by_alias=True, indent=1) + "\n", "utf-8")
+    for line in lines_of(profile):
         print(line)
     return 0
 

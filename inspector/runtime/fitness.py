@@ -34,7 +34,7 @@ SWAP_MARGIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of judging all of a recipe's regions in one batch, on this machine, beside the station."""
+    """Of judging all of a recipe's regions, on this machine, beside the station."""
 
     n: int
     p99_ms: float

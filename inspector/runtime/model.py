@@ -1,4 +1,4 @@
-"""A bundle's model, whichever library runs it: checked against the manifest, run in one batch."""
+"""A bundle's model, whichever library runs it: checked against the manifest, run in batches."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,6 +17,10 @@ WARM_UP_RUNS = 3
 SUM_TOLERANCE = 0.02
 """Probabilities that sum to something else are none; an int8 softmax is this near."""
 RANGE_TOLERANCE = 1e-4
+BATCH_MAX = 4
+"""Images in one call on a CPU. Larger batches are no quicker there, and what a model keeps between
+its operators grows with them: 128 tiles of 224 pixels took 1.7 GB and 15 % longer a tile than
+this (tests/benchmarks/tiles.py)."""
 STOPPED = "the model took no end and was stopped"
 
 
@@ -48,6 +52,7 @@ class ModelRuntime(ABC):
 
     engine: str
     """The library, and what it computes with, in words."""
+    batch_max = BATCH_MAX
 
     def __init__(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
@@ -64,7 +69,7 @@ class ModelRuntime(ABC):
         self._outputs = [model.probabilities, model.defect_map]
         self._outputs += [model.novelty] if model.novelty else []
         self._batch = np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)
-        self._used = 1
+        self._last: tuple[int, ...] = (1,)
 
     @abstractmethod
     def _signature(self) -> Signature:
@@ -88,13 +93,13 @@ class ModelRuntime(ABC):
             raise BundleError(words) from None
         try:
             for _ in range(WARM_UP_RUNS):
-                self._check_shapes(self._run(self._batch))
+                self._check_shapes(self._run(self._batch), 1)
         except ModelError as error:
             words = f"bundle {self.bundle_id}: the model does not run: {error}"
             raise BundleError(words) from None
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """One prediction an image, all in one batch.
+        """One prediction an image.
 
         A row of probabilities that are none (NaN, out of range, not summing to one) becomes a
         defect score of NaN, which no verdict passes. Raises ModelError where the model fails.
@@ -103,38 +108,57 @@ class ModelRuntime(ABC):
         return [self._prediction(outputs, i) for i in range(len(images))]
 
     def outputs(self, images: Sequence[Image]) -> Outputs:
-        """As the model gives them, one row an image. Raises ModelError where it fails."""
-        shape = self._batch.shape[1:]
+        """As the model gives them, one row an image. Raises ModelError where it fails.
+
+        In batches of at most `batch_max`.
+        """
         if not images:
             raise ModelError("there is no image to judge")
+        starts = range(0, len(images), self.batch_max)
+        found = [self._outputs_of(images[i : i + self.batch_max]) for i in starts]
+        self._last = tuple(len(each.probabilities) for each in found)
+        if len(found) == 1:
+            return found[0]
+        novelty = [each.novelty for each in found if each.novelty is not None]
+        return Outputs(
+            np.concatenate([each.probabilities for each in found]),
+            np.concatenate([each.defect_maps for each in found]),
+            np.concatenate(novelty) if novelty else None,
+        )
+
+    def _outputs_of(self, images: Sequence[Image]) -> Outputs:
+        """Of one batch."""
+        shape = self._batch.shape[1:]
         if len(images) > len(self._batch):
             self._batch = np.zeros((len(images), *shape), np.uint8)
         for slot, image in zip(self._batch, images, strict=False):
             if image.shape != shape or image.dtype != np.uint8:
                 raise ModelError(f"the model takes uint8 {shape}, not {image.dtype} {image.shape}")
             slot[:] = image
-        self._used = len(images)
-        outputs = self._run(self._batch[: self._used])
-        self._check_shapes(outputs)
+        outputs = self._run(self._batch[: len(images)])
+        self._check_shapes(outputs, len(images))
         return outputs
 
     def run_again(self) -> None:
-        """The library's bare call on the last batch: what `inspector bench` compares with."""
-        self._run(self._batch[: self._used])
+        """The library's bare calls, as many and as large as the last time: what `inspector bench`
+        compares with.
+        """
+        for images in self._last:
+            self._run(self._batch[:images])
 
     def _run(self, batch: Image) -> Outputs:
         found = self._call(batch)
         return Outputs(found[0], found[1], found[2] if len(found) > 2 else None)
 
-    def _check_shapes(self, outputs: Outputs) -> None:
+    def _check_shapes(self, outputs: Outputs, images: int) -> None:
         probabilities, maps, novelty = outputs
-        expected = (self._used, len(self._labels))
+        expected = (images, len(self._labels))
         if probabilities.shape != expected:
             raise ModelError(f"probabilities are {probabilities.shape}, expected {expected}")
-        if maps.ndim != 3 or len(maps) != self._used or 0 in maps.shape:
-            raise ModelError(f"the defect map is {maps.shape}, expected {self._used} x rows x cols")
-        if novelty is not None and novelty.shape != (self._used,):
-            raise ModelError(f"novelty is {novelty.shape}, expected {(self._used,)}")
+        if maps.ndim != 3 or len(maps) != images or 0 in maps.shape:
+            raise ModelError(f"the defect map is {maps.shape}, expected {images} x rows x cols")
+        if novelty is not None and novelty.shape != (images,):
+            raise ModelError(f"novelty is {novelty.shape}, expected {(images,)}")
 
     def _prediction(self, outputs: Outputs, row: int) -> Prediction:
         probabilities = outputs.probabilities[row]

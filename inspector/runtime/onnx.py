@@ -20,6 +20,8 @@ PROVIDERS: dict[Provider, str] = {
     "cpu": CPU,
 }
 """As the settings name them, the quickest first."""
+BATCH_MAX_GPU = 64
+"""Its kernels want work; not measured."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class OnnxRuntime(ModelRuntime):
         super().__init__(bundle)
         self._session = _open(bundle.model_path, threads, provider)
         computes_on = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        if computes_on != "CPU":
+            self.batch_max = BATCH_MAX_GPU
         self.engine = f"onnxruntime {ort.__version__}, {computes_on}, threads: {threads}"
         self._under_way: _Run | None = None
         self._make_ready()
@@ -100,7 +104,13 @@ def _named(there: list[str]) -> list[Provider]:
     return [name for name, full in PROVIDERS.items() if full in there]
 
 
-def _open(path: Path, threads: int, provider: Provider) -> Any:
+def open_graph(model: bytes, threads: int) -> Callable[[Any], list[Any]]:
+    """A graph with the input `x` and the output `y`, on the CPU, as a station runs its own."""
+    session = ort.InferenceSession(model, _options(threads), providers=[CPU])
+    return lambda x: session.run(["y"], {"x": x})
+
+
+def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -108,9 +118,13 @@ def _open(path: Path, threads: int, provider: Provider) -> Any:
     if threads > 1:
         # a waiting thread that spins takes the core from courier and capture
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open(path: Path, threads: int, provider: Provider) -> Any:
     providers = providers_for(provider, ort.get_available_providers())
     try:
-        session = ort.InferenceSession(path, options, providers=providers)
+        session = ort.InferenceSession(path, _options(threads), providers=providers)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
         raise BundleError(f"{path}: onnxruntime cannot open it: {first_line(error)}") from None
     if session.get_providers()[0] != providers[0]:  # it goes on with another without a word to us

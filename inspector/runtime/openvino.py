@@ -22,8 +22,8 @@ from inspector.runtime.model import STOPPED, ModelRuntime, Signature, Value, fir
 if TYPE_CHECKING:
     import openvino
 
-SIZES_MAX = 3
-"""Batch sizes a model is kept compiled for: one image, the recipe's regions, and one more."""
+SIZES_MAX = 4
+"""Batch sizes a model is kept compiled for: whole batches, and what is left over of a part."""
 TYPES = {"u8": "tensor(uint8)", "f32": "tensor(float)"}
 FLOAT32 = "f32"
 

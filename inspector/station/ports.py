@@ -161,7 +161,7 @@ class Runtime(Protocol):
     """What must be said wherever the bundle is used; empty where nothing restricts its use."""
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """One prediction an image, all in one batch; images are of `spec`'s size.
+        """One prediction an image; images are of `spec`'s size.
 
         Raises ModelError where the model fails or answers in another shape.
         """
