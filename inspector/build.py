@@ -202,7 +202,8 @@ def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
     if settings.shadow is None:
         return None
     trust = trust_in(settings.bundles.public_key)
-    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, trust=trust)
+    beside = settings.runtime.model_copy(update={"threads": 1})  # it takes no more of the machine
+    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, beside, trust)
     disagreements = Disagreements(settings.shadow, courier.offer_shadow)
     judge = ShadowJudge(
         runtime,
@@ -220,7 +221,7 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
         settings.bundles,
         record=served_path(settings.journal.path),
         exchange=exchange,
-        threads=settings.model_threads,
+        runtime=settings.runtime,
     )
 
 
@@ -228,7 +229,7 @@ def build_job(settings: Settings) -> Job:
     """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
     recipe, bundles = read_recipe(settings), settings.bundles
     trust = trust_in(bundles.public_key)
-    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
+    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.runtime, trust))
 
 
 def new_boot() -> str:

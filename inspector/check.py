@@ -27,8 +27,10 @@ from inspector.delivery.archive import MARK
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.journal import Journal, JournalReader
 from inspector.finding import Finding
+from inspector.runtime.choice import resolve
 from inspector.runtime.loader import find_bundle, open_runtime
-from inspector.runtime.onnx import defect_score
+from inspector.runtime.model import defect_score
+from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.recipe import (
@@ -118,12 +120,14 @@ def _check_bundle(
     try:
         trust = trust_in(settings.bundles.public_key) if settings else None
         bundle = find_bundle(bundles, name, trust)
-        open_runtime(bundle, settings.model_threads if settings else 1)
+        runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED)
     except (BundleError, ConfigError) as error:
         yield Finding("fault", str(error))
         return None
     count = len(bundle.manifest.golden)
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
+    why = resolve(settings.runtime, bundle.id).why if settings else ""
+    yield Finding("ok", f"runtime: {runtime.engine}" + (f" ({why})" if why else ""))
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
     return bundle.manifest

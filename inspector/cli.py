@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__, cli_command, cli_line, cli_review, cli_study
-from inspector.arguments import part_count, size
+from inspector import __version__, cli_bench, cli_command, cli_line, cli_review, cli_study
+from inspector.arguments import part_count
 from inspector.cli_delivery import add_commands
 from inspector.examples import examples
 
@@ -27,6 +27,7 @@ examples:
   inspector command station.toml reset             end an ERROR, once you have seen its cause
   inspector replay --bundle bundles/NAME pictures  judge a folder, print a table
   inspector bench --bundle bundles/NAME            what the station adds to the bare model
+  inspector bench --runtimes station.toml          which library and threads suit it best here
   inspector bundle verify bundles/NAME             every byte, and the self-test
   inspector bundle use bundles/NAME                running stations load it
   inspector subscribe consumer.toml                store every result, prove it is all
@@ -114,14 +115,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     replay.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
     replay.add_argument("folder", type=Path, metavar="FOLDER")
 
-    bench = add("bench", _bench, "time the bare model and the whole station side by side")
-    source = bench.add_mutually_exclusive_group(required=True)
-    source.add_argument("settings", type=Path, nargs="?", metavar="STATION.TOML")
-    source.add_argument("--bundle", type=Path, metavar="DIR")
-    bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
-    bench.add_argument("--live", action="store_true", help="frames come while it measures")
-    bench.add_argument("--parts", type=part_count, default=1_000, metavar="N")
-    bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
+    cli_bench.add_commands(add)
 
     bundle = add(
         "bundle", _bundle, "show, verify or sign a bundle, have stations use it, make keys"
@@ -229,22 +223,6 @@ def _replay(args: argparse.Namespace) -> int:
         print(line)
     if args.csv:
         write_csv(args.csv, rows)
-    return 0
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from inspector.bench import bench_bundle, bench_station, report
-    from inspector.devices.camera_noise import Noise
-    from inspector.devices.quiet import quiet_cv2
-
-    quiet_cv2()
-    if args.bundle:
-        noise = Noise(*args.size)
-        bench = bench_bundle(args.bundle, noise, args.parts, args.disk, live=args.live)
-    else:
-        bench = bench_station(args.settings, args.parts, live=args.live)
-    for line in report(bench):
-        print(line)
     return 0
 
 

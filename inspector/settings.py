@@ -27,9 +27,10 @@ from inspector.devices.trigger_command import CommandTriggerSettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
 from inspector.devices.trigger_part_present import PartPresentSettings
+from inspector.energy import EnergySettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
-from inspector.runtime.onnx import Threads
+from inspector.runtime.settings import RuntimeSettings
 from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
 from inspector.supervise.settings import MetricsSettings
@@ -79,7 +80,10 @@ class Settings(Strict):
     log: LogSettings = LogSettings()
     shadow: ShadowSettings | None = None
     """Left out: no second bundle."""
-    model_threads: Threads = 1
+    runtime: RuntimeSettings = RuntimeSettings()
+    """Left out: onnxruntime, one thread."""
+    energy: EnergySettings | None = None
+    """The meter of `inspector bench --runtimes`; left out: the processor's own, if it has one."""
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0

@@ -93,7 +93,7 @@ def serving(settings: Settings) -> tuple[Recipe, Bundle]:
 def serving_job(settings: Settings) -> tuple[Job, Bundle]:
     """The same, ready to judge as the station does. Raises ConfigError, BundleError."""
     recipe, bundle = serving(settings)
-    return Job(recipe, open_runtime(bundle, settings.model_threads)), bundle
+    return Job(recipe, open_runtime(bundle, settings.runtime)), bundle
 
 
 def span_of(seen: Iterable[Seen]) -> str:

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/contract": CONTRACT,
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices", "gpiod", "pymodbus"},
-    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
+    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "openvino", "cryptography"},
     "inspector/delivery": STATION | {"inspector.delivery", "paho", "cryptography", "google"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
@@ -70,6 +70,7 @@ DOORS: dict[str, set[str]] = {
         "training/export.py",
         "training/compress/quantize.py",
     },
+    "openvino": {"inspector/runtime/openvino.py"},
     "gpiod": {"inspector/devices/line_gpio.py"},
     "pymodbus": {"inspector/devices/line_modbus.py", "inspector/linesim/plc.py"},
     "prometheus_client": {"inspector/supervise/metrics.py"},

@@ -6,21 +6,29 @@ from pathlib import Path
 import numpy as np
 
 from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, Trust, read_bundle
-from inspector.contract.errors import BundleError, ModelError
+from inspector.contract.errors import BundleError, ConfigError, ModelError
 from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Evaluation, Prediction, judge
+from inspector.runtime.choice import resolve
 from inspector.runtime.fitness import require_sense
-from inspector.runtime.onnx import OnnxRuntime, Outputs, defect_score
+from inspector.runtime.model import ModelRuntime, Outputs, defect_score
+from inspector.runtime.onnx import OnnxRuntime
+from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 
 log = logging.getLogger(__name__)
 
 
 def load_runtime(
-    bundles: Path, bundle_id: Name, threads: int = 1, trust: Trust | None = None
-) -> OnnxRuntime:
-    """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words."""
-    return open_runtime(find_bundle(bundles, bundle_id, trust), threads)
+    bundles: Path,
+    bundle_id: Name,
+    settings: RuntimeSettings = AS_JUDGED,
+    trust: Trust | None = None,
+) -> ModelRuntime:
+    """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words, and
+    ConfigError where what the settings ask for is not installed.
+    """
+    return open_runtime(find_bundle(bundles, bundle_id, trust), settings)
 
 
 def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> Bundle:
@@ -39,16 +47,41 @@ def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> B
     return bundle
 
 
-def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:
-    """Open a verified bundle and hold it to its golden pictures. Raises BundleError."""
-    runtime = OnnxRuntime(bundle, threads)
+def open_runtime(bundle: Bundle, settings: RuntimeSettings = AS_JUDGED) -> ModelRuntime:
+    """Open a verified bundle and hold it to its golden pictures. Raises BundleError, ConfigError.
+
+    With kind "auto" one that fails in what was recorded is tried as training judged it.
+    """
+    named, why = resolve(settings, bundle.id)
+    log.info("bundle %s: runs in %s: %s", bundle.id, named.words, why)
+    try:
+        return tested(new_runtime(bundle, named), bundle)
+    except (BundleError, ConfigError) as error:
+        if settings.kind != "auto" or named.kind == AS_JUDGED.kind:
+            raise
+        log.error("bundle %s: %s instead: %s", bundle.id, AS_JUDGED.words, error)
+        return tested(new_runtime(bundle, AS_JUDGED), bundle)
+
+
+def new_runtime(bundle: Bundle, settings: RuntimeSettings) -> ModelRuntime:
+    """Opened and warmed up, not yet tested. Raises BundleError, ConfigError."""
+    if settings.kind == "openvino":
+        # only here: a station without it need not load it
+        from inspector.runtime.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(bundle, settings.threads)
+    return OnnxRuntime(bundle, settings.threads, settings.provider)
+
+
+def tested(runtime: ModelRuntime, bundle: Bundle) -> ModelRuntime:
+    """The same, if it passes its self-test. Raises BundleError."""
     runtime.golden_error = self_test(runtime, bundle)
-    found = runtime.golden_error
-    log.info("bundle %s: self-test passed, largest difference %.2g", bundle.id, found)
+    words = "bundle %s: self-test passed in %s, largest difference %.2g"
+    log.info(words, bundle.id, runtime.engine, runtime.golden_error)
     return runtime
 
 
-def self_test(runtime: OnnxRuntime, bundle: Bundle) -> float:
+def self_test(runtime: ModelRuntime, bundle: Bundle) -> float:
     """Judge the golden pictures; the largest difference of a probability from the expected.
 
     Results differ from machine to machine (instruction set, int8 kernels): within the manifest's

@@ -163,7 +163,7 @@ class Runtime(Protocol):
     """The largest difference of a probability from the expected, in its self-test here."""
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """One prediction an image, all in one batch; images are of `spec`'s size.
+        """One prediction an image; images are of `spec`'s size.
 
         Raises ModelError where the model fails or answers in another shape.
         """

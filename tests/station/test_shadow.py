@@ -22,6 +22,7 @@ from inspector.delivery.disagreements import (
     read_tallies,
 )
 from inspector.runtime.loader import open_runtime
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.station.cycle import Job
 from inspector.station.recipe import Recipe
@@ -42,7 +43,7 @@ class Watched:
     """A station at work with a shadow, whose disagreements are kept as the daemon keeps them."""
 
     def __init__(
-        self, folder: Path, serving: Bundle, shadow: OnnxRuntime, queue_max: int = 4
+        self, folder: Path, serving: Bundle, shadow: ModelRuntime, queue_max: int = 4
     ) -> None:
         self.folder = folder / "shadow"
         self.sent: list[bytes] = []

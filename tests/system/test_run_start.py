@@ -16,11 +16,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_a_typing_slip_is_named_with_the_keys_that_exist(sealed: Bundle, tmp_path: Path) -> None:
-    path = write_station(tmp_path, sealed, camera={"foldr": "x"}, model_threads=0)
+    path = write_station(tmp_path, sealed, camera={"foldr": "x"}, runtime={"threads": 0})
     done = run_inspector("run", path)
     assert done.returncode == 78
     assert f"{path}: camera.replay.foldr: is not a key here; known keys:" in done.stderr
-    assert "model_threads 0" in done.stderr
+    assert "runtime.threads 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 
