@@ -202,7 +202,8 @@ def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
     if settings.shadow is None:
         return None
     trust = trust_in(settings.bundles.public_key)
-    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, trust=trust)
+    wanted, name = settings.model_variant, settings.shadow.bundle
+    runtime = load_runtime(settings.bundles.folder, name, trust=trust, wanted=wanted)
     disagreements = Disagreements(settings.shadow, courier.offer_shadow)
     judge = ShadowJudge(
         runtime,
@@ -220,14 +221,16 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
         record=served_path(settings.journal.path),
         exchange=exchange,
         threads=settings.model_threads,
+        wanted=settings.model_variant,
     )
 
 
 def build_job(settings: Settings) -> Job:
     """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
     recipe, bundles = read_recipe(settings), settings.bundles
-    trust = trust_in(bundles.public_key)
-    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
+    trust, threads = trust_in(bundles.public_key), settings.model_threads
+    wanted = settings.model_variant
+    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, threads, trust, wanted))
 
 
 def new_boot() -> str:

@@ -14,13 +14,15 @@ from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_line import check_line, check_trigger
-from inspector.contract.bundle import Manifest
+from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
     RecordError,
 )
+from inspector.contract.status import ModelStatus
 from inspector.contract.strict import read_toml
+from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
 from inspector.delivery.cursors import cursors_path
@@ -117,15 +119,26 @@ def _check_bundle(
     try:
         trust = trust_in(settings.bundles.public_key) if settings else None
         bundle = find_bundle(bundles, name, trust)
-        open_runtime(bundle, settings.model_threads if settings else 1)
+        threads = settings.model_threads if settings else 1
+        runtime = open_runtime(bundle, threads, settings.model_variant if settings else "auto")
     except (BundleError, ConfigError) as error:
         yield Finding("fault", str(error))
         return None
     count = len(bundle.manifest.golden)
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
+    yield _runs(bundle, runtime.running, settings.model_variant if settings else "auto")
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
     return bundle.manifest
+
+
+def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
+    """Which of its models, and why. A station falls back by itself; its settings are to be true."""
+    text = f"bundle {bundle.id}: runs {running.variant}: {running.reason}"
+    if not running.fell_back:
+        return Finding("ok", text)
+    has = wanted in ("auto", *(each.name for each in bundle.manifest.variants))
+    return Finding("note" if has else "fault", text)
 
 
 def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml, resolved
+from inspector.contract.variant import Wanted
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
@@ -78,6 +79,8 @@ class Settings(Strict):
     shadow: ShadowSettings | None = None
     """Left out: no second bundle."""
     model_threads: Threads = 1
+    model_variant: Wanted = "auto"
+    """Which of a bundle's models runs; auto: what the CPU's flags suit, else float."""
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0

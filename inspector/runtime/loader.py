@@ -1,6 +1,7 @@
 """A bundle becomes a runtime: verified, opened, warmed up, tested on this very machine."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,27 @@ import numpy as np
 from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, Trust, read_bundle
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, decode, fit
+from inspector.contract.status import ModelStatus
 from inspector.contract.strict import Name
+from inspector.contract.variant import FLOAT, Wanted
 from inspector.contract.verdict import Evaluation, Prediction, judge
+from inspector.runtime.cpu import read_cpu
 from inspector.runtime.fitness import require_sense
 from inspector.runtime.onnx import OnnxRuntime, Outputs, defect_score
+from inspector.runtime.variants import choose_variant
 
 log = logging.getLogger(__name__)
 
 
 def load_runtime(
-    bundles: Path, bundle_id: Name, threads: int = 1, trust: Trust | None = None
+    bundles: Path,
+    bundle_id: Name,
+    threads: int = 1,
+    trust: Trust | None = None,
+    wanted: Wanted = "auto",
 ) -> OnnxRuntime:
     """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words."""
-    return open_runtime(find_bundle(bundles, bundle_id, trust), threads)
+    return open_runtime(find_bundle(bundles, bundle_id, trust), threads, wanted)
 
 
 def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> Bundle:
@@ -32,19 +41,60 @@ def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> B
             f"bundle {folder}: there is no such folder; there are: {', '.join(there) or 'none'}"
         )
     bundle = read_bundle(folder, trust)
-    try:
-        require_sense(bundle.manifest)
-    except BundleError as error:
-        raise BundleError(f"bundle {bundle.id}: {error}") from None
+    for each in forms(bundle):
+        try:
+            require_sense(each.manifest)
+        except BundleError as error:
+            raise BundleError(f"bundle {bundle.id}: {each.variant}: {error}") from None
     return bundle
 
 
-def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:
-    """Open a verified bundle and hold it to its golden pictures. Raises BundleError."""
+def forms(bundle: Bundle) -> Iterator[Bundle]:
+    """The bundle with its own model, and with each variant in the place of that."""
+    yield bundle
+    yield from map(bundle.of, bundle.manifest.variants)
+
+
+def open_runtime(bundle: Bundle, threads: int = 1, wanted: Wanted = "auto") -> OnnxRuntime:
+    """Open a verified bundle and hold it to its golden pictures. Raises BundleError.
+
+    Its own model is tested also where a variant suits this machine: it must be there to fall back
+    to. A variant that answers otherwise than expected here does not serve, and `running` says so;
+    one that is not what the manifest says makes the bundle a damaged one.
+    """
+    own = _tested(bundle, threads)
+    variant, why, missing = choose_variant(bundle.manifest.variants, read_cpu(), wanted)
+    runtime, running = own, ModelStatus(variant=FLOAT, reason=why, fell_back=missing)
+    if variant is not None:
+        other = OnnxRuntime(bundle.of(variant), threads)
+        try:
+            self_test(other, bundle.of(variant))
+            runtime, running = other, ModelStatus(variant=variant.name, reason=why)
+        except BundleError as error:
+            reason = f"{variant.name} is not what it was where it was made: {error}"
+            running = ModelStatus(variant=FLOAT, reason=reason, fell_back=True)
+    runtime.running = running
+    level = logging.WARNING if running.fell_back else logging.INFO
+    log.log(level, "bundle %s: runs %s: %s", bundle.id, running.variant, running.reason)
+    return runtime
+
+
+def _tested(bundle: Bundle, threads: int) -> OnnxRuntime:
     runtime = OnnxRuntime(bundle, threads)
     error = self_test(runtime, bundle)
     log.info("bundle %s: self-test passed, largest difference %.2g", bundle.id, error)
     return runtime
+
+
+def unfit_forms(bundle: Bundle) -> Iterator[tuple[str, str | None]]:
+    """Each of its models, and what is wrong with it on this machine; None where nothing is."""
+    for each in forms(bundle):
+        try:
+            self_test(OnnxRuntime(each), each)
+        except BundleError as error:
+            yield each.variant, str(error)
+        else:
+            yield each.variant, None
 
 
 def self_test(runtime: OnnxRuntime, bundle: Bundle) -> float:

@@ -14,6 +14,7 @@ from pydantic import Field
 from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image
+from inspector.contract.status import ModelStatus
 from inspector.contract.verdict import Prediction
 
 Threads = Annotated[int, Field(ge=1, le=64)]
@@ -60,6 +61,7 @@ class OnnxRuntime:
         self.tiles = manifest.tiles
         self.limits = manifest.limits
         self.notice = manifest.data.notice
+        self.running = ModelStatus(variant=bundle.variant, reason="it was asked for")
         self._labels = manifest.labels
         self._good = np.array([label in manifest.good for label in manifest.labels])
         self._input = manifest.model.input

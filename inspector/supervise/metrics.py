@@ -165,8 +165,11 @@ def _echoes(echo: EchoStatus) -> Iterator[Metric]:
 def _bundles(vitals: Vitals) -> Iterator[Metric]:
     state = vitals.state
     if state.bundle is not None:
-        recipe = state.recipe or ""
-        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, recipe=recipe)
+        labels = {
+            "recipe": state.recipe or "",
+            "variant": state.model.variant if state.model else "",
+        }
+        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, **labels)
     if state.bundles is not None:
         loads = CounterMetricFamily(
             "inspector_bundle_loads", "Bundles that were to serve.", labels=["outcome"]
