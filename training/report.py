@@ -11,12 +11,14 @@ import inspector
 from inspector.contract.strict import Strict
 from training.calibrate import Calibration
 from training.checkpoint import EpochRow
+from training.compress.found import Quantised
 from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
 from training.novelty import NoveltyLimit
 from training.severity import Cost
 
+Precision = Literal["fp32", "int8", "fp16"]
 NO_TEACHER = "no teacher"
 """What is said where a teacher would stand."""
 TIMES: Any = {
@@ -33,7 +35,7 @@ class ModelRow(Strict):
 
     role: str
     architecture: str
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     parameters: int
     macs: int
     file_bytes: int
@@ -46,7 +48,7 @@ class ModelRow(Strict):
     novelty: NoveltyLimit | None = None
     """How its novelty_at was chosen; None where its novelty is not measured."""
     novelty_ranks: float | None = None
-    """Of INT8: Spearman's rank correlation of its novelty with that of FP32, validation parts."""
+    """Of a small form: Spearman's rank correlation of its novelty with FP32's, validation parts."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -62,12 +64,18 @@ class Report(Strict):
     data_lines: tuple[str, ...]
     images: dict[SplitName, dict[str, int]]
     models: tuple[ModelRow, ...]
-    """Teacher where the plan has one, student FP32, and student INT8 where it was made."""
+    """Teacher where the plan has one, student FP32, and every small form of it that was made."""
     shipped: str
-    """Role of the model in the bundle."""
+    """Role of the model that runs on a machine like this one."""
     shipped_because: str
     int8_ratio: float | None
     """The INT8 student's time in that of FP32, by their quickest rounds."""
+    variants: tuple[str, ...] = ()
+    """Roles that travel in the bundle beside FP32, in the order a station tries them."""
+    left_out: tuple[str, ...] = ()
+    """Sentences about forms that were made and do not."""
+    quantised: Quantised | None = None
+    """The search for INT8."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
     tiles_per_picture: float | None = None
@@ -109,6 +117,7 @@ class Report(Strict):
         if not self.has_teacher:
             out.append(f"{NO_TEACHER}: the student learned without one")
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
+        out += [f"variants: {text}" for text in self.variant_lines()]
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")
         novelty = self.novelty_text(self.shipped_row)
@@ -118,6 +127,11 @@ class Report(Strict):
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
+
+    def variant_lines(self) -> list[str]:
+        """What travels beside FP32, and what does not and why."""
+        taken = [f"{', '.join(self.variants)} in the bundle beside FP32"] if self.variants else []
+        return [*taken, *self.left_out]
 
     @staticmethod
     def tiles_text(per_picture: float) -> str:
