@@ -55,7 +55,7 @@ DOORS: dict[str, set[str]] = {
     "onnxruntime": {
         "inspector/runtime/onnx.py",
         "training/export.py",
-        "training/compress/quantize.py",
+        "training/compress/",
     },
     "gpiod": {"inspector/devices/line_gpio.py"},
     "pymodbus": {"inspector/devices/line_modbus.py", "inspector/linesim/plc.py"},

@@ -102,13 +102,13 @@ class Report(Strict):
     def lines(self) -> list[str]:
         """The report for a terminal."""
         ms = "ms" if self.tiles_per_picture is None else "ms/tile"
-        head = f"{'':14}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
+        head = f"{'':18}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
         on = self.shipped_row.choice.chosen_on
         out = [f"{head}  escape; overkill; review (golden set, limits from {on})"]
         for row in self.models:
             g = row.golden
             out.append(
-                f"{row.role:14}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
+                f"{row.role:18}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
                 f"{row.latency_ms:8.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )

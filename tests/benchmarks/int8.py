@@ -52,7 +52,7 @@ def told(scored: Scored) -> str:
     )
 
 
-def search(data: Data, model: Path, how: Quantise, ranks: float) -> None:
+def search(data: Data, model: Path, how: Quantise, ranks: float, keep: Path | None) -> None:
     """Points lost against FP32: of the worst class, of macro recall; rank correlation, shift."""
     pictures = Pictures(
         data.images.pixels,
@@ -64,7 +64,8 @@ def search(data: Data, model: Path, how: Quantise, ranks: float) -> None:
     golden, pixels = data.rows["golden"], data.images.pixels
     targets = data.targets[golden]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
         searching = Search(folder, model, pictures, how, Rule(how.loss_at_most, ranks))
         found = searching.run(say)
         say(f"{model.parent.name}: {found.layers} layers, n = {found.pictures} validation pictures")
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--sensitivity", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--keep", type=Path, help="folder to go on from after an interruption")
     parser.add_argument("--recall-alone", action="store_true")
     args = parser.parse_args()
     models = [args.work / name / "model.onnx" for name in args.model]
@@ -158,7 +160,8 @@ def main() -> None:
     for model in models:
         if args.what == "search":
             ranks = -1.0 if args.recall_alone else NOVELTY_RANKS_AT_LEAST
-            search(data, model, Quantise(sensitivity=args.sensitivity), ranks)
+            keep = args.keep and args.keep / model.parent.name
+            search(data, model, Quantise(sensitivity=args.sensitivity), ranks, keep)
         else:
             calibrate(data, model, args.images, whole=args.what == "whole")
 
