@@ -178,12 +178,25 @@ def quantised(found: Quantised) -> bytes:
     left.set(xlabel="tried, in the table's order (grey: layers back in float)")
     left.set(ylabel="points of recall lost")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    told = [each.scored.novelty_ranks for each in tried]
+    ranks = [each for each in told if each is not None]
+    if ranks:
+        beside = left.twinx()
+        beside.plot(x, ranks, "^:", color=INK, ms=4, lw=1)
+        bottom = min(-0.05, *ranks)
+        beside.set(ylabel="rank correlation of novelty (triangles)", ylim=(bottom, 1.05))
+        beside.spines["right"].set_visible(True)
     left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     layers = found.sensitivity[:12][::-1]
     if layers:
         names = [f"{'...' if len(each.layer) > 30 else ''}{each.layer[-30:]}" for each in layers]
-        right.barh(names, [100 * each.scored.worst_lost for each in layers], color=BAD)
-        right.set(xlabel="points the worst class loses, this layer alone in INT8")
+        lost = [100 * each.scored.worst_lost for each in layers]
+        away = [1.0 - (each.scored.novelty_ranks or 0.0) for each in layers]
+        words = "points the worst class loses, this layer alone in INT8"
+        if ranks and not any(lost):
+            lost, words = away, "1 - rank correlation of novelty, this layer alone in INT8"
+        right.barh(names, lost, color=BAD)
+        right.set(xlabel=words)
         right.tick_params(axis="y", labelsize=7)
     else:
         right.axis("off")
