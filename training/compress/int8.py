@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.contract.variant import VariantName
 from training.compress.found import LayerScore, Quantised, Rule, Scored, Tried
 from training.compress.quantize import FORMS, QUANTIZED, Layer, build, layers_of, prepare
 from training.compress.ranges import Ranges, ranges_of
@@ -90,12 +91,16 @@ class Search:
             because=self._because(best, len(sweep), len(fallback)),
         )
 
-    def write(self, tried: Tried, form: str, path: Path) -> None:
+    def write(self, tried: Tried, form: VariantName, path: Path) -> None:
         """The form of what was chosen for one kind of CPU."""
-        names = self._nodes(tried.float_layers)
-        kind = next(each for name, each in FORMS.items() if name == form)
-        ranges = self.ranges[tried.method]
-        build(self.prepared, path, ranges, kind, per_channel=tried.per_channel, left_float=names)
+        build(
+            self.prepared,
+            path,
+            self.ranges[tried.method],
+            FORMS[form],
+            per_channel=tried.per_channel,
+            left_float=self._nodes(tried.float_layers),
+        )
 
     def _ranges(self) -> dict[str, Ranges]:
         """By method; read again where they are kept."""
@@ -120,17 +125,11 @@ class Search:
 
     def _try(self, method: str, *, per_channel: bool, float_layers: tuple[str, ...] = ()) -> Tried:
         def make(path: Path) -> None:
-            build(
-                self.prepared,
-                path,
-                self.ranges[method],
-                FORMS["int8-vnni"],
-                per_channel=per_channel,
-                left_float=self._nodes(float_layers),
-            )
+            left_float, form = self._nodes(float_layers), FORMS["int8-vnni"]
+            ranges = self.ranges[method]
+            build(self.prepared, path, ranges, form, per_channel=per_channel, left_float=left_float)
 
-        key = json.dumps([method, per_channel, float_layers])
-        scored = self._scored(key, make)
+        scored = self._scored(json.dumps([method, per_channel, float_layers]), make)
         return Tried(
             method=method, per_channel=per_channel, float_layers=float_layers, scored=scored
         )
