@@ -71,7 +71,8 @@ def search(data: Data, model: Path, how: Quantise, ranks: float, keep: Path | No
         say(f"{model.parent.name}: {found.layers} layers, n = {found.pictures} validation pictures")
         plain = run_model(model, pixels, golden)
         say(f"{'':28}validation: worst, macro, ranks, shift   golden (n = {len(golden)}): the same")
-        for tried in (*found.sweep, *found.fallback):
+        back = [] if found.chosen in found.sweep else [found.chosen]
+        for tried in (*found.sweep, *back):
             draft = folder / "golden.onnx"
             searching.write(tried, "int8-vnni", draft)
             unseen = compare(plain, run_model(draft, pixels, golden), targets, data.labels)
@@ -146,6 +147,8 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--sensitivity", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--methods", nargs="+", default=["minmax", "percentile", "entropy"])
+    parser.add_argument("--float-at-most", type=float, default=0.5)
     parser.add_argument("--keep", type=Path, help="folder to go on from after an interruption")
     parser.add_argument("--recall-alone", action="store_true")
     args = parser.parse_args()
@@ -161,7 +164,12 @@ def main() -> None:
         if args.what == "search":
             ranks = -1.0 if args.recall_alone else NOVELTY_RANKS_AT_LEAST
             keep = args.keep and args.keep / model.parent.name
-            search(data, model, Quantise(sensitivity=args.sensitivity), ranks, keep)
+            how = Quantise(
+                methods=tuple(args.methods),
+                sensitivity=args.sensitivity,
+                float_layers_at_most=args.float_at_most,
+            )
+            search(data, model, how, ranks, keep)
         else:
             calibrate(data, model, args.images, whole=args.what == "whole")
 
