@@ -51,12 +51,6 @@ def test_every_form_is_judged_and_carried_with_limits_of_its_own(
     )
 
 
-def test_a_bundle_of_fp32_alone_is_one_that_older_stations_know(released: Released) -> None:
-    if released.bundle.manifest.variants:
-        pytest.skip("INT8 is safe and quick on this machine")
-    assert '"schema": 1' in (released.bundle.folder / "manifest.json").read_text()
-
-
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -141,6 +141,7 @@ def test_int8_ships_where_it_is_clearly_quicker_or_where_the_plan_does_not_ask(
 
 def test_a_choice_that_hangs_on_the_machines_mood_is_said_aloud(released: Released) -> None:
     plan = read_plan(released.plan)
+    plan = plan.model_copy(update={"export": Export()})
     assert "near the line of 0.9" in str(choice_warning(plan, 0.93))
     assert choice_warning(plan, 0.7) is None
     settled = plan.model_copy(update={"export": plan.export.model_copy(update={"int8": "if_safe"})})
