@@ -1,12 +1,15 @@
 """INT8 beside its FP32 on real pictures: the methods' table, the layers, and what unseen ones say.
 
 python -m tests.benchmarks.int8 search --data DATA --work WORK --split STAGE --model STAGE ...
+python -m tests.benchmarks.int8 demo --data DATA [--methods minmax ...]
 python -m tests.benchmarks.int8 memory --data DATA --work WORK --model STAGE [--images 500]
 
 WORK: the work folder of an `inspector-train release` or `compare` on DATA; STAGE: its split-... or
 fold-... folder, and its export-... ones. search: on the validation pictures, then told on the
-golden ones, which no search sees (--recall-alone: whatever becomes of novelty). memory: the peak of
-onnxruntime's calibrator, which keeps every activation, beside ours, each in its own process.
+golden ones, which no search sees (--recall-alone: whatever becomes of novelty). demo: the demo
+bundle's model; DATA is what `inspector-train data elpv` makes, golden are the cells no model has
+seen, and the others were, most of them, trained on. memory: the peak of onnxruntime's calibrator,
+which keeps every activation, beside ours, each in its own process.
 """
 
 import argparse
@@ -23,25 +26,52 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
+import inspector
+from inspector.contract.bundle import read_bundle
+from inspector.contract.image import decode, fit
 from training.compress.found import Rule, Scored
 from training.compress.half import halve
 from training.compress.int8 import Pictures, Search, compare
 from training.compress.quantize import FORMS, QUANTIZED, calibration_rows, prepare
 from training.compress.ranges import Reader, ranges_of
-from training.dataset import read_dataset
+from training.dataset import SplitName, read_dataset
 from training.export import measure, run_model
 from training.job import Data, data_of
 from training.plan_export import Quantise
 from training.run import Stage
-from training.scan import load_images
+from training.scan import Images, ScanReport, load_images
 from training.ship import NOVELTY_RANKS_AT_LEAST
 
-CALIBRATION = 256
+CALIBRATION, VALIDATION = 256, 211
 
 
 def read(data: Path, work: Path, split: str) -> Data:
     images = load_images(read_dataset(data), next(work.glob("scan-*")))
     return data_of(images, Stage(work / split, ""))
+
+
+def read_demo(data: Path) -> tuple[Path, Data]:
+    """The demo bundle's model, and ELPV as it sees it, in the place of a work folder's."""
+    home = Path(inspector.__file__).parent / "demo"
+    bundle = read_bundle(next((home / "bundle").iterdir()))
+    dataset, labels = read_dataset(data), bundle.manifest.labels
+    held = {line.split(",")[0] for line in (home / "holdout.csv").read_text().split()}
+    targets = np.array([labels.index(each.label) for each in dataset.samples])
+    golden = np.array([i for i, each in enumerate(dataset.samples) if each.name in held])
+    others = np.setdiff1d(np.arange(len(targets)), golden)
+    drawn = np.random.default_rng(0).permutation(others)[: VALIDATION + 3 * CALIBRATION]
+    rows: dict[SplitName, NDArray[np.int64]] = {
+        "golden": golden,
+        "validation": drawn[:VALIDATION],
+        "train": drawn[VALIDATION:],
+    }
+    spec = bundle.manifest.image
+    pixels = np.zeros((len(targets), spec.height, spec.width, 3), np.uint8)
+    for i in (*golden, *drawn):
+        pixels[i] = fit(decode(dataset.samples[i].image.read_bytes()), spec)
+    report = ScanReport(layout="", images=0, kept=(), classes={}, parts={}, twins=(), findings=())
+    images = Images(tuple(dataset.samples), pixels, report)
+    return bundle.model_path, Data(images, rows, targets, labels)
 
 
 def told(scored: Scored) -> str:
@@ -140,11 +170,11 @@ def say(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.int8", description=__doc__)
-    parser.add_argument("what", choices=("search", "memory", "whole", "streamed"))
+    parser.add_argument("what", choices=("search", "demo", "memory", "whole", "streamed"))
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="not of demo")
     parser.add_argument("--split", help="of search")
-    parser.add_argument("--model", action="append", required=True)
+    parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--sensitivity", choices=("auto", "always", "never"), default="auto")
     parser.add_argument("--methods", nargs="+", default=["minmax", "percentile", "entropy"])
@@ -152,24 +182,26 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder to go on from after an interruption")
     parser.add_argument("--recall-alone", action="store_true")
     args = parser.parse_args()
-    models = [args.work / name / "model.onnx" for name in args.model]
     if args.what == "memory":
         for what in ("streamed", "whole"):
             words = [what if word == "memory" else word for word in sys.argv[1:]]
             subprocess.run([sys.executable, "-m", "tests.benchmarks.int8", *words], check=True)
         return
-    split = args.split or next(args.work.glob("[sf][po]l[id]*")).name
-    data = read(args.data, args.work, split)
-    for model in models:
+    how = Quantise(
+        methods=tuple(args.methods),
+        sensitivity=args.sensitivity,
+        float_layers_at_most=args.float_at_most,
+    )
+    ranks = -1.0 if args.recall_alone else NOVELTY_RANKS_AT_LEAST
+    if args.what == "demo":
+        model, data = read_demo(args.data)
+        search(data, model, how, ranks, args.keep and args.keep / "demo")
+        return
+    data = read(args.data, args.work, args.split)
+    for name in args.model:
+        model = args.work / name / "model.onnx"
         if args.what == "search":
-            ranks = -1.0 if args.recall_alone else NOVELTY_RANKS_AT_LEAST
-            keep = args.keep and args.keep / model.parent.name
-            how = Quantise(
-                methods=tuple(args.methods),
-                sensitivity=args.sensitivity,
-                float_layers_at_most=args.float_at_most,
-            )
-            search(data, model, how, ranks, keep)
+            search(data, model, how, ranks, args.keep and args.keep / name)
         else:
             calibrate(data, model, args.images, whole=args.what == "whole")
 

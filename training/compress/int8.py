@@ -23,6 +23,8 @@ from training.run import write_whole
 
 PREPARED, DRAFT, RANGES, TRIED = "prepared.onnx", "draft.onnx", "ranges.json", "tried.json"
 AT_ONCE = 32
+CHANCE_PICTURES = 2.5
+"""Losing so many pictures of a class, a layer tells nothing of itself: any rounding turns some."""
 
 
 class Pictures(NamedTuple):
@@ -160,7 +162,10 @@ class Search:
         recall_holds = max(now.scored.worst_lost, now.scored.macro_lost) <= self.rule.loss_at_most
         if recall_holds and scored.novelty_ranks is not None:
             return 1.0 - scored.novelty_ranks, scored.shift
-        return scored.worst_lost, scored.shift
+        rows, labels = self._pictures.validation, self._pictures.labels
+        its_class = labels.index(scored.worst_class)
+        pictures = scored.worst_lost * int((self._pictures.targets[rows] == its_class).sum())
+        return (scored.worst_lost if pictures > CHANCE_PICTURES else 0.0), scored.shift
 
     def _fall_back(self, best: Tried, sensitivity: tuple[LayerScore, ...]) -> list[Tried]:
         """One layer more in float each time, until it holds or too many are."""
