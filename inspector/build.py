@@ -203,7 +203,8 @@ def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
         return None
     trust = trust_in(settings.bundles.public_key)
     beside = settings.runtime.model_copy(update={"threads": 1})  # it takes no more of the machine
-    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, beside, trust)
+    folder, name = settings.bundles.folder, settings.shadow.bundle
+    runtime = load_runtime(folder, name, beside, trust, settings.model_variant)
     disagreements = Disagreements(settings.shadow, courier.offer_shadow)
     judge = ShadowJudge(
         runtime,
@@ -222,14 +223,16 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
         record=served_path(settings.journal.path),
         exchange=exchange,
         runtime=settings.runtime,
+        wanted=settings.model_variant,
     )
 
 
 def build_job(settings: Settings) -> Job:
     """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
     recipe, bundles = read_recipe(settings), settings.bundles
-    trust = trust_in(bundles.public_key)
-    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.runtime, trust))
+    trust, wanted = trust_in(bundles.public_key), settings.model_variant
+    runtime = load_runtime(bundles.folder, recipe.bundle, settings.runtime, trust, wanted)
+    return Job(recipe, runtime)
 
 
 def new_boot() -> str:

@@ -14,14 +14,16 @@ from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_line import check_line, check_trigger, running
-from inspector.contract.bundle import Manifest
+from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
     InUseError,
     RecordError,
 )
+from inspector.contract.status import ModelStatus
 from inspector.contract.strict import read_toml
+from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
 from inspector.delivery.cursors import cursors_path, read_cursors
@@ -120,7 +122,8 @@ def _check_bundle(
     try:
         trust = trust_in(settings.bundles.public_key) if settings else None
         bundle = find_bundle(bundles, name, trust)
-        runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED)
+        wanted = settings.model_variant if settings else "auto"
+        runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED, wanted)
     except (BundleError, ConfigError) as error:
         yield Finding("fault", str(error))
         return None
@@ -128,9 +131,19 @@ def _check_bundle(
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
     why = resolve(settings.runtime, bundle.id).why if settings else ""
     yield Finding("ok", f"runtime: {runtime.engine}" + (f" ({why})" if why else ""))
+    yield _runs(bundle, runtime.running, wanted)
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
     return bundle.manifest
+
+
+def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
+    """Which of its models, and why. A station falls back by itself; its settings are to be true."""
+    text = f"bundle {bundle.id}: runs {running.variant}: {running.reason}"
+    if not running.fell_back:
+        return Finding("ok", text)
+    has = wanted in ("auto", *(each.name for each in bundle.manifest.variants))
+    return Finding("note" if has else "fault", text)
 
 
 def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ so that `inspector --help` needs no model runtime.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -229,9 +229,10 @@ def _replay(args: argparse.Namespace) -> int:
 def _bundle(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.errors import ConfigError
+    from inspector.runtime.cpu import read_cpu
     from inspector.runtime.folder import point_to
-    from inspector.runtime.loader import find_bundle, open_runtime
-    from inspector.runtime.signature import make_keys, sign_bundle, trust_in
+    from inspector.runtime.signature import make_keys, sign_bundle
+    from inspector.verify import verify, would_run
 
     match args.what:
         case "keygen":
@@ -248,14 +249,19 @@ def _bundle(args: argparse.Namespace) -> int:
         case "show":
             bundle = read_bundle(args.path)
             print(f"{bundle.id}\n{bundle.manifest.model_dump_json(by_alias=True, indent=2)}")
+            print(would_run(bundle, read_cpu()), file=sys.stderr)
         case _:
-            folder = args.path.resolve()
-            bundle = find_bundle(folder.parent, folder.name, trust_in(args.key))
-            open_runtime(bundle)
-            count = len(bundle.manifest.golden)
-            by = f", signed by {args.key}" if args.key else ""
-            print(f"{bundle.id}: whole{by}, and passes its self-test ({count} pictures)")
+            return 0 if _say(verify(args.path, args.key)) else FAILED
     return 0
+
+
+def _say(lines: Generator[str, None, bool]) -> bool:
+    """Print each line; what the generator returns."""
+    while True:
+        try:
+            print(next(lines))
+        except StopIteration as end:
+            return bool(end.value)
 
 
 def _version(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command

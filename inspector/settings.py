@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml, resolved
+from inspector.contract.variant import Wanted
 from inspector.delivery import reviews
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
@@ -82,6 +83,8 @@ class Settings(Strict):
     """Left out: no second bundle."""
     runtime: RuntimeSettings = RuntimeSettings()
     """Left out: onnxruntime, one thread."""
+    model_variant: Wanted = "auto"
+    """Which of a bundle's models runs; auto: what the CPU's flags suit, else float."""
     energy: EnergySettings | None = None
     """The meter of `inspector bench --runtimes`; left out: the processor's own, if it has one."""
     autostart: bool = True

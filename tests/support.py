@@ -35,6 +35,7 @@ from inspector.contract.bundle import (
     write_bundle,
 )
 from inspector.contract.image import Image, ImageSpec, Tiling, fit
+from inspector.contract.variant import Expected, Needs, Variant, VariantName
 from inspector.contract.verdict import Limits
 from inspector.delivery.reader import JournalReader
 
@@ -206,11 +207,13 @@ def make_bundle(
     loops_above: tuple[float, int] | None = None,
     novelty_at: float | None = None,
     made_of: str = SHA_OF_NOTHING,
+    variants: dict[VariantName, Needs] | None = None,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed.
 
     novelty_at: a bundle that measures novelty, with this limit. made_of: the data's fingerprint.
+    variants: the model again, as files of their own, with what each needs.
     """
     measured = novelty_at is not None
     draft = folder / f".draft-{name}"
@@ -241,18 +244,26 @@ def make_bundle(
             )
         )
     (draft / "report.json").write_text("{}\n", encoding="utf-8")
+    for variant in variants or ():
+        (draft / "variants").mkdir(exist_ok=True)
+        model = onnx.load(draft / "model.onnx")
+        model.doc_string = variant  # other bytes, the same answers
+        (draft / f"variants/{variant}.onnx").write_bytes(model.SerializeToString())
     if spoil:
         spoil(draft)
+    limits = (limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
+        update={"novelty_at": novelty_at}
+    )
+    tolerance, novelty_tolerance = 0.01, 0.01 if measured else None
     manifest = Manifest(
+        schema=2 if variants else 1,
         name=name,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         labels=LABELS,
         good=("good",),
         image=spec,
         tiles=tiles,
-        limits=(limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
-            update={"novelty_at": novelty_at}
-        ),
+        limits=limits,
         certificate="a test bundle promises nothing",
         model=ModelInfo(
             sha256=file_sha256(draft / "model.onnx"),
@@ -262,8 +273,26 @@ def make_bundle(
             novelty="novelty" if measured else None,
         ),
         golden=tuple(golden),
-        tolerance=0.01,
-        novelty_tolerance=0.01 if measured else None,
+        tolerance=tolerance,
+        novelty_tolerance=novelty_tolerance,
+        variants=tuple(
+            Variant(
+                name=variant,
+                file=f"variants/{variant}.onnx",
+                sha256=file_sha256(draft / f"variants/{variant}.onnx"),
+                precision="fp16" if variant == "fp16" else "int8",
+                needs=needs,
+                limits=limits,
+                certificate="a test bundle promises nothing",
+                golden=tuple(
+                    Expected(probabilities=each.probabilities, novelty=each.novelty)
+                    for each in golden
+                ),
+                tolerance=tolerance,
+                novelty_tolerance=novelty_tolerance,
+            )
+            for variant, needs in (variants or {}).items()
+        ),
         data=DataInfo(
             fingerprint=made_of,
             golden_sha256=SHA_OF_NOTHING,

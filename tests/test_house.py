@@ -68,7 +68,7 @@ DOORS: dict[str, set[str]] = {
     "onnxruntime": {
         "inspector/runtime/onnx.py",
         "training/export.py",
-        "training/compress/quantize.py",
+        "training/compress/",
     },
     "openvino": {"inspector/runtime/openvino.py"},
     "gpiod": {"inspector/devices/line_gpio.py"},

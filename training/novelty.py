@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import spearmanr
 from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
@@ -154,3 +155,11 @@ def choose_novelty_at(good: NDArray[np.float64], allowed: float, margin: float) 
         good=n,
         enough=n >= parts_needed(allowed),
     )
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's; 0 where one of them tells no parts apart, or is none."""
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if len(one) < 2 or np.ptp(one) == 0.0 or np.ptp(other) == 0.0 or not np.isfinite(other).all():
+        return 0.0
+    return float(spearmanr(one, other).statistic)

@@ -16,6 +16,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 from training.plan_compress import Compress
+from training.plan_export import Export
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
 from training.plan_search import Search
 from training.plan_tiles import Tiles
@@ -115,15 +116,6 @@ class Quality(Section):
     not measured."""
     allow_uncertified: bool = False
     """Write a bundle though the data cannot prove the goal, and say so in it."""
-
-
-class Export(Section):
-    int8: Literal["auto", "if_safe", "never"] = "auto"
-    """auto: shipped if clearly faster on this machine and as safe as FP32; if_safe: if as safe,
-    which is the same on every machine."""
-    calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
-    golden_images: Annotated[int, Field(ge=2, le=200)] = 12
-    """Pictures of the golden set that travel in the bundle for its self-test."""
 
 
 class Plan(Section):

@@ -29,7 +29,13 @@ def smoke(plan: Plan) -> Plan:
             "quality": plan.quality.model_copy(
                 update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}
             ),
-            "export": plan.export.model_copy(update={"golden_images": 4}),
+            "export": plan.export.model_copy(
+                update={
+                    "golden_images": 4,
+                    # entropy takes a second a layer
+                    "quantise": plan.export.quantise.model_copy(update={"methods": ("minmax",)}),
+                }
+            ),
         }
     )
     return without_idle_teacher(tiny)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from inspector.contract.image import ImageSpec
-from training import judging, package
+from training import forms, judging, package
 from training.calibrate import calibrate
 from training.checkpoint import BEST, load
 from training.compress.costs import measure_steps
@@ -109,11 +109,10 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
         role: package.export(job, data, how, trained[role], role)
         for role, (how, _, _) in networks.items()
     }
-    if plan.export.int8 != "never":
-        models["student-int8"] = package.quantise(job, data, models["student"])
+    models |= forms.small_forms(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
-    steps = measure_steps(job, data, chain)
-    candidate = judging.candidate_of(plan, data, trained, models, judged, steps)
+    steps, found = measure_steps(job, data, chain), forms.quantised(models)
+    candidate = judging.candidate_of(plan, data, trained, models, judged, found, steps)
     return Judged(data, trained, judged, candidate)
 
 
@@ -150,13 +149,14 @@ def _sealed(
         bundle = package.seal(job.plan, data, candidate, origin, bundles)
         write_whole(folder / "bundle.txt", bundle.id.encode())
 
-    model, place, made = file_sha256(candidate.model), str(bundles.resolve()), str(origin.date)
-    inputs = (candidate.report, job.plan, model, place, made)
-    stage = job.run.stage("bundle", make, 2, *inputs)
+    models = {role: file_sha256(path) for role, path in candidate.models.items()}
+    place, made = str(bundles.resolve()), str(origin.date)
+    inputs = (candidate.report, job.plan, models, place, made)
+    stage = job.run.stage("bundle", make, 3, *inputs)
     folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     if not folder.is_dir():  # somebody moved it away
         job.run.forget(stage)
-        stage = job.run.stage("bundle", make, 2, *inputs)
+        stage = job.run.stage("bundle", make, 3, *inputs)
         folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     return read_bundle(folder)
 

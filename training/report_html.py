@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.image import Image
-from training import report_plots
+from training import report_plots, report_quantised
 from training.evaluate import Held, Rate
 from training.report import NO_TEACHER, ModelRow, Report
 
@@ -23,6 +23,9 @@ tr.shipped td{background:#eef3f8}figure{display:inline-block;margin:.5rem;vertic
 figcaption{font-size:13px;color:#444;max-width:300px}.notice{border:1px solid #c8553d;padding:.6rem}
 .plots{display:grid;grid-template-columns:1fr 1fr;align-items:end}.plots img{max-width:100%}
 """
+
+
+LAYERS_SHOWN = 12
 
 
 class Mistake(NamedTuple):
@@ -79,6 +82,7 @@ def write_html(
         f"<p>{_e(report.calibration_text(shipped))}.</p>",
         _picture(report_plots.reliability(shipped), "Reliability before and after"),
         *_novelty(report, golden),
+        *_quantised(report),
         "<h2>Worst mistakes</h2>",
         _mistakes(mistakes),
         "<h2>Data</h2>",
@@ -137,6 +141,26 @@ def _compression(report: Report, *, times: bool) -> list[str]:
         "epoch; the table above has original and student on the golden set. Files are the graph "
         "without novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
         _picture(plot, "Cost and recall of each step"),
+    ]
+
+
+def _quantised(report: Report) -> list[str]:
+    found = report.quantised
+    lines = [f"<p>{_e(line)}.</p>" for line in report.variant_lines()]
+    if found is None:
+        return ["<h2>Other forms</h2>", *lines] if lines else []
+    layers = report_quantised.layer_rows(found, LAYERS_SHOWN)
+    heads = report_quantised.heads(found)
+    return [
+        "<h2>INT8 and other forms</h2>",
+        f"<p>{_e(found.because)}.</p>",
+        _picture(report_plots.quantised(found), "What INT8 loses"),
+        f"<p>Points of recall lost against FP32 on {found.pictures} validation pictures or tiles; "
+        f"{found.layers} layers.</p>",
+        _table(heads, report_quantised.rows(found)),
+        "<p>Each layer alone in INT8, the most harmful first:</p>" if layers else "",
+        _table(["layer", *heads[2:]], layers) if layers else "",
+        *lines,
     ]
 
 

@@ -183,7 +183,7 @@ def work_through(
 def _try(
     job: Job, dataset: Dataset, data: str, entrant: Entrant, goals: Goals, untrained_ms: float
 ) -> Tried:
-    plan = plan_of(job.plan, entrant, epochs=job.plan.search.epochs)
+    plan = plan_of(job.plan, entrant, trying=True)
     its = Job(plan, job.run, job.machine, job.screen)
     try:
         judged = train_and_judge(its, dataset, data)

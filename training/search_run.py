@@ -212,7 +212,7 @@ class _Page:
 def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[Entrant]) -> None:
     """Several processes take one student after the other. Raises TrainingError where one fails."""
     for entrant in {each.width: each for each in space}.values():  # one of each width
-        its = Job(plan_of(job.plan, entrant), job.run, job.machine, job.screen)
+        its = Job(plan_of(job.plan, entrant, trying=True), job.run, job.machine, job.screen)
         read, split = read_data(its, dataset, data)
         fit_teachers(its, read, split)
     crew = []

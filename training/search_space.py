@@ -10,10 +10,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
-from training.compress.quantize import quantize
+from training.compress import quantize
+from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
 from training.models import Exported, build, require_map, settle_padding
 from training.plan import Plan, with_weights_from
@@ -47,31 +49,30 @@ def space_of(plan: Plan) -> tuple[Entrant, ...]:
     return tuple(Entrant(model, width, precision) for model, width, precision in each)
 
 
-def plan_of(plan: Plan, entrant: Entrant, *, epochs: int | None = None) -> Plan:
+def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
     """The plan with this student; everything else as it is. Raises ConfigError where weights lack.
 
-    epochs: instead of the student's own.
+    trying: as it is tried, by `search.epochs` and one way to quantise, not as it is released.
     """
     search = plan.search
     height = round(plan.image.height * entrant.width / plan.image.width)
     image = plan.image.model_copy(update={"width": entrant.width, "height": height})
     weights = search.weights if search.weights in ("hub", "none") else "hub"
-    changes = {"model": entrant.model, "weights": weights}
-    student = plan.student.model_copy(
-        update=changes | ({"epochs": epochs, **_warm_up(plan, epochs)} if epochs else {})
-    )
+    changes: dict[str, object] = {"model": entrant.model, "weights": weights}
+    if trying and search.epochs:
+        warmup = min(plan.student.warmup_epochs, search.epochs / 2)
+        changes |= {"epochs": search.epochs, "warmup_epochs": warmup}
+    student = plan.student.model_copy(update=changes)
     int8 = "never" if entrant.precision == "fp32" else "if_safe"
     export = plan.export.model_copy(update={"int8": int8})
+    if trying:
+        quick = export.quantise.model_copy(update={"methods": ("minmax",)})
+        export = export.model_copy(update={"quantise": quick, "variants": ()})
     changed = plan.model_copy(update={"image": image, "student": student, "export": export})
     changed = Plan.model_validate(changed.model_dump())  # hints and the rest must go with it
     return (
         changed if search.weights == weights else with_weights_from(changed, Path(search.weights))
     )
-
-
-def _warm_up(plan: Plan, epochs: int) -> dict[str, float]:
-    """Never longer than half of a short training."""
-    return {"warmup_epochs": min(plan.student.warmup_epochs, epochs / 2)}
 
 
 class Stopwatch:
@@ -108,11 +109,20 @@ class Stopwatch:
             path = Path(name) / "model.onnx"
             export_onnx(Exported(network, [0], 2), spec, path)
             if entrant.precision == "int8":
-                small = path.with_name("int8.onnx")
-                quantize(path, small, pixels, np.arange(SAMPLE))
-                path = small
+                path = _quantised(path, pixels)
             (timing,) = measure([path], pixels)
         return timing.median_ms
+
+
+def _quantised(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """Beside it, as a station with VNNI runs it."""
+    prepared, small = path.with_name("prepared.onnx"), path.with_name("int8.onnx")
+    quantize.prepare(path, prepared)
+    rows = np.arange(len(pixels))
+    ranges = ranges_of(prepared, pixels, rows, quantize.QUANTIZED, ["minmax"], [])["minmax"]
+    form = quantize.FORMS["int8-vnni"]
+    quantize.build(prepared, small, ranges, form, per_channel=True)
+    return small
 
 
 def require_rates(latency_ms: float, escape: float) -> None:

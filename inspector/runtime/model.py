@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image
+from inspector.contract.status import ModelStatus
 from inspector.contract.verdict import Prediction
 
 WARM_UP_RUNS = 3
@@ -62,6 +63,7 @@ class ModelRuntime(ABC):
         self.tiles = manifest.tiles
         self.limits = manifest.limits
         self.notice = manifest.data.notice
+        self.running = ModelStatus(variant=bundle.variant, reason="it was asked for")
         self.golden_error = 0.0  # until the loader has held it to the golden pictures
         self._labels = manifest.labels
         self._good = np.array([label in manifest.good for label in manifest.labels])

@@ -28,6 +28,7 @@ from queue import Empty, Full, Queue
 
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.status import BundleStatus, LoadOutcome
+from inspector.contract.variant import Wanted
 from inspector.runtime.fitness import require_quick, require_suits, warn_if_slow
 from inspector.runtime.folder import BundleSettings, Wish, is_name, read_wish
 from inspector.runtime.loader import load_runtime
@@ -73,6 +74,7 @@ class Reloader:
         record: Path,
         exchange: JobExchange,
         runtime: RuntimeSettings = AS_JUDGED,
+        wanted: Wanted = "auto",
         look_s: float = LOOK_S,
         trial_s: float = TRIAL_S,
     ) -> None:
@@ -82,6 +84,7 @@ class Reloader:
         self._record = Record(record)
         self._exchange = exchange
         self._runtime = runtime
+        self._wanted = wanted
         self._look_s = look_s
         self._trial_s = trial_s
         self._requests: Queue[_Request] = Queue(REQUESTS_MAX)
@@ -256,7 +259,8 @@ class Reloader:
     def _open(self, bundle_id: str) -> ModelRuntime:
         if not is_name(bundle_id):
             raise BundleError(f"{bundle_id!r} is no bundle's name")
-        return load_runtime(self._settings.folder, bundle_id, self._runtime, self._trust)
+        folder = self._settings.folder
+        return load_runtime(folder, bundle_id, self._runtime, self._trust, self._wanted)
 
     def _answer(self, request: _Request, words: str, *, taken: bool) -> None:
         if request.done is not None:

@@ -119,6 +119,7 @@ class Station:
             withheld=self.pulse.withheld,
             recipe=self._job.recipe.name if self._job else None,
             bundle=self._job.runtime.bundle_id if self._job else None,
+            model=self._job.runtime.running if self._job else None,
             seq=self._seq,
             tally=self._tally.counts(self._gear, self._trigger),
             bundles=self._exchange.status if self._exchange else None,

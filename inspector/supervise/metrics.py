@@ -173,8 +173,11 @@ def _echoes(echo: EchoStatus) -> Iterator[Metric]:
 def _bundles(vitals: Vitals) -> Iterator[Metric]:
     state = vitals.state
     if state.bundle is not None:
-        recipe = state.recipe or ""
-        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, recipe=recipe)
+        labels = {
+            "recipe": state.recipe or "",
+            "variant": state.model.variant if state.model else "",
+        }
+        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, **labels)
     error = vitals.figures.golden_error
     if error is not None:
         text = "Largest difference of a probability in the bundle's self-test here."
