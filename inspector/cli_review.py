@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inspector.settings import Settings
 
 EPILOG = """\
+examples:
   inspector review station.toml list --by anna
   inspector review station.toml label RESULT_ID scratch --by anna
   inspector review station.toml label RESULT_ID unclear --by anna

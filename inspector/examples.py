@@ -41,6 +41,8 @@ inspector replay --bundle bundles/NAME --recipe recipe.toml --csv found.csv pict
     "bench": """
 inspector bench station.toml
 inspector bench --bundle bundles/NAME --size 1920x1080 --live
+inspector bench --runtimes station.toml      which library and how many threads to take
+inspector bench --profile here.json          this machine's speed, for a search elsewhere
 """,
     "bundle": """
 inspector bundle show bundles/NAME
@@ -59,6 +61,17 @@ inspector journal show journal.db 4711
 inspector journal export journal.db --format parquet --out parts.parquet
 inspector journal export journal.db --since 2026-11-01 --evaluation NOT_OK
 inspector journal verify journal.db
+""",
+    "review": """
+inspector review station.toml list --by anna
+inspector review station.toml label RESULT_ID scratch --by anna
+inspector review station.toml undo 17 --by anna
+inspector review station.toml export > reviews.jsonl
+""",
+    "study": """
+inspector study repeatability station.toml --parts parts.csv --out study
+inspector study acceptance station.toml --limits acceptance.toml --pictures parts --out study
+inspector study recheck station.toml --since 2026-11-24 --bundle bundles/NEW --out study
 """,
     "schema": """
 inspector schema result

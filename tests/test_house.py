@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}
-    | {"accelerate", "torch_pruning"},
+    | {"accelerate", "torch_pruning", "optuna", "tomli_w"},
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
@@ -80,6 +80,7 @@ DOORS: dict[str, set[str]] = {
         "inspector/delivery/sparkplug_b_pb2.py",
     },
     "optuna": {"training/search.py"},
+    "tomli_w": {"training/search_run.py"},
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},

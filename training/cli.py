@@ -18,6 +18,7 @@ from inspector.contract.errors import (
 )
 from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
+from training.cli_examples import BENCH_EXAMPLES, DATA_EXAMPLES, KEYS_EXAMPLES, SCAN_EXAMPLES
 from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
 from training.cli_search import add_search
@@ -44,22 +45,6 @@ EXAMPLES = """examples:
 
 exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
 diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
-"""
-BENCH_EXAMPLES = """examples:
-  inspector-train bench training/plans/elpv.toml --data elpv
-  inspector-train bench plan.toml --data pictures --images 96 --rounds 5
-"""
-SCAN_EXAMPLES = """examples:
-  inspector-train scan pictures
-  inspector-train scan elpv/manifest.csv --json found.json
-"""
-KEYS_EXAMPLES = """examples:
-  inspector-train keys                     every key of a plan
-  inspector-train keys student             of one section
-  inspector-train keys split.golden        one key
-"""
-DATA_EXAMPLES = """examples:
-  inspector-train data elpv --out elpv
 """
 
 
@@ -125,7 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     add_novelty(commands, machine_of)
     add_promote(commands)
     add_search(commands, machine_of)
+    _add_small(commands)
+    return parser
 
+
+def _add_small(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     bench = commands.add_parser(
         "bench",
         help="how fast a plan trains here: kept answers against a teacher asked every time",
@@ -166,7 +155,6 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)
-    return parser
 
 
 def _release(arguments: argparse.Namespace) -> int:

@@ -25,16 +25,16 @@ from pydantic import Field, ValidationError, model_validator
 from inspector.contract.errors import BundleError
 from inspector.contract.image import ImageSpec, Tiling
 from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
-from inspector.contract.sums import first_difference, sync
+from inspector.contract.sums import FILES_MAX as FILES_MAX
+from inspector.contract.sums import SIGNATURE as SIGNATURE
+from inspector.contract.sums import SUMS as SUMS
+from inspector.contract.sums import file_sha256 as file_sha256
+from inspector.contract.sums import first_difference, sums_of, sync
 from inspector.contract.variant import FLOAT, Tolerance, Variant
 from inspector.contract.verdict import Limits
 
-SUMS = "SHA256SUMS"
-SIGNATURE = "SHA256SUMS.sig"
 SIGNATURE_BYTES = 64
 MANIFEST = "manifest.json"
-FILES_MAX = 2_000
-BYTES_MAX = 2_000_000_000
 ID_DIGITS = 12
 
 
@@ -179,11 +179,6 @@ class Bundle:
         return self.folder / self.manifest.model.file
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 Trust = Callable[[bytes, bytes | None], None]
 """Takes the bytes of SHA256SUMS and its signature, if there is one; raises BundleError."""
 
@@ -225,7 +220,7 @@ def _texts(folder: Path) -> tuple[str, str, str, bytes | None]:
     """Sums as they are and as recorded, manifest, signature. Raises BundleError in words."""
     try:
         return (
-            _sums(folder),
+            sums_of(folder),
             (folder / SUMS).read_text(encoding="ascii"),
             (folder / MANIFEST).read_text(encoding="utf-8"),
             _signature(folder),
@@ -262,7 +257,7 @@ def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
     """
     text = manifest.model_dump_json(by_alias=True, indent=2) + "\n"
     (draft / MANIFEST).write_text(text, encoding="utf-8")
-    sums = _sums(draft)
+    sums = sums_of(draft)
     (draft / SUMS).write_text(sums, encoding="ascii")
     for path in draft.rglob("*"):
         sync(path)
@@ -279,27 +274,6 @@ def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
 
 def _id(name: str, sums: str) -> str:
     return f"{name}-{hashlib.sha256(sums.encode()).hexdigest()[:ID_DIGITS]}"
-
-
-def _sums(folder: Path) -> str:
-    """The text SHA256SUMS must have. Raises BundleError for what no bundle holds."""
-    lines: list[str] = []
-    total = 0
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise BundleError(f"bundle {folder}: {name} is a link; a bundle has none")
-        if path.is_dir():
-            continue
-        if not path.is_file():  # reading a pipe would never end
-            raise BundleError(f"bundle {folder}: {name} is not a file; a bundle has no other")
-        if name in (SUMS, SIGNATURE):
-            continue
-        total += path.stat().st_size
-        if len(lines) >= FILES_MAX or total > BYTES_MAX:
-            raise BundleError(f"bundle {folder}: more than {FILES_MAX} files or {BYTES_MAX} bytes")
-        lines.append(f"{file_sha256(path)}  {name}\n")
-    return "".join(lines)
 
 
 def _signature(folder: Path) -> bytes | None:
