@@ -57,7 +57,8 @@ def open_runtime(bundle: Bundle, settings: RuntimeSettings = AS_JUDGED) -> Model
     try:
         return tested(new_runtime(bundle, named), bundle)
     except (BundleError, ConfigError) as error:
-        if settings.kind != "auto" or named.kind == AS_JUDGED.kind:
+        judged = (AS_JUDGED.kind, AS_JUDGED.provider)
+        if settings.kind != "auto" or (named.kind, named.provider) == judged:
             raise
         log.error("bundle %s: %s instead: %s", bundle.id, AS_JUDGED.words, error)
         return tested(new_runtime(bundle, AS_JUDGED), bundle)
