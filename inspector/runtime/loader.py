@@ -88,7 +88,8 @@ def _open_own(bundle: Bundle, settings: RuntimeSettings) -> tuple[ModelRuntime, 
     try:
         return tested(new_runtime(bundle, named), bundle), named
     except (BundleError, ConfigError) as error:
-        if settings.kind != "auto" or named.kind == AS_JUDGED.kind:
+        judged = (AS_JUDGED.kind, AS_JUDGED.provider)
+        if settings.kind != "auto" or (named.kind, named.provider) == judged:
             raise
         log.error("bundle %s: %s instead: %s", bundle.id, AS_JUDGED.words, error)
         return tested(new_runtime(bundle, AS_JUDGED), bundle), AS_JUDGED

@@ -20,8 +20,8 @@ SUM_TOLERANCE = 0.02
 RANGE_TOLERANCE = 1e-4
 BATCH_MAX = 4
 """Images in one call on a CPU. Larger batches are no quicker there, and what a model keeps between
-its operators grows with them: 128 tiles of 224 pixels took 1.7 GB and 15 % longer a tile than
-this (tests/benchmarks/tiles.py)."""
+its operators grows with them: 128 tiles of 224 pixels took 1.7 GB and a tenth longer a tile
+than this (tests/benchmarks/tiles.py)."""
 STOPPED = "the model took no end and was stopped"
 
 

@@ -5,6 +5,7 @@ loop of the graph it does not look, where onnxruntime's does. A model that hangs
 the watchdog, with the process. What training exports has no loops.
 """
 
+import mmap
 import sys
 import threading
 from collections import OrderedDict
@@ -74,7 +75,7 @@ class OpenVinoRuntime(ModelRuntime):
         try:
             request = self._request(len(batch))
         except Exception as error:
-            raise ModelError(f"openvino: {first_line(error)}") from error
+            raise ModelError(f"openvino: {_words(error)}") from error
         run = self._under_way = _Run(request)
         try:
             # a call that waits where it began takes no notice of a cancel: measured, 2026.4.1
@@ -85,7 +86,7 @@ class OpenVinoRuntime(ModelRuntime):
         except Exception as error:
             if run.stopped:
                 raise ModelError(STOPPED) from error
-            raise ModelError(f"openvino: {first_line(error)}") from error
+            raise ModelError(f"openvino: {_words(error)}") from error
         finally:
             run.over()
             self._under_way = None
@@ -97,7 +98,7 @@ class OpenVinoRuntime(ModelRuntime):
         try:
             return self._core.read_model(self._path)
         except Exception as error:  # noqa: BLE001 - whatever a foreign file makes it raise
-            words = f"{self._path}: openvino cannot open it: {first_line(error)}"
+            words = f"{self._path}: openvino cannot open it: {_words(error)}"
             raise BundleError(words) from None
 
     def _request(self, images: int) -> "openvino.InferRequest":
@@ -134,8 +135,28 @@ def _values(ports: list[Any]) -> dict[str, Value]:
     return values
 
 
+def _words(error: Exception) -> str:
+    """The first line that says something: those before it name files of OpenVINO's own."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return said[0][:300] if said else first_line(error)
+
+
+def _require_code() -> None:
+    """It compiles a model to code in memory, which systemd's sandbox may forbid: then it fails with
+    words that say nothing of that. Raises ConfigError.
+    """
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        raise ConfigError(
+            "runtime.kind openvino: this process may not make code in memory, which OpenVINO does; "
+            "under systemd a drop-in with [Service] MemoryDenyWriteExecute=no lets it"
+        ) from None
+
+
 def _core() -> "tuple[openvino.Core, str]":
-    """Raises ConfigError where it is not installed."""
+    """Raises ConfigError where it is not installed, or cannot work in this process."""
     # importing it imports its converter, which tells Google Analytics so (opt-out): not a station
     sys.modules.setdefault("openvino.tools.ovc", cast("ModuleType", None))
     try:
@@ -145,6 +166,7 @@ def _core() -> "tuple[openvino.Core, str]":
         raise ConfigError(
             "runtime.kind openvino: needs the openvino extra: pip install 'inspector[openvino]'"
         ) from None
+    _require_code()
     core = openvino.Core()
     core.add_extension(ConversionExtension("ReduceLogSumExp", _reduce_log_sum_exp))
     return core, openvino.__version__.split("-")[0]

@@ -152,7 +152,7 @@ def draw(sizes: list[Size], rows: dict[int, dict[str, float]], path: Path) -> No
         ends = [0, max(tiles)]
         left.plot(ends, [slope * n + intercept for n in ends], color=drawn.get_color())
     left.set(xlabel="tiles of a part", ylabel="CPU ms a part", ylim=(0, None), xlim=(0, None))
-    left.set_title("Time grows with tiles in a straight line")
+    left.set_title("Time by tiles")
     left.legend(frameon=False)
     if rows:
         whole = max(tiles)

@@ -122,3 +122,40 @@ def test_a_named_runtime_that_fails_its_self_test_refuses_the_bundle(tmp_path: P
 
     with pytest.raises(BundleError, match="self-test"):
         open_runtime(make_bundle(tmp_path, spoil=spoil), RuntimeSettings(kind="openvino"))
+
+
+SANDBOXED = """
+import ctypes, sys
+from pathlib import Path
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0:  # PR_SET_MDWE: as MemoryDenyWriteExecute
+    sys.exit(77)
+from inspector.contract.bundle import read_bundle
+from inspector.runtime.choice import Chosen, record
+from inspector.runtime.loader import open_runtime
+from inspector.runtime.settings import RuntimeSettings
+bundle, chosen = read_bundle(Path(sys.argv[1])), Path(sys.argv[2])
+record(chosen, bundle.id, Chosen(kind="openvino", threads=1, p99_ms=1.0))
+print(open_runtime(bundle, RuntimeSettings(kind="auto", chosen=chosen)).engine)
+try:
+    open_runtime(bundle, RuntimeSettings(kind="openvino"))
+except Exception as error:
+    print(error)
+"""
+
+
+def test_openvino_in_a_sandbox_that_forbids_its_code_says_so_and_auto_goes_on(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("openvino", reason="needs the openvino extra")
+    bundle = make_bundle(tmp_path / "bundles")
+    done = subprocess.run(
+        [sys.executable, "-c", SANDBOXED, bundle.folder, tmp_path / "runtime.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("needs a kernel with PR_SET_MDWE (6.3)")
+    engine, words = done.stdout.splitlines()
+    assert engine.startswith("onnxruntime")
+    assert "MemoryDenyWriteExecute=no" in words
