@@ -87,7 +87,7 @@ def started(words: list[str]) -> subprocess.Popen[str]:
 def test_two_processes_killed_twice_and_resumed_learn_what_one_learns(
     class_folders: Path, tmp_path: Path
 ) -> None:
-    plan, out = written(tmp_path), tmp_path / "two"
+    plan, out = written(tmp_path), Path(os.path.relpath(tmp_path / "two"))  # as people write it
     words = command(plan, class_folders, out, "--processes", "2")
 
     first = started(words)
