@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__, cli_command, cli_line
+from inspector import __version__, cli_command, cli_hmi, cli_line
 from inspector.arguments import part_count, size
 from inspector.cli_delivery import add_commands
 
@@ -31,6 +31,7 @@ examples:
   inspector subscribe consumer.toml                store every result, prove it is all
   inspector line-sim station.toml --parts 100      be the line, before the PLC is there
   inspector journal info station.toml              what its journal holds, and who lags
+  inspector hmi hmi.toml                           the operator's pages, for a browser
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
 """
@@ -125,6 +126,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     add_commands(add)
     cli_line.add_commands(add)
+    cli_hmi.add_commands(add)
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
 

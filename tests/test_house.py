@@ -32,6 +32,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/linesim": CONTRACT
     | {"inspector.linesim", "inspector.devices.line_modbus", "pymodbus"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "versions")},
+    # the operator's pages: a subscriber with a commander's key, that reads journal and archive
+    "inspector/hmi": CONTRACT
+    | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn"}
+    | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
+    | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
+    | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
+    | {"inspector.delivery.database"},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
@@ -65,6 +72,9 @@ DOORS: dict[str, set[str]] = {
         "inspector/delivery/sparkplug_payload.py",
         "inspector/delivery/sparkplug_b_pb2.py",
     },
+    "fastapi": {"inspector/hmi"},
+    "starlette": {"inspector/hmi"},
+    "uvicorn": {"inspector/hmi/serve.py"},
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
