@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
-from inspector.contract.errors import DeviceError
+from inspector.contract.errors import DeviceError, InspectorError
 from inspector.contract.signed import SignedCommand
 from inspector.contract.topics import Place as Topics
 from inspector.delivery.commander import SEND_AGAIN_S, read_reply
@@ -24,7 +24,8 @@ from inspector.delivery.keys import Signer
 from inspector.delivery.patience import Patience
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
-from inspector.hmi.known import Known
+from inspector.hmi.history import newest
+from inspector.hmi.known import POINTS_MAX, Known
 from inspector.hmi.settings import Place
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Follower:
     def _run(self) -> None:
         versions, patience = Versions(self.place.mqtt.protocol), Patience(self.place.mqtt)
         failures = 0
+        self._remember()
         while not self._stopping.is_set():
             protocol, answer_timeout_s = versions.next(self.place.mqtt)
             connection = Connection(
@@ -128,6 +130,17 @@ class Follower:
             if versions.ended(connection):
                 self._stopping.wait(min(5.0, patience.delay_s(failures)))
         self._wake.close()
+
+    def _remember(self) -> None:
+        """What came before we listened, where the journal is on this machine."""
+        path = self.place.journal
+        if path is None or not path.exists():
+            return
+        try:
+            for each in newest(path, POINTS_MAX):
+                self.known.result(each)
+        except InspectorError as error:
+            log.warning("station %s: %s", self.place.name, error)
 
     def _serve(self, connection: Connection, versions: Versions, patience: Patience) -> None:
         greeted = False

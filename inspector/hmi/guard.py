@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -114,7 +114,7 @@ class Guard:
             return 401, "log_in"
         return None if allows(visitor.role, needed) else (403, "role")
 
-    def _needed(self, scope: Scope) -> Role | str | None:
+    def _needed(self, scope: Scope) -> Role | Literal["open"] | None:
         """Of the route that will be taken; None where there is none."""
         for route in self._app.routes:
             match, _ = route.matches(scope)

@@ -57,19 +57,27 @@ class Search(Strict):
         )
 
 
-def search(path: Path, wanted: Search, before: int | None, limit: int) -> dict[str, Any]:
-    """At most `limit` rows before the row `before`, newest first; `before` to go on from, or None.
+class Page(Search):
+    """A piece of what a search finds."""
+
+    before: Annotated[int, Field(ge=1, lt=2**62)] | None = None
+    """Rows older than this one: where the page before ended."""
+    limit: Annotated[int, Field(ge=1, le=SHOWN_MAX)] = 50
+
+
+def search(path: Path, wanted: Page) -> dict[str, Any]:
+    """Newest first; `before` to go on from, None where there is no more.
 
     Raises RecordError, ConfigError.
     """
     found: list[dict[str, Any]] = []
     looked_at, go_on = 0, None
     with JournalReader(path) as reader:
-        for seq, result in _backwards(reader, path, wanted, before):
+        for seq, result in _backwards(reader, path, wanted, wanted.before):
             looked_at += 1
             if result is not None and wanted.takes(result):
                 found.append(_row(result, reader.stored_at(seq)))
-            if len(found) == limit or looked_at == LOOKED_AT_MAX:
+            if len(found) == wanted.limit or looked_at == LOOKED_AT_MAX:
                 go_on = seq
                 break
         first = reader.first_seq()
@@ -77,6 +85,14 @@ def search(path: Path, wanted: Search, before: int | None, limit: int) -> dict[s
         if go_on is not None and first is not None and go_on <= first:
             go_on = None
     return {"rows": found, "before": go_on, "looked_at": looked_at, "reached": reached}
+
+
+def newest(path: Path, count: int) -> list[dict[str, Any]]:
+    """The last rows, oldest first. Raises RecordError, ConfigError."""
+    with JournalReader(path) as reader:
+        rows = reader.before(_settled(reader, path) + 1, count)
+    found = (_read(payload) for _, payload in reversed(rows))
+    return [each for each in found if each is not None]
 
 
 def one(path: Path, seq: int) -> dict[str, Any] | None:

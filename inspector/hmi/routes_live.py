@@ -19,7 +19,7 @@ from inspector.hmi.access import COMMANDS, DANGEROUS, allows
 from inspector.hmi.asked import address, cookie, visitor
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
-from inspector.hmi.history import SHOWN_MAX, Search, export, one, search
+from inspector.hmi.history import Page, Search, export, one, search
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Seq = Annotated[int, PathParameter(ge=1, lt=2**62)]
-Before = Annotated[int | None, Query(ge=1, lt=2**62)]
-Limit = Annotated[int, Query(ge=1, le=SHOWN_MAX)]
 ResultId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 EXPORTS_MAX = 2
 
@@ -66,7 +64,7 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         return StreamingResponse(events, media_type="text/event-stream")
 
     @app.get("/api/stations/{station}/pictures/{result_id}")
-    def picture(station: Station, result_id: ResultId) -> Response:  # type: ignore[valid-type]
+    def picture(station: Station, result_id: ResultId) -> Response:
         """The kept picture of a result, by its id, as the archive has it."""
         if station.place.archive is None:
             raise HTTPException(404, "no_archive")
@@ -81,13 +79,8 @@ def _add_results(app: FastAPI, station_type: Any) -> None:
     exports = BoundedSemaphore(EXPORTS_MAX)
 
     @app.get("/api/stations/{station}/results")
-    def results(
-        station: station_type,
-        wanted: Annotated[Search, Query()],
-        before: Before = None,
-        limit: Limit = 50,
-    ) -> dict[str, Any]:
-        return search(_journal(station), wanted, before, limit)
+    def results(station: station_type, wanted: Annotated[Page, Query()]) -> dict[str, Any]:
+        return search(_journal(station), wanted)
 
     @app.get("/api/stations/{station}/results/{seq}")
     def result(station: station_type, seq: Seq) -> dict[str, Any]:

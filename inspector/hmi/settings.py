@@ -162,27 +162,24 @@ def places(settings: HmiSettings) -> tuple[Place, ...]:
 
 
 def _place(given: StationSettings, commands: CommandSettings | None) -> Place:
+    file: _StationFile | None = None
     if given.settings is not None:
         base = given.settings.resolve().parent
         file = resolved(read_toml(given.settings, _StationFile), base)
-        words = {
-            "name": file.station, "topic_root": file.topic_root, "mqtt": file.mqtt,
-            "journal": file.journal.path, "archive": file.archive.folder,
-        }  # fmt: skip
-    else:
-        words = {}
-    own = {
-        "name": given.station, "topic_root": given.topic_root, "mqtt": given.mqtt,
-        "journal": given.journal, "archive": given.archive,
-    }  # fmt: skip
-    words = {**dict.fromkeys(own), **words, **{k: v for k, v in own.items() if v}}
-    lacking = [each for each in ("name", "topic_root", "mqtt") if words[each] is None]
-    if lacking:
-        key = "station" if lacking[0] == "name" else lacking[0]
-        raise ConfigError(f"stations: {key} is missing (or settings, the station's station.toml)")
-    # the station's own name at the broker would throw the station out
-    words["mqtt"] = words["mqtt"].model_copy(update={"client_id": (given.mqtt or _NO).client_id})
-    return Place(**words, commands=given.commands or commands)
-
-
-_NO = MqttSettings(host="localhost")
+    name = given.station or (file.station if file else None)
+    root = given.topic_root or (file.topic_root if file else None)
+    mqtt = given.mqtt or (file.mqtt if file else None)
+    if name is None or root is None or mqtt is None:
+        lacking = "station" if name is None else "topic_root" if root is None else "mqtt"
+        raise ConfigError(
+            f"stations: {lacking} is missing (or settings, the station's station.toml)"
+        )
+    return Place(
+        name=name,
+        topic_root=root,
+        # under the station's own name at the broker we would throw it out
+        mqtt=mqtt.model_copy(update={"client_id": None}),
+        journal=given.journal or (file.journal.path if file else None),
+        archive=given.archive or (file.archive.folder if file else None),
+        commands=given.commands or commands,
+    )

@@ -25,8 +25,7 @@ export class Commands {
         t(`command.${action}`))]));
     this.said = h("p", { class: "said", role: "status" });
     this.dialog = h("dialog", { "aria-labelledby": "confirm-title" });
-    this.element = h("section", { class: "card commands" },
-      h("h2", {}, t("live.commands")),
+    this.element = h("section", { class: "commands", "aria-label": t("live.commands") },
       h("div", { class: "buttons" }, [...this.buttons.values()]),
       this.said, this.dialog);
     this.busy = false;

@@ -1,6 +1,7 @@
 // Every text of the pages, in the language chosen: static/messages/LANGUAGE.json.
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
+const LOCALES = { en: "en-GB", de: "de-DE" }; // days before months, 24 hours: a plant's
 const KEPT = "inspector.language";
 
 let messages = {};
@@ -38,7 +39,7 @@ export function word(kind, value) {
 
 export function number(value, digits = 0) {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
-  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return value.toLocaleString(LOCALES[language], { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 export function percent(part, whole) {
@@ -49,10 +50,11 @@ export function percent(part, whole) {
 export function time(text) {
   const at = new Date(typeof text === "number" ? 1000 * text : text);
   if (text === null || text === undefined || Number.isNaN(at.getTime())) return "–";
-  return at.toLocaleString(language, { dateStyle: "short", timeStyle: "medium" });
+  return at.toLocaleString(LOCALES[language], { dateStyle: "short", timeStyle: "medium" });
 }
 
 export function size(bytes) {
   if (typeof bytes !== "number") return "–";
-  return bytes > 1e9 ? `${number(bytes / 1e9, 1)} GB` : `${number(bytes / 1e6, 1)} MB`;
+  const [unit, name] = bytes > 1e9 ? [1e9, "GB"] : bytes > 1e6 ? [1e6, "MB"] : [1e3, "kB"];
+  return `${number(bytes / unit, 1)} ${name}`;
 }

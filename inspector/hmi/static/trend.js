@@ -4,7 +4,7 @@ import { h, setText } from "/static/dom.js";
 import { number, t } from "/static/text.js";
 import uPlot from "/static/vendor/uplot/uPlot.esm.js";
 
-const HEIGHT = 190;
+const HEIGHT = 150;
 const INK = "#3b4147";
 const FAULT = "#b3261e";
 const WARN = "#8a5a00";
@@ -14,12 +14,11 @@ export class Trend {
     this.words = h("p", { class: "unseen" });
     this.box = h("div", { class: "plot", "aria-hidden": "true" });
     this.element = h("section", { class: "card trend" },
-      h("h2", {}, t("live.trend")),
-      h("ul", { class: "legend", "aria-hidden": "true" },
+      h("div", { class: "headline" }, h("h2", {}, t("live.trend")), h("ul", { class: "legend", "aria-hidden": "true" },
         h("li", { class: "score" }, t("live.score")),
         h("li", { class: "rejected" }, t("live.not_passed")),
         h("li", { class: "review" }, t("live.review_at")),
-        h("li", { class: "reject" }, t("live.reject_at"))),
+        h("li", { class: "reject" }, t("live.reject_at")))),
       this.box, this.words);
     this.plot = null;
     new ResizeObserver(() => this.resize()).observe(this.box);

@@ -72,9 +72,8 @@ class Station {
     this.element = h("div", { class: "station" },
       h("div", { class: "headline" },
         h("div", {}, h("h2", { class: "name" }, name), this.age), this.state),
-      this.line, this.alarms,
-      h("div", { class: "grid" }, this.last, this.rejected,
-        h("div", { class: "column" }, this.counts, this.commands?.element ?? null)),
+      this.line, this.alarms, this.commands?.element ?? null,
+      h("div", { class: "grid" }, this.last, this.rejected, this.counts),
       this.trend.element);
     this.ids = { last: null, rejected: null };
   }
