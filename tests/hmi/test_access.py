@@ -9,7 +9,6 @@ from inspector.hmi.access import ACCESS, OPEN, ROLES, require_complete
 from inspector.hmi.app import Parts, make_app
 from inspector.hmi.settings import HmiSettings, StationSettings
 from tests.hmi.plant import Client, Plant
-from tests.support import free_port
 
 SAMPLES = {
     "{station}": "test", "{result_id}": "nothing", "{seq}": "1", "{name}": "nobody",
@@ -19,9 +18,7 @@ SAMPLES = {
 
 def small_app(folder: Path) -> FastAPI:
     words = {"station": "test", "topic_root": "plant", "mqtt": {"host": "localhost"}}
-    station = StationSettings.model_validate(
-        {**words, "mqtt": {"host": "localhost", "port": free_port()}}
-    )
+    station = StationSettings.model_validate(words)
     parts = Parts.of(HmiSettings(state_folder=folder, stations=(station,)))
     app, _ = make_app(parts)
     parts.store.close()
@@ -44,8 +41,8 @@ def test_a_role_may_what_the_table_says_and_nothing_else(plant: Plant, role: str
     else:
         assert client.log_in(role).status == 200
     wrong = []
-    # leaving comes last
-    for (method, path), needed in sorted(ACCESS.items(), key=lambda each: each[0][0] == "DELETE"):
+    last = ("DELETE", "/api/session")  # after it nobody is there
+    for (method, path), needed in sorted(ACCESS.items(), key=lambda each: each[0] == last):
         sample = path
         for name, value in SAMPLES.items():
             sample = sample.replace(name, value)
@@ -68,7 +65,6 @@ def test_a_role_may_what_the_table_says_and_nothing_else(plant: Plant, role: str
         ({"Origin": "null"}, 403, "origin"),
         ({"Host": "evil.example"}, 421, "host"),
         ({"Content-Length": "70000"}, 413, "too_long"),
-        ({"Content-Length": "-1"}, 413, "too_long"),
     ],
 )  # fmt: skip
 def test_an_unsafe_request_that_is_not_from_our_own_page_is_refused(

@@ -43,9 +43,13 @@ def test_the_first_link_makes_one_administrator_once(tmp_path: Path, accounts: A
 
 @pytest.mark.parametrize(
     ("password", "word"),
-    [("short", "password_length"), ("x" * 201, "password_length"), ("aaaaaaaaaaaa", "password_simple"),
-     ("Boss-the-first", "password_simple")],
-)  # fmt: skip
+    [
+        ("short", "password_length"),
+        ("x" * 201, "password_length"),
+        ("aaaaaaaaaaaa", "password_simple"),
+        ("Boss-the-first", "password_simple"),
+    ],
+)
 def test_a_bad_password_is_refused_and_the_link_still_works(
     accounts: Accounts, password: str, word: str
 ) -> None:
@@ -100,7 +104,7 @@ def test_who_guesses_waits_longer_each_time_by_account_and_by_address() -> None:
         throttle.failed("ada", "1.2.3.4")
     waits = []
     for _ in range(12):
-        waits.append(throttle.wait_s("ada", "9.9.9.9"))
+        waits.append(round(throttle.wait_s("ada", "9.9.9.9"), 1))
         throttle.failed("ada", "9.9.9.9")
     assert waits == sorted(waits)
     assert 0.0 < waits[0] <= 2.0
@@ -112,8 +116,15 @@ def test_who_guesses_waits_longer_each_time_by_account_and_by_address() -> None:
 def test_a_right_password_is_not_looked_at_while_the_account_waits(plant: Plant) -> None:
     admin, client = plant.clients["admin"], Client(plant.pages.port)
     assert admin.ask("POST", "/api/accounts", {"name": "victim", "role": "viewer"}).status == 200
-    for _ in range(throttles.FREE_TRIES_ACCOUNT):
-        assert client.log_in("victim", "wrong wrong wrong").status == 403
+    longest = 0
+    for _ in range(200):  # a slow machine takes longer for a try than the first waits are
+        answer = client.log_in("victim", "wrong wrong wrong")
+        if answer.status == 429:
+            longest = answer.json()["wait_s"]
+            if longest >= 4:
+                break
+            time.sleep(0.25)
+    assert longest >= 4
     answer = client.log_in("victim", PASSWORD)
     assert (answer.status, answer.json()["error"]) == (429, "wait")
     assert int(answer.headers["retry-after"]) >= 1
@@ -195,7 +206,7 @@ def test_beyond_this_machine_there_is_tls_or_a_proxy_or_no_page(
 def test_settings_say_what_is_wrong_with_file_and_key(tmp_path: Path) -> None:
     path = tmp_path / "hmi.toml"
     path.write_text('state_folder = "x"\nstale_after_s = 9.0\n[[stations]]\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match="stale_after_s 9.0"):
+    with pytest.raises(ConfigError, match=r"stale_after_s 9\.0"):
         read_hmi_settings(path)
     path.write_text('state_folder = "x"\n[[stations]]\nstation = "a"\n', encoding="utf-8")
     done = run_inspector("hmi", path)

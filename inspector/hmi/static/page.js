@@ -27,7 +27,7 @@ async function start() {
     context.stream = new Stream(session.stale_after_s);
     const listeners = [];
     context.alive = (listener) => listeners.push(listener);
-    const turn = () => { for (const each of listeners) each(); };
+    const turn = () => { if (!document.hidden) for (const each of listeners) each(); };
     const banner = makeBanner(context.stream);
     listeners.push(banner.turn);
     replace(document.body,
@@ -36,6 +36,7 @@ async function start() {
     context.stream.onChange(turn);
     context.stream.start();
     setInterval(turn, TURN_MS);
+    document.addEventListener("visibilitychange", turn);
     tellOfUse();
   } else {
     replace(document.body, h("header", { class: "top" }, brand(), h("div", { class: "grow" }), languages()), main);
