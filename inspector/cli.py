@@ -10,7 +10,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__, cli_bench, cli_command, cli_line, cli_review, cli_study
+from inspector import (
+    __version__,
+    cli_bench,
+    cli_command,
+    cli_hmi,
+    cli_line,
+    cli_review,
+    cli_study,
+)
 from inspector.arguments import part_count
 from inspector.cli_delivery import add_commands
 from inspector.examples import examples
@@ -35,6 +43,7 @@ examples:
   inspector journal info station.toml              what its journal holds, and who lags
   inspector study acceptance --help                escape and overkill against agreed limits
   inspector review station.toml list               parts that people should look at
+  inspector hmi hmi.toml                           the operator's pages, for a browser
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
 """
@@ -130,6 +139,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     cli_line.add_commands(add)
     cli_study.add_commands(add)
     cli_review.add_commands(add)
+    cli_hmi.add_commands(add)
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
 

@@ -73,6 +73,14 @@ inspector study repeatability station.toml --parts parts.csv --out study
 inspector study acceptance station.toml --limits acceptance.toml --pictures parts --out study
 inspector study recheck station.toml --since 2026-11-24 --bundle bundles/NEW --out study
 """,
+    "hmi": """
+inspector hmi hmi.toml
+""",
+    "hmi-user": """
+inspector hmi-user hmi.toml list
+inspector hmi-user hmi.toml add anna --role operator      prints a link, good once
+inspector hmi-user hmi.toml remove anna
+""",
     "schema": """
 inspector schema result
 inspector schema asyncapi > asyncapi.json

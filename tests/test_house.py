@@ -44,6 +44,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     }
     | {f"inspector.delivery.{name}" for name in ("archive", "release")}
     | {"inspector.devices.camera_replay"},
+    # the operator's pages: a subscriber with a commander's key, that reads journal and archive
+    "inspector/hmi": CONTRACT
+    | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn"}
+    | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
+    | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
+    | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
+    | {"inspector.delivery.database"},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
@@ -81,6 +88,9 @@ DOORS: dict[str, set[str]] = {
     },
     "optuna": {"training/search.py"},
     "tomli_w": {"training/search_run.py"},
+    "fastapi": {"inspector/hmi"},
+    "starlette": {"inspector/hmi"},
+    "uvicorn": {"inspector/hmi/serve.py"},
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},

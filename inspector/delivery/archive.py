@@ -100,10 +100,10 @@ class ImageArchive:
 
         Any thread may ask. Nothing but this archive's own pictures can be named.
         """
-        if not _is_file_name(result_id):
-            return "that is no result_id"
         try:
             jpeg, scale = _fitted(read_kept(self._folder, result_id))
+        except ValueError:
+            return "that is no result_id"
         except FileNotFoundError:
             return f"no picture of {result_id} is kept, or not yet (archive.keep, size_max_mb)"
         except (OSError, cv2.error) as error:
@@ -224,15 +224,15 @@ class ImageArchive:
         self._complained = True
 
 
-def read_kept(folder: Path, name: str) -> bytes:
-    """The bytes of a picture in an archive's folder, beside the archive at work.
+def read_kept(folder: Path, result_id: str) -> bytes:
+    """The archive's own bytes of a result's picture, a JPEG.
 
-    Raises FileNotFoundError where it is not kept, OSError where it cannot be read.
+    Raises ValueError for what is no result_id, FileNotFoundError, OSError.
     """
-    if not _is_file_name(name):
-        raise FileNotFoundError(f"{name!r} is no name in an archive")
+    if not _is_file_name(result_id):
+        raise ValueError(result_id)
     # a link in the folder is not the archive's
-    handle = os.open(folder / (name + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
+    handle = os.open(folder / (result_id + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
         return file.read(READ_BYTES_MAX)
 

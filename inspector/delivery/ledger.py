@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inspector.contract.audit import AuditEntry
-from inspector.contract.errors import RecordError
+from inspector.contract.chain import FIRST, checked, head, link
 from inspector.contract.result import utc_text
 from inspector.contract.signed import SignedCommand
 from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
@@ -25,7 +25,6 @@ NONCES_MAX = 2_000
 """Of one sender: nobody's flood keeps another's HALT out."""
 KEEP_MS = 600_000
 """So long after its end a command sent again still gets its reply again."""
-_FIRST = bytes(32)
 
 _KIND = Kind(
     word="command file",
@@ -79,10 +78,10 @@ class Ledger:
         self._db = open_writer(self.path, _KIND, synchronous="FULL")
         self.rows: int = 0
         """In the audit."""
-        self._head: bytes = _FIRST
+        self._head: bytes = FIRST
         with in_words(_KIND, self.path):
             found = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-            self.rows, self._head = found.fetchone() or (0, _FIRST)
+            self.rows, self._head = found.fetchone() or (0, FIRST)
 
     def known(self, envelope: SignedCommand) -> Known | None:
         """None for a new one. Raises RecordError."""
@@ -127,7 +126,7 @@ class Ledger:
         with self._lock, in_words(_KIND, self.path):
             with self._adding():
                 self._add(entry)
-            return _at(self.rows, self._head)
+            return head(self.rows, self._head)
 
     def entry(self, **words: object) -> AuditEntry:
         at = utc_text(datetime.now(UTC))
@@ -157,38 +156,22 @@ class Ledger:
 
     def _add(self, entry: AuditEntry) -> None:
         text = entry.model_dump_json(by_alias=True)
-        self._head = _link(self._head, text)
+        self._head = link(self._head, text)
         done = self._db.execute("INSERT INTO audit (entry, hash) VALUES (?, ?)", (text, self._head))
         self.rows = int(done.lastrowid or 0)
 
 
-def read_audit(journal: Path, head: str | None = None) -> Iterator[tuple[int, AuditEntry, str]]:
+def read_audit(journal: Path, told: str | None = None) -> Iterator[tuple[int, AuditEntry, str]]:
     """Every row with its number and hash, checked against the one before; the file is only read.
 
-    head: NUMBER:HASH as it was told once; the row must be there as it was. Raises RecordError at
+    told: NUMBER:HASH as it was told once; the row must be there as it was. Raises RecordError at
     the first row that is not as it was written.
     """
     path = ledger_path(journal)
     with in_words(_KIND, path), closing(open_reader(path, _KIND)) as db:
-        before, expected = _FIRST, 1
-        for seq, text, found in db.execute("SELECT seq, entry, hash FROM audit ORDER BY seq"):
-            before = _link(before, text)
-            if seq != expected:
-                raise RecordError(f"audit {path}: row {expected} is missing")
-            if found != before or (head and head.startswith(f"{seq}:") and head != _at(seq, found)):
-                raise RecordError(f"audit {path}: row {seq} is not as it was written")
-            expected += 1
+        rows = db.execute("SELECT seq, entry, hash FROM audit ORDER BY seq")
+        for seq, text, found in checked(rows, f"audit {path}", told):
             yield seq, AuditEntry.model_validate_json(text), found.hex()
-        if head and int(head.partition(":")[0]) >= expected:
-            raise RecordError(f"audit {path}: ends at {expected - 1}, before {head[:40]}")
-
-
-def _at(seq: int, found: bytes) -> str:
-    return f"{seq}:{found.hex()}"
-
-
-def _link(before: bytes, text: str) -> bytes:
-    return hashlib.sha256(before + text.encode()).digest()
 
 
 def _digest(envelope: SignedCommand) -> bytes:

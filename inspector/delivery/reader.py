@@ -44,6 +44,26 @@ class JournalReader:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
         return rows_after(self._db, self._path, seq, limit)
 
+    def before(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """The rows before `seq`, the newest first, at most `limit`, as (seq, payload)."""
+        query = "SELECT seq, payload FROM result WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+        with in_words(KIND, self._path):
+            return self._db.execute(query, (seq, limit)).fetchall()
+
+    def stored_before(self, at: float) -> int:
+        """The last row stored before a time (seconds since 1970), 0 where none was.
+
+        By halving: rows are stored in order of time, but for a clock that was set.
+        """
+        low, high = (self.first_seq() or 1) - 1, self.last_seq()
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.stored_at(middle) < at:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
     def count(self) -> int:
         """Rows the journal holds now."""
         with in_words(KIND, self._path):

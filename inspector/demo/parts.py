@@ -2,6 +2,8 @@
 
 import csv
 import random
+import secrets
+import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import cycle, islice
@@ -16,6 +18,7 @@ SHIPPED = HERE / "bundle" / "elpv-9b49b7960e37"
 """By name: an old build folder of setuptools may install an older one beside it."""
 PICTURES = "elpv_dataset"
 STATION = "demo"
+PAGES_PORT = 8_080
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,49 @@ folder = "images"
         encoding="utf-8",
     )
     return path
+
+
+def write_pages(folder: Path) -> Path | None:
+    """hmi.toml beside station.toml, whose command door gets the key; None without the extra."""
+    if not all(find_spec(library) for library in ("fastapi", "uvicorn")):
+        return None
+    key = folder / "pages.hmac"
+    key.touch(mode=0o600)
+    key.write_text(f"{secrets.token_hex(32)}\n", encoding="ascii")
+    with (folder / "station.toml").open("a", encoding="utf-8") as station:
+        station.write(
+            '\n[[commands.keys]]\nname = "pages"\nfile = "pages.hmac"\n'
+            'actions = ["select", "start", "single", "stop", "reset", "halt"]\n'
+        )
+    path = folder / "hmi.toml"
+    path.write_text(
+        f"""\
+state_folder = "pages"
+
+[listen]
+port = {_port()}
+
+[commands]
+sender = "pages"
+key_file = "pages.hmac"
+
+[[stations]]
+settings = "station.toml"
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _port() -> int:
+    """8080, or another where somebody has it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PAGES_PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _read_list(path: Path) -> list[Labelled]:

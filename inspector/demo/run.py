@@ -26,11 +26,12 @@ from inspector.demo.parts import (
     Parts,
     read_parts,
     verified_bundle,
+    write_pages,
     write_station,
 )
 from inspector.demo.score import Score
 from inspector.demo.screen import Counts, Screen
-from inspector.demo.station import StationProcess
+from inspector.demo.station import PagesProcess, StationProcess
 from inspector.demo.watch import Watcher
 
 PARTS = 200
@@ -97,6 +98,14 @@ class _Demo:
             self._folder, self._parts, self._bundle, self._broker, self._root,
             count=count, rate=rate,
         )  # fmt: skip
+        pages = write_pages(self._folder)
+        if pages is None:
+            return self._show(settings, count)
+        with PagesProcess(pages) as process:
+            self._screen.say(process.introduction() or f"pages    none: see {process.log}")
+            return self._show(settings, count)
+
+    def _show(self, settings: Path, count: int | None) -> int:
         self._introduce(count)
         host, port = self._broker.host, self._broker.port
         place = topics.Place.of(self._root, STATION)

@@ -1,0 +1,210 @@
+"""One station as the pages follow it: a subscriber as any other, and its way to the command door.
+
+A thread a station. What comes is bounded and only noted in `Known`; a command is signed, sent, and
+sent again with the same nonce until its one reply is there.
+"""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
+from inspector.contract.errors import DeviceError, InspectorError
+from inspector.contract.signed import SignedCommand
+from inspector.contract.topics import Place as Topics
+from inspector.delivery.commander import SEND_AGAIN_S, read_reply
+from inspector.delivery.connection import Connection
+from inspector.delivery.inbound import Inbound, Message
+from inspector.delivery.keys import Signer
+from inspector.delivery.patience import Patience
+from inspector.delivery.versions import Versions
+from inspector.delivery.wake import Wake
+from inspector.hmi.history import newest
+from inspector.hmi.known import POINTS_MAX, Known
+from inspector.hmi.settings import Place
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.5
+STEADY_S = 10.0
+QUEUE_MAX = 2_000
+ASKING_MAX = 16
+
+
+@dataclass(slots=True)
+class _Asking:
+    """A command under way."""
+
+    command: Command
+    envelope: SignedCommand
+    sent_at: float = float("-inf")
+    reply: Reply | None = None
+    answered: threading.Event = field(default_factory=threading.Event)
+
+
+class Follower:
+    def __init__(self, place: Place) -> None:
+        """Raises ConfigError where the key cannot be used."""
+        self.place = place
+        self.known = Known(place.name)
+        self._topics = Topics.of(place.topic_root, place.name)
+        self._commands = place.commands
+        self._signer: Signer | None = None
+        topics = [
+            self._topics.state, self._topics.alarm, self._topics.heartbeat, self._topics.result,
+        ]  # fmt: skip
+        if self._commands is not None:
+            self._signer = Signer(self._commands.sender, self._commands.key_file)
+            topics.append(self._topics.reply(self._commands.sender))
+        self._inbound = Inbound(topics, queue_max=QUEUE_MAX, payload_max=REPLY_BYTES_MAX)
+        self._client_id = f"inspector-hmi-{place.name}-{secrets.token_hex(4)}"
+        self._asking: deque[_Asking] = deque()
+        self._asking_lock = threading.Lock()
+        self._wake = Wake()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"follow-{place.name}", daemon=True)
+
+    @property
+    def commands(self) -> bool:
+        """Whether anything can be asked of the station."""
+        return self._signer is not None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def ask(self, command: Command) -> Reply:
+        """Raises DeviceError where no reply comes, or too many commands are under way."""
+        if self._signer is None or self._commands is None:
+            raise DeviceError(f"station {self.place.name}: hmi.toml has no [commands]")
+        envelope = self._signer.seal(command, self.place.name, self._commands.lifetime_s)
+        asking = _Asking(command, envelope)
+        with self._asking_lock:
+            if len(self._asking) >= ASKING_MAX:
+                raise DeviceError(f"station {self.place.name}: {ASKING_MAX} commands wait already")
+            self._asking.append(asking)
+        self._wake()
+        answered = asking.answered.wait(self._commands.wait_s)
+        with self._asking_lock:
+            self._asking.remove(asking)
+        if not answered or asking.reply is None:
+            raise DeviceError(
+                f"no reply came within {self._commands.wait_s:g} s: does the station run, and does "
+                "it know our key? It may still follow the command"
+            )
+        return asking.reply
+
+    def _run(self) -> None:
+        versions, patience = Versions(self.place.mqtt.protocol), Patience(self.place.mqtt)
+        failures = 0
+        self._remember()
+        while not self._stopping.is_set():
+            protocol, answer_timeout_s = versions.next(self.place.mqtt)
+            connection = Connection(
+                self.place.mqtt,
+                protocol,
+                client_id=self._client_id,
+                answer_timeout_s=answer_timeout_s,
+                inbound=self._inbound,
+            )
+            connection.open()
+            opened_at = time.monotonic()
+            self._serve(connection, versions, patience)
+            if connection.lost is None:
+                connection.leave()
+            else:
+                self.known.connection(up=False, words=connection.lost)
+                patience.say(f"station {self.place.name}: {connection.lost}")
+                connection.drop()
+            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
+            if versions.ended(connection):
+                self._stopping.wait(min(5.0, patience.delay_s(failures)))
+        self._wake.close()
+
+    def _remember(self) -> None:
+        """What came before we listened, where the journal is on this machine."""
+        path = self.place.journal
+        if path is None or not path.exists():
+            return
+        try:
+            for each in newest(path, POINTS_MAX):
+                self.known.result(each)
+        except InspectorError as error:
+            log.warning("station %s: %s", self.place.name, error)
+
+    def _serve(self, connection: Connection, versions: Versions, patience: Patience) -> None:
+        greeted = False
+        while connection.lost is None and not self._stopping.is_set():
+            if self._inbound.listening and not greeted:
+                greeted = True
+                versions.accepted(connection)
+                patience.greet(connection.protocol)
+                self.known.connection(up=True)
+            while self._inbound.received:
+                self._take(self._inbound.received.popleft())
+            if greeted:
+                self._send(connection)
+            connection.acknowledged.clear()
+            if connection.turn(self._wake.out, TURN_S):
+                self._wake.drain()
+
+    def _send(self, connection: Connection) -> None:
+        now = time.monotonic()
+        with self._asking_lock:
+            due = [
+                each
+                for each in self._asking
+                if each.reply is None and now - each.sent_at > SEND_AGAIN_S
+            ]
+        for each in due:
+            each.sent_at = now
+            topic = self._topics.command(each.envelope.sender)
+            connection.publish(topic, each.envelope.to_json(), retain=False)
+
+    def _take(self, message: Message) -> None:
+        topics = self._topics
+        if message.topic == topics.heartbeat:
+            if not message.retain:  # a kept one tells of nobody's life
+                self.known.beat(message.received_at)
+            return
+        if self._commands and message.topic == topics.reply(self._commands.sender):
+            self._take_reply(message.payload)
+            return
+        found = _read(message.payload, self.place.name)
+        if found is None:
+            self.known.unreadable += 1
+        elif message.topic == topics.state:
+            self.known.state(found)
+        elif message.topic == topics.alarm:
+            self.known.alarm(found)
+        elif message.topic == topics.result:
+            self.known.result(found)
+
+    def _take_reply(self, payload: bytes) -> None:
+        with self._asking_lock:
+            asking = list(self._asking)
+        for each in asking:
+            reply = read_reply(payload, each.command)
+            if reply is not None:
+                each.reply = reply
+                each.answered.set()
+
+
+def _read(payload: bytes, station: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(payload, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("station") != station:
+        return None
+    return found

@@ -1,0 +1,82 @@
+"""`inspector hmi`: the pages of some stations, until SIGTERM."""
+
+import logging
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from inspector.contract.errors import ConfigError
+from inspector.hmi.app import Parts, make_app
+from inspector.hmi.settings import HmiSettings, read_hmi_settings
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 512
+LEAVE_S = 2
+
+
+def serve(path: Path) -> int:
+    """Raises ConfigError, RecordError where it cannot start."""
+    settings = read_hmi_settings(path)
+    parts = Parts.of(settings)
+    guard = make_app(parts)[1]
+    bound = _bound(settings)
+    listen = settings.listen
+    config = uvicorn.Config(
+        guard,
+        lifespan="on",
+        log_config=None,  # ours is set up already
+        access_log=False,  # who did what is in the audit; what was looked at is nobody's business
+        server_header=False,
+        proxy_headers=listen.behind_proxy,
+        forwarded_allow_ips=list(listen.proxies),
+        ssl_certfile=listen.cert_file,
+        ssl_keyfile=str(listen.key_file) if listen.key_file else None,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=LEAVE_S,
+        h11_max_incomplete_event_size=32_768,
+        ws="none",
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError too
+        raise ConfigError(f"{path}: listen.cert_file, key_file: {error}") from None
+    _introduce(parts)
+    server = Server(config)
+    server.parts = parts
+    server.run(sockets=[bound])
+    return 0
+
+
+class Server(uvicorn.Server):
+    """Tells the streams to end before it waits for them."""
+
+    parts: Parts
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.parts.streams.closing = True
+        await super().shutdown(sockets)
+
+
+def _bound(settings: HmiSettings) -> socket.socket:
+    """Before anything is promised: a port that is taken is a fault of the settings."""
+    listen = settings.listen
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((listen.host, listen.port))
+    except OSError as error:
+        found.close()
+        raise ConfigError(f"listen {listen.host}:{listen.port}: {error.strerror}") from None
+    return found
+
+
+def _introduce(parts: Parts) -> None:
+    """The address, and at the first start the link by which the first administrator comes in."""
+    (origin, *_) = parts.settings.listen.known_origins
+    print(f"pages    {origin}/", flush=True)
+    token = parts.accounts.first_link()
+    if token is not None:
+        print(f"first administrator, once, within an hour: {origin}/welcome#{token}", flush=True)

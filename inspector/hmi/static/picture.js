@@ -1,0 +1,44 @@
+// The kept picture of a part with its regions drawn over it.
+
+import { h, replace, svg } from "/static/dom.js";
+import { number, t, word } from "/static/text.js";
+
+const TRIES = 6;
+const AGAIN_MS = 400;
+
+// The archive writes a moment after the verdict has left: an absent picture is asked for again.
+export function picture(station, result, { soon = false } = {}) {
+  const figure = h("figure", { class: "picture" });
+  if (!result.image) {
+    figure.append(h("p", { class: "none" }, t("picture.not_kept")));
+    return figure;
+  }
+  const part = result.part?.id ?? result.part ?? result.seq;
+  const image = h("img", { alt: t("picture.of", { part }) });
+  const address = `/api/stations/${encodeURIComponent(station)}/pictures/${encodeURIComponent(result.image)}`;
+  let tries = soon ? TRIES : 1;
+  image.addEventListener("load", () => {
+    replace(figure, h("div", { class: "frame" }, image, overlay(image, result.regions)));
+  });
+  image.addEventListener("error", () => {
+    tries -= 1;
+    if (tries > 0) setTimeout(() => { if (figure.isConnected) image.src = `${address}?try=${tries}`; }, AGAIN_MS);
+    else replace(figure, h("p", { class: "none" }, t("picture.gone")));
+  });
+  image.src = address;
+  return figure;
+}
+
+function overlay(image, regions) {
+  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  const list = Array.isArray(regions) ? regions : [];
+  const boxes = list.filter((each) => list.length > 1 || each.evaluation !== "OK").map((each) => {
+    const inset = 0.004 * width;
+    return svg("rect", {
+      x: Number(each.x) + inset, y: Number(each.y) + inset,
+      width: Math.max(0, Number(each.width) - 2 * inset), height: Math.max(0, Number(each.height) - 2 * inset),
+      class: `region ${/^[A-Z_]+$/.test(each.evaluation) ? each.evaluation : ""}`,
+    }, svg("title", {}, `${each.name}: ${word("evaluation", each.evaluation)} ${number(each.score, 3)}`));
+  });
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "overlay", "aria-hidden": "true" }, boxes);
+}

@@ -1,0 +1,79 @@
+"""hmi.db: accounts, sessions, one-time links and the audit, in a file nobody else may read.
+
+One file and SQLite, so that `inspector hmi-user` and the running pages may use it together. Of
+sessions and links only the hash is kept: who reads the file cannot log in by it.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inspector.contract.errors import RecordError
+from inspector.delivery.database import Kind, in_words, open_writer, transaction
+
+KIND = Kind(
+    word="accounts' file",
+    application_id=0x494E5348,
+    version=1,
+    schema=(
+        "CREATE TABLE account (name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT,"
+        " created_at INTEGER NOT NULL, logged_in_at INTEGER) WITHOUT ROWID"
+    ),
+    more=(
+        "CREATE TABLE session (hash BLOB PRIMARY KEY, name TEXT NOT NULL REFERENCES account"
+        " ON DELETE CASCADE, begun_at REAL NOT NULL, used_at REAL NOT NULL) WITHOUT ROWID",
+        # name NULL: the first administrator, who chooses one
+        "CREATE TABLE invitation (hash BLOB PRIMARY KEY, name TEXT, role TEXT NOT NULL,"
+        " expires_at REAL NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
+        " hash BLOB NOT NULL)",
+        "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN"
+        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+        "CREATE TRIGGER audit_whole BEFORE DELETE ON audit BEGIN"
+        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+    ),
+)
+FILE = "hmi.db"
+
+
+class Store:
+    """Any thread may use it; one at a time does."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ConfigError for a file of another version, RecordError for a damaged one."""
+        self.path = folder / FILE
+        self._lock = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # before SQLite makes it: its -wal and -shm take the file's mode
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise RecordError(f"{self.path}: {error.strerror}") from error
+        self._db = open_writer(self.path, KIND, synchronous="FULL")
+        with in_words(KIND, self.path):
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute("PRAGMA busy_timeout = 5000")  # hmi-user beside us
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Raises RecordError."""
+        with self._lock, in_words(KIND, self.path):
+            yield self._db
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing, also where calls are nested. Raises RecordError."""
+        with self._lock, in_words(KIND, self.path):
+            if self._db.in_transaction:
+                yield self._db
+                return
+            with transaction(self._db):
+                yield self._db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
