@@ -162,7 +162,6 @@ def _release(arguments: argparse.Namespace) -> int:
     from training.plan import read_plan, with_weights_from
     from training.plan_smoke import smoke
     from training.run import Run
-    from training.running import running_bundle, starting_from
     from training.screen import Screen
 
     plan = read_plan(arguments.plan)
@@ -172,6 +171,8 @@ def _release(arguments: argparse.Namespace) -> int:
     if arguments.from_bundle and arguments.smoke:
         raise ConfigError("release: --from-bundle and --smoke: a smoke run starts from nothing")
     if arguments.from_bundle:
+        from training.running import running_bundle, starting_from
+
         plan = starting_from(plan, running_bundle(arguments.from_bundle), dataset)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)

@@ -71,9 +71,7 @@ class Study:
         self._goals = goals
         self._seed = plan.seed
         name = fingerprint(plan, [goals.latency_ms, goals.escape, goals.overkill], data)[:12]
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=STARTUP, gamma=_good_ones, multivariate=True, seed=plan.seed
-        )
+        sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=plan.seed)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
             sampler=sampler,
@@ -151,11 +149,6 @@ class Study:
             if IN_WORK in trial.user_attrs:
                 taken.setdefault(trial.user_attrs[IN_WORK], "judged")
         return taken
-
-
-def _good_ones(trials: int) -> int:
-    """How many of so many the sampler calls good: a tenth, its default, says little of twenty."""
-    return max(3, trials // 4)
 
 
 def work_through(

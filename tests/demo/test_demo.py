@@ -87,8 +87,14 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 
 
 def station_of(demo_pid: int) -> int:
+    """Beside it there may be the operator's pages, a child too."""
     children = Path(f"/proc/{demo_pid}/task/{demo_pid}/children")
-    return int(children.read_text(encoding="ascii").split()[0])
+    (station,) = (
+        pid
+        for pid in map(int, children.read_text(encoding="ascii").split())
+        if b"station.toml" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return station
 
 
 def lives(pid: int) -> bool:
