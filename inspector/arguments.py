@@ -24,6 +24,14 @@ def part_count(text: str) -> int:
     return parts
 
 
+def share(text: str) -> float:
+    """0 to 1."""
+    found = float(text)
+    if not 0.0 <= found <= 1.0:
+        raise ArgumentTypeError(f"{text}: must be 0 to 1")
+    return found
+
+
 def instant(text: str) -> datetime:
     """ISO 8601; without a zone it is UTC."""
     try:

@@ -24,7 +24,7 @@ from inspector.contract.verdict import Evaluation
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_noise import Noise, noise_camera, noise_images
 from inspector.runtime.loader import open_runtime
-from inspector.runtime.onnx import OnnxRuntime
+from inspector.runtime.model import ModelRuntime
 from inspector.settings import read_settings
 from inspector.station.cycle import Gear, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
@@ -42,9 +42,10 @@ class Bench:
     """All in milliseconds, over the same parts."""
 
     bundle: str
+    library: str
     size: str
     raw: Spread
-    """The bare onnxruntime call."""
+    """The runtime's bare call."""
     verdict: Spread
     """From the exposure of its frame until the row is durable."""
     overhead: Spread
@@ -130,8 +131,8 @@ def _with(camera: Camera, job: Job, parts: int, disk: Path) -> Bench:
 
 def measure(job: Job, camera: Camera, parts: int, disk: Path) -> Bench:
     """Interleaved: one part, one bare call. The journal is a new one in a folder on `disk`."""
-    if not isinstance(job.runtime, OnnxRuntime):
-        raise TypeError("the bare call is onnxruntime's")
+    if not isinstance(job.runtime, ModelRuntime):
+        raise TypeError("the bare call is a runtime's")
     disk.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="inspector-bench-", dir=disk) as scratch:
         journal = Journal(JournalSettings(path=Path(scratch) / "journal.db"))
@@ -152,6 +153,7 @@ def measure(job: Job, camera: Camera, parts: int, disk: Path) -> Bench:
     overhead_ms = [v - r for v, r in zip(verdict_ms, raw_ms, strict=True)]
     return Bench(
         bundle=job.runtime.bundle_id,
+        library=job.runtime.engine.split()[0],
         size=sizes[0],
         raw=_spread(raw_ms),
         verdict=_spread(verdict_ms),
@@ -168,7 +170,7 @@ def report(bench: Bench) -> Iterator[str]:
     form = "{:<44} {:>9} {:>9} {:>10}"
     yield form.format("", "p50", "p99", "parts/s")
     for text, times, per_s in (
-        ("onnxruntime alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
+        (f"{bench.library} alone", bench.raw, f"{bench.raw_parts_per_s:.1f}"),
         ("exposure to verdict, journal commit included", bench.verdict, f"{bench.parts_per_s:.1f}"),
         ("  overhead: the second less the first", bench.overhead, ""),
         ("  the journal commit in it", bench.commit, ""),
@@ -195,7 +197,7 @@ def _frames(camera: Camera) -> list[Image]:
 
 
 def _times(
-    job: Job, runtime: OnnxRuntime, gear: Gear, parts: int
+    job: Job, runtime: ModelRuntime, gear: Gear, parts: int
 ) -> Iterator[tuple[float, float, float, str]]:
     """Exposure to verdict, commit, and the bare call, in milliseconds, and the frame's size.
 

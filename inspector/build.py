@@ -202,13 +202,16 @@ def build_shadow(settings: Settings, courier: Courier) -> BuiltShadow | None:
     if settings.shadow is None:
         return None
     trust = trust_in(settings.bundles.public_key)
-    runtime = load_runtime(settings.bundles.folder, settings.shadow.bundle, trust=trust)
+    beside = settings.runtime.model_copy(update={"threads": 1})  # it takes no more of the machine
+    folder, name = settings.bundles.folder, settings.shadow.bundle
+    runtime = load_runtime(folder, name, beside, trust, settings.model_variant)
     disagreements = Disagreements(settings.shadow, courier.offer_shadow)
     judge = ShadowJudge(
         runtime,
         queue_max=settings.shadow.queue_max,
         clock=SystemClock(),
         keep=disagreements.keep,
+        note=disagreements.note,
     )
     return BuiltShadow(judge, disagreements)
 
@@ -219,15 +222,17 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
         settings.bundles,
         record=served_path(settings.journal.path),
         exchange=exchange,
-        threads=settings.model_threads,
+        runtime=settings.runtime,
+        wanted=settings.model_variant,
     )
 
 
 def build_job(settings: Settings) -> Job:
     """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
     recipe, bundles = read_recipe(settings), settings.bundles
-    trust = trust_in(bundles.public_key)
-    return Job(recipe, load_runtime(bundles.folder, recipe.bundle, settings.model_threads, trust))
+    trust, wanted = trust_in(bundles.public_key), settings.model_variant
+    runtime = load_runtime(bundles.folder, recipe.bundle, settings.runtime, trust, wanted)
+    return Job(recipe, runtime)
 
 
 def new_boot() -> str:

@@ -13,21 +13,26 @@ import numpy as np
 from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
-from inspector.check_line import check_line, check_trigger
-from inspector.contract.bundle import Manifest
+from inspector.check_line import check_line, check_trigger, running
+from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import (
     BundleError,
     ConfigError,
+    InUseError,
     RecordError,
 )
+from inspector.contract.status import ModelStatus
 from inspector.contract.strict import read_toml
+from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
-from inspector.delivery.cursors import cursors_path
-from inspector.delivery.journal import Journal, JournalSettings
+from inspector.delivery.cursors import cursors_path, read_cursors
+from inspector.delivery.journal import Journal, JournalReader
 from inspector.finding import Finding
+from inspector.runtime.choice import resolve
 from inspector.runtime.loader import find_bundle, open_runtime
-from inspector.runtime.onnx import defect_score
+from inspector.runtime.model import defect_score
+from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.recipe import (
@@ -72,7 +77,7 @@ def check(path: Path) -> Iterator[Finding]:
     yield from check_line(settings)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)
-    yield from _check_journal(settings.journal)
+    yield from _check_journal(settings)
     yield from _check_folder("state_folder", state_folder(settings))
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
@@ -117,15 +122,28 @@ def _check_bundle(
     try:
         trust = trust_in(settings.bundles.public_key) if settings else None
         bundle = find_bundle(bundles, name, trust)
-        open_runtime(bundle, settings.model_threads if settings else 1)
+        wanted = settings.model_variant if settings else "auto"
+        runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED, wanted)
     except (BundleError, ConfigError) as error:
         yield Finding("fault", str(error))
         return None
     count = len(bundle.manifest.golden)
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
+    why = resolve(settings.runtime, bundle.id).why if settings else ""
+    yield Finding("ok", f"runtime: {runtime.engine}" + (f" ({why})" if why else ""))
+    yield _runs(bundle, runtime.running, wanted)
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
     return bundle.manifest
+
+
+def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
+    """Which of its models, and why. A station falls back by itself; its settings are to be true."""
+    text = f"bundle {bundle.id}: runs {running.variant}: {running.reason}"
+    if not running.fell_back:
+        return Finding("ok", text)
+    has = wanted in ("auto", *(each.name for each in bundle.manifest.variants))
+    return Finding("note" if has else "fault", text)
 
 
 def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:
@@ -203,16 +221,35 @@ def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Findin
         yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
 
 
-def _check_journal(settings: JournalSettings) -> Iterator[Finding]:
+def _check_journal(settings: Settings) -> Iterator[Finding]:
     """Open one that is there, as the station will; one that is not is not made by a check."""
-    if not settings.path.exists() and not cursors_path(settings.path.resolve()).exists():
+    path = settings.journal.path
+    if not path.exists() and not cursors_path(path.resolve()).exists():
         return
     try:
-        journal = Journal(settings)
-        yield Finding("ok", f"journal: {settings.path} ends at {journal.last_seq()}")
+        journal = Journal(settings.journal)
+        yield Finding("ok", f"journal: {path} ends at {journal.last_seq()}")
         journal.close()
+    except InUseError as error:
+        yield _beside_its_writer(settings, error)
     except (ConfigError, RecordError) as error:
         yield Finding("fault", str(error))
+
+
+def _beside_its_writer(settings: Settings, used: InUseError) -> Finding:
+    """What can be read while the station has it; a fault where somebody else does."""
+    path = settings.journal.path
+    writer = running(settings)
+    if writer != settings.station:
+        return Finding("fault", f"{used} (station {writer})" if writer else str(used))
+    try:
+        with JournalReader(path) as reader:
+            last = reader.last_seq()
+        read_cursors(path.resolve())
+    except (ConfigError, RecordError) as error:
+        return Finding("fault", str(error))
+    by = f"in use by the running station, process {used.process}"
+    return Finding("ok", f"journal: {path} is {by}; ends at {last}")
 
 
 def _check_archive(folder: Path) -> Iterator[Finding]:

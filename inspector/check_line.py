@@ -44,7 +44,7 @@ def check_line(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "line: no signal; the result on MQTT is the release")
         return
     kind = settings.line.kind
-    if _runs(settings):
+    if running(settings):  # it must not be contradicted
         yield Finding("note", f"line {kind}: not tried, the station is running and shows it")
         return
     try:
@@ -65,10 +65,10 @@ def check_line(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "line gpio: written, and never tried on a chip: look at every wire")
 
 
-def _runs(settings: Settings) -> bool:
-    """Whether another process speaks to the line now: it must not be contradicted."""
+def running(settings: Settings) -> str | None:
+    """The station that answers as this one's process would; None where none does."""
     try:
-        ask(state_folder(settings), Command(schema=1, id="check", action="status"))
+        reply = ask(state_folder(settings), Command(schema=1, id="check", action="status"))
     except DeviceError:
-        return False
-    return True
+        return None
+    return reply.station

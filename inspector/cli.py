@@ -5,14 +5,23 @@ so that `inspector --help` needs no model runtime.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inspector import __version__, cli_command, cli_hmi, cli_line
-from inspector.arguments import part_count, size
+from inspector import (
+    __version__,
+    cli_bench,
+    cli_command,
+    cli_hmi,
+    cli_line,
+    cli_review,
+    cli_study,
+)
+from inspector.arguments import part_count
 from inspector.cli_delivery import add_commands
+from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
@@ -26,11 +35,14 @@ examples:
   inspector command station.toml reset             end an ERROR, once you have seen its cause
   inspector replay --bundle bundles/NAME pictures  judge a folder, print a table
   inspector bench --bundle bundles/NAME            what the station adds to the bare model
+  inspector bench --runtimes station.toml          which library and threads suit it best here
   inspector bundle verify bundles/NAME             every byte, and the self-test
   inspector bundle use bundles/NAME                running stations load it
   inspector subscribe consumer.toml                store every result, prove it is all
   inspector line-sim station.toml --parts 100      be the line, before the PLC is there
   inspector journal info station.toml              what its journal holds, and who lags
+  inspector study acceptance --help                escape and overkill against agreed limits
+  inspector review station.toml list               parts that people should look at
   inspector hmi hmi.toml                           the operator's pages, for a browser
 
 exit codes: 0 done, 78 what a person wrote cannot work, 1 anything else
@@ -75,7 +87,13 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Any:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=examples(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.set_defaults(command=command)
         return sub
 
@@ -106,14 +124,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
     replay.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
     replay.add_argument("folder", type=Path, metavar="FOLDER")
 
-    bench = add("bench", _bench, "time the bare model and the whole station side by side")
-    source = bench.add_mutually_exclusive_group(required=True)
-    source.add_argument("settings", type=Path, nargs="?", metavar="STATION.TOML")
-    source.add_argument("--bundle", type=Path, metavar="DIR")
-    bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
-    bench.add_argument("--live", action="store_true", help="frames come while it measures")
-    bench.add_argument("--parts", type=part_count, default=1_000, metavar="N")
-    bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
+    cli_bench.add_commands(add)
 
     bundle = add(
         "bundle", _bundle, "show, verify or sign a bundle, have stations use it, make keys"
@@ -126,6 +137,8 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     add_commands(add)
     cli_line.add_commands(add)
+    cli_study.add_commands(add)
+    cli_review.add_commands(add)
     cli_hmi.add_commands(add)
     add("version", _version, "print the version")
     return parser.parse_args(arguments)
@@ -223,28 +236,13 @@ def _replay(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(args: argparse.Namespace) -> int:
-    from inspector.bench import bench_bundle, bench_station, report
-    from inspector.devices.camera_noise import Noise
-    from inspector.devices.quiet import quiet_cv2
-
-    quiet_cv2()
-    if args.bundle:
-        noise = Noise(*args.size)
-        bench = bench_bundle(args.bundle, noise, args.parts, args.disk, live=args.live)
-    else:
-        bench = bench_station(args.settings, args.parts, live=args.live)
-    for line in report(bench):
-        print(line)
-    return 0
-
-
 def _bundle(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.errors import ConfigError
+    from inspector.runtime.cpu import read_cpu
     from inspector.runtime.folder import point_to
-    from inspector.runtime.loader import find_bundle, open_runtime
-    from inspector.runtime.signature import make_keys, sign_bundle, trust_in
+    from inspector.runtime.signature import make_keys, sign_bundle
+    from inspector.verify import verify, would_run
 
     match args.what:
         case "keygen":
@@ -261,14 +259,19 @@ def _bundle(args: argparse.Namespace) -> int:
         case "show":
             bundle = read_bundle(args.path)
             print(f"{bundle.id}\n{bundle.manifest.model_dump_json(by_alias=True, indent=2)}")
+            print(would_run(bundle, read_cpu()), file=sys.stderr)
         case _:
-            folder = args.path.resolve()
-            bundle = find_bundle(folder.parent, folder.name, trust_in(args.key))
-            open_runtime(bundle)
-            count = len(bundle.manifest.golden)
-            by = f", signed by {args.key}" if args.key else ""
-            print(f"{bundle.id}: whole{by}, and passes its self-test ({count} pictures)")
+            return 0 if _say(verify(args.path, args.key)) else FAILED
     return 0
+
+
+def _say(lines: Generator[str, None, bool]) -> bool:
+    """Print each line; what the generator returns."""
+    while True:
+        try:
+            print(next(lines))
+        except StopIteration as end:
+            return bool(end.value)
 
 
 def _version(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every command

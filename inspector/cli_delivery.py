@@ -22,11 +22,11 @@ WRITTEN = ("settings", "recipe", "subscribe")
 def add_commands(add: Add) -> None:
     subscribe = add("subscribe", _subscribe, "store every result of some stations, prove it is all")
     subscribe.add_argument("settings", type=Path, metavar="CONSUMER.TOML")
-    subscribe.epilog = (
-        "exit codes: 0 every result there was is stored; 3 some are missing; 4 the same number "
-        "twice with other contents, or the station's journal is another one; 5 fewer than "
-        "--expect, or a station was not heard of; 1 the store failed; 78 settings"
-    )
+    subscribe.epilog += """
+exit codes: 0 every result there was is stored, 3 some are missing, 4 the same number twice with
+other contents, or the station's journal is another one, 5 fewer than --expect, or a station was not
+heard of, 1 the store failed, 78 settings
+"""
     subscribe.add_argument(
         "--expect", type=part_count, metavar="N", help="end once N results were stored"
     )

@@ -51,11 +51,11 @@ def add_commands(add: Add) -> None:
         metavar="BROKER.TOML",
         help="the controller's own [mqtt] keys, where the broker tells it from the station",
     )
-    sim.epilog = (
-        "exit codes: 0 every trigger sent in time got one verdict, as recorded; 3 one got none; "
-        "4 another verdict than was recorded, or two; 5 the station is in ERROR, or was not ready; "
-        "1 the broker is gone; 78 settings"
-    )
+    sim.epilog += """
+exit codes: 0 every trigger sent in time got one verdict, as recorded, 3 one got none, 4 another
+verdict than was recorded, or two, 5 the station is in ERROR, or was not ready, 1 the broker is
+gone, 78 settings
+"""
 
 
 def _line_sim(args: argparse.Namespace) -> int:

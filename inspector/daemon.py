@@ -13,10 +13,12 @@ from inspector import __version__
 from inspector.build import Built, build, build_command_door
 from inspector.contract.errors import InspectorError
 from inspector.delivery.ledger import Ledger
+from inspector.devices.camera_replay import ReplaySettings, require_pictures
 from inspector.devices.quiet import quiet_cv2
 from inspector.devices.trigger_command import CommandTrigger
 from inspector.logs import set_up_logs
 from inspector.look import Look
+from inspector.process import one_heap, short_turns
 from inspector.settings import Settings, read_settings, state_folder
 from inspector.station.loop import Order, Station
 from inspector.station.state import Event
@@ -37,10 +39,14 @@ def run(path: Path) -> int:
     Raises ConfigError, BundleError and RecordError where it cannot start (without a journal
     there is nothing to tell anybody with), and whatever killed a thread.
     """
+    one_heap()
+    short_turns()
     set_up_logs()
     quiet_cv2()
     settings = read_settings(path)
     set_up_logs(settings.log)
+    if isinstance(settings.camera, ReplaySettings):
+        require_pictures(settings.camera, str(path))
     starts = StartLog(state_folder(settings), settings.rules)
     first_fault = starts.begin()
     try:

@@ -21,10 +21,12 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.reader import JournalReader
-from inspector.delivery.release import read_final
 
 PAGE_ROWS = 500
 REASONS_SHOWN = 20
+EXAMPLE_MAX = 100
+OF_A_CLASS = ("defect", "review")
+"""Causes that say little without the label."""
 FAULTS_SHOWN = 20
 NEEDED = ("evaluation", "reason", "boot", "result_id")
 SCHEMA = InspectionResult.model_fields["schema_version"].default
@@ -71,11 +73,11 @@ class Filter:
         )
 
 
-def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every settled row there is, in order. Raises RecordError, ConfigError."""
+def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Every settled row behind `after`, in order. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
-        end = _settled(reader, path)
-        seq = 0
+        end = reader.settled_seq()
+        seq = after
         while rows := reader.after(seq, PAGE_ROWS):
             for seq, payload in rows:
                 if seq > end:
@@ -83,14 +85,15 @@ def payloads(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield seq, payload
 
 
-def _settled(reader: JournalReader, path: Path) -> int:
-    """A row with another behind it was settled, and so was one that was noted to be."""
-    return max(read_final(path), reader.last_seq() - 1)
+def last_settled(path: Path) -> int:
+    """The number of the newest row that anybody may see. Raises RecordError, ConfigError."""
+    with JournalReader(path) as reader:
+        return reader.settled_seq()
 
 
-def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Raises RecordError where one cannot be read: `verify` finds them all."""
-    for seq, payload in payloads(path):
+    for seq, payload in payloads(path, after):
         try:
             result: dict[str, Any] = json.loads(payload)
             takes = wanted.takes(result) and all(result[name] is not None for name in NEEDED)
@@ -103,7 +106,8 @@ def rows(path: Path, wanted: Filter) -> Iterator[tuple[int, bytes, dict[str, Any
 def info(path: Path) -> Iterator[str]:
     """Counts, range, size and cursors, a line each."""
     evaluations: Counter[str] = Counter()
-    reasons: Counter[tuple[str, str]] = Counter()
+    reasons: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     boots: set[str] = set()
     first: tuple[int, Any] | None = None
     last: tuple[int, Any] | None = None
@@ -112,7 +116,9 @@ def info(path: Path) -> Iterator[str]:
         first = first or last
         evaluations[result["evaluation"]] += 1
         if result["evaluation"] != "OK":
-            reasons[result["evaluation"], _kind(result["reason"])] += 1
+            why = _why(result)
+            reasons[why] += 1
+            examples.setdefault(why, result["reason"][:EXAMPLE_MAX])
         boots.add(result["boot"])
     files = [path, path.with_name(path.name + "-wal"), cursors_path(path)]
     size = sum(each.stat().st_size for each in files if each.exists())
@@ -122,8 +128,8 @@ def info(path: Path) -> Iterator[str]:
     yield f"from {first[0]} ({first[1]}) to {last[0]} ({last[1]})"
     for evaluation, count in evaluations.most_common():
         yield f"  {count:>9} {evaluation}"
-    for (evaluation, reason), count in reasons.most_common(REASONS_SHOWN):
-        yield f"  {count:>9} {evaluation}: {reason}"
+    for why, count in reasons.most_common(REASONS_SHOWN):
+        yield f"  {count:>9} {why}; first: {examples[why]}"
     if len(reasons) > REASONS_SHOWN:
         yield f"            and {len(reasons) - REASONS_SHOWN} reasons more"
     yield from _cursors(path, first[0], last[0])
@@ -144,7 +150,7 @@ def show(path: Path, named: str) -> Iterator[str]:
     found = False
     number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
     with JournalReader(path) as reader:
-        settled = number is not None and number <= _settled(reader, path)
+        settled = number is not None and number <= reader.settled_seq()
         row = reader.row(number) if number is not None and settled else None
     if row is not None:
         yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)
@@ -229,6 +235,14 @@ def _out_of_place(
         ids.add(result_id)
 
 
-def _kind(reason: str) -> str:
-    """A reason without its figures, so that alike ones are counted together."""
-    return re.sub(r"[0-9]+(\.[0-9]+)?", "#", reason.split("; judged")[0])[:100]
+def _why(result: dict[str, Any]) -> str:
+    """What rows are counted by: evaluation, cause, and the class of a defect.
+
+    Rows of before schema 3 have no cause: then the reason without its figures.
+    """
+    cause, label = result.get("cause"), result.get("label")
+    if cause is None:
+        kind = re.sub(r"[0-9]+(\.[0-9]+)?", "#", result["reason"].split("; judged")[0])
+        return f"{result['evaluation']}: {kind[:EXAMPLE_MAX]}"
+    of = f" {label}" if cause in OF_A_CLASS and label else ""
+    return f"{result['evaluation']} {cause}{of}"

@@ -41,7 +41,7 @@ class Look:
             version=__version__,
             state=station.snapshot,
             pulse=station.pulse,
-            latencies=station.latencies,
+            figures=station.figures(),
             dead=self._dead(),
             commands=self._commands.figures(),
             dropped=self._door.dropped() if self._door else {},

@@ -42,16 +42,19 @@ def judge_folder(folder: Path, job: Job) -> Iterator[Row]:
     names = names_in(folder)
     if not names:
         raise DeviceError(f"{folder}: there are no pictures in it")
-    return _judge(folder, names, job)
+    return judge_files([(shown(file), folder / file) for file in names], job)
 
 
-def _judge(folder: Path, names: list[str], job: Job) -> Iterator[Row]:
+def judge_files(files: Sequence[tuple[str, Path]], job: Job) -> Iterator[Row]:
+    """One row a file, in their order; one that cannot be read or judged is UNDEFINED.
+
+    files: the name to be shown, and where it is.
+    """
     clock = SystemClock()
     with ThreadPoolExecutor(1) as attester:
-        for file in names:
-            name = shown(file)
+        for name, path in files:
             try:
-                image = read_image(folder / file, name)
+                image = read_image(path, name)
                 watch = Stopwatch(clock, clock.monotonic())
                 judged, _ = judge_attested(image, job, watch, attester)
                 yield Row(name, judged, watch.total_ms())

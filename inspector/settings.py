@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from inspector.contract import topics
 from inspector.contract.strict import Name, Strict, read_toml, resolved
+from inspector.contract.variant import Wanted
+from inspector.delivery import reviews
 from inspector.delivery.archive import ArchiveSettings
 from inspector.delivery.cursors import COURIER
 from inspector.delivery.disagreements import ShadowSettings
@@ -14,6 +16,7 @@ from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.journal import ConsumerSettings, JournalSettings
 from inspector.delivery.line_mqtt import MqttLineSettings
 from inspector.delivery.mqtt import MqttSettings
+from inspector.delivery.review_desk import Places
 from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
 from inspector.delivery.trigger_mqtt import MqttTriggerSettings
 from inspector.devices.camera_opencv import OpenCvSettings
@@ -25,9 +28,10 @@ from inspector.devices.trigger_command import CommandTriggerSettings
 from inspector.devices.trigger_continuous import ContinuousSettings
 from inspector.devices.trigger_interval import IntervalSettings
 from inspector.devices.trigger_part_present import PartPresentSettings
+from inspector.energy import EnergySettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
-from inspector.runtime.onnx import Threads
+from inspector.runtime.settings import RuntimeSettings
 from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
 from inspector.supervise.settings import MetricsSettings
@@ -77,7 +81,12 @@ class Settings(Strict):
     log: LogSettings = LogSettings()
     shadow: ShadowSettings | None = None
     """Left out: no second bundle."""
-    model_threads: Threads = 1
+    runtime: RuntimeSettings = RuntimeSettings()
+    """Left out: onnxruntime, one thread."""
+    model_variant: Wanted = "auto"
+    """Which of a bundle's models runs; auto: what the CPU's flags suit, else float."""
+    energy: EnergySettings | None = None
+    """The meter of `inspector bench --runtimes`; left out: the processor's own, if it has one."""
     autostart: bool = True
     """Select automatic, prepare the recipe and start as soon as the program runs."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 10.0
@@ -110,6 +119,18 @@ class Settings(Strict):
 
 def state_folder(settings: Settings) -> Path:
     return settings.state_folder or settings.journal.path.parent
+
+
+def reviews_path(settings: Settings) -> Path:
+    """The store of what people said of this station's parts."""
+    return state_folder(settings) / reviews.FILE
+
+
+def review_places(settings: Settings) -> Places:
+    """Where this station keeps what is reviewed."""
+    shadow = settings.shadow.folder if settings.shadow else None
+    archive = settings.archive
+    return Places(settings.journal.path, archive.folder, shadow, archive.disk_free_min_mb)
 
 
 def read_settings(path: Path) -> Settings:

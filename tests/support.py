@@ -7,12 +7,13 @@ the runtime, the loader or the bundle's checks.
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from inspector.contract.bundle import (
     write_bundle,
 )
 from inspector.contract.image import Image, ImageSpec, Tiling, fit
+from inspector.contract.variant import Expected, Needs, Variant, VariantName
 from inspector.contract.verdict import Limits
 from inspector.delivery.reader import JournalReader
 
@@ -42,6 +44,7 @@ GREY, DARK, BRIGHT = 128, 16, 240
 SIZE = 32
 CELLS = 4
 ENDLESS = 2**62
+PORTS_FROM, PORTS_EACH = 20_000, 5_000
 SHA_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -203,11 +206,14 @@ def make_bundle(
     work: int = 0,
     loops_above: tuple[float, int] | None = None,
     novelty_at: float | None = None,
+    made_of: str = SHA_OF_NOTHING,
+    variants: dict[VariantName, Needs] | None = None,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed.
 
-    novelty_at: a bundle that measures novelty, with this limit.
+    novelty_at: a bundle that measures novelty, with this limit. made_of: the data's fingerprint.
+    variants: the model again, as files of their own, with what each needs.
     """
     measured = novelty_at is not None
     draft = folder / f".draft-{name}"
@@ -238,18 +244,26 @@ def make_bundle(
             )
         )
     (draft / "report.json").write_text("{}\n", encoding="utf-8")
+    for variant in variants or ():
+        (draft / "variants").mkdir(exist_ok=True)
+        model = onnx.load(draft / "model.onnx")
+        model.doc_string = variant  # other bytes, the same answers
+        (draft / f"variants/{variant}.onnx").write_bytes(model.SerializeToString())
     if spoil:
         spoil(draft)
+    limits = (limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
+        update={"novelty_at": novelty_at}
+    )
+    tolerance, novelty_tolerance = 0.01, 0.01 if measured else None
     manifest = Manifest(
+        schema=2 if variants else 1,
         name=name,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         labels=LABELS,
         good=("good",),
         image=spec,
         tiles=tiles,
-        limits=(limits or Limits(review_at=0.3, reject_at=0.7)).model_copy(
-            update={"novelty_at": novelty_at}
-        ),
+        limits=limits,
         certificate="a test bundle promises nothing",
         model=ModelInfo(
             sha256=file_sha256(draft / "model.onnx"),
@@ -259,10 +273,28 @@ def make_bundle(
             novelty="novelty" if measured else None,
         ),
         golden=tuple(golden),
-        tolerance=0.01,
-        novelty_tolerance=0.01 if measured else None,
+        tolerance=tolerance,
+        novelty_tolerance=novelty_tolerance,
+        variants=tuple(
+            Variant(
+                name=variant,
+                file=f"variants/{variant}.onnx",
+                sha256=file_sha256(draft / f"variants/{variant}.onnx"),
+                precision="fp16" if variant == "fp16" else "int8",
+                needs=needs,
+                limits=limits,
+                certificate="a test bundle promises nothing",
+                golden=tuple(
+                    Expected(probabilities=each.probabilities, novelty=each.novelty)
+                    for each in golden
+                ),
+                tolerance=tolerance,
+                novelty_tolerance=novelty_tolerance,
+            )
+            for variant, needs in (variants or {}).items()
+        ),
         data=DataInfo(
-            fingerprint=SHA_OF_NOTHING,
+            fingerprint=made_of,
             golden_sha256=SHA_OF_NOTHING,
             parts={"golden": len(golden)},
             licence="Apache-2.0",
@@ -300,8 +332,9 @@ def write_station(folder: Path, bundle: Bundle, **overrides: Any) -> Path:
     recipe: dict[str, Any] = {"name": "tiny", "bundle": bundle.id, "deadline_ms": 5_000}
     recipe.update(overrides.pop("recipe", {}))
     for key, value in overrides.items():
-        merges = isinstance(value, dict) and "kind" not in value
-        settings[key] = {**settings.get(key, {}), **value} if merges else value
+        before = settings.get(key, {})
+        merges = isinstance(value, dict) and "kind" not in value and isinstance(before, dict)
+        settings[key] = {**before, **value} if merges else value
     (folder / "recipe.toml").write_text(toml(recipe), encoding="utf-8")
     path = folder / "station.toml"
     path.write_text(toml(settings), encoding="utf-8")
@@ -352,10 +385,19 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A TCP port of loopback nobody listens at just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback nobody listens at just now, nor will until the caller does.
+
+    Not one of those the system hands out (from 32768 on): an outgoing connection would take it
+    before it is used, or between a broker's end and its next start. And each process of a test run
+    has its own, so that none finds another's broker where nobody should be.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = PORTS_FROM + process * PORTS_EACH
+    while True:
+        port = random.randrange(first, first + PORTS_EACH)  # noqa: S311 - any will do
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def toml(table: dict[str, Any], prefix: str = "") -> str:

@@ -1,6 +1,7 @@
 """The house rules, checked by machine: who imports whom, what an edge loads, style and types."""
 
 import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/contract": CONTRACT,
     "inspector/station": STATION,
     "inspector/devices": STATION | {"inspector.devices", "gpiod", "pymodbus"},
-    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "cryptography"},
+    "inspector/runtime": STATION | {"inspector.runtime", "onnxruntime", "openvino", "cryptography"},
     "inspector/delivery": STATION | {"inspector.delivery", "paho", "cryptography", "google"},
     # watches the station and is asked about it: knows its state, never its devices or its disk
     "inspector/supervise": STATION | {"inspector.supervise", "prometheus_client"},
@@ -32,6 +33,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspector/linesim": CONTRACT
     | {"inspector.linesim", "inspector.devices.line_modbus", "pymodbus"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "versions")},
+    # reads what a station wrote, and judges pictures as it would; never a device, never its disk
+    "inspector/study": STATION
+    | {
+        "inspector.__version__",
+        "inspector.study",
+        "inspector.runtime",
+        "inspector.examine",
+        "inspector.replay",
+    }
+    | {f"inspector.delivery.{name}" for name in ("archive", "release")}
+    | {"inspector.devices.camera_replay"},
     # the operator's pages: a subscriber with a commander's key, that reads journal and archive
     "inspector/hmi": CONTRACT
     | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn"}
@@ -43,11 +55,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION
     | {"inspector", "inspector.devices", "inspector.runtime", "inspector.delivery"}
-    | {"inspector.supervise", "inspector.consumer", "inspector.linesim", "pyarrow"},
+    | {"inspector.supervise", "inspector.consumer", "inspector.linesim", "inspector.study"}
+    | {"pyarrow"},
     "training": CONTRACT
     | {"inspector", "inspector.runtime", "training", "torch", "timm", "albumentations"}
     | {"onnx", "onnxruntime", "scipy", "sklearn", "matplotlib", "rich", "safetensors"}
-    | {"accelerate"},
+    | {"accelerate", "torch_pruning", "optuna", "tomli_w"},
 }
 # One library, one door.
 DOORS: dict[str, set[str]] = {
@@ -62,8 +75,9 @@ DOORS: dict[str, set[str]] = {
     "onnxruntime": {
         "inspector/runtime/onnx.py",
         "training/export.py",
-        "training/compress/quantize.py",
+        "training/compress/",
     },
+    "openvino": {"inspector/runtime/openvino.py"},
     "gpiod": {"inspector/devices/line_gpio.py"},
     "pymodbus": {"inspector/devices/line_modbus.py", "inspector/linesim/plc.py"},
     "prometheus_client": {"inspector/supervise/metrics.py"},
@@ -72,13 +86,20 @@ DOORS: dict[str, set[str]] = {
         "inspector/delivery/sparkplug_payload.py",
         "inspector/delivery/sparkplug_b_pb2.py",
     },
+    "optuna": {"training/search.py"},
+    "tomli_w": {"training/search_run.py"},
     "fastapi": {"inspector/hmi"},
     "starlette": {"inspector/hmi"},
     "uvicorn": {"inspector/hmi/serve.py"},
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},
-    "matplotlib": {"training/report_plots.py", "training/compare_plots.py"},
+    "torch_pruning": {"training/compress/prune.py"},
+    "matplotlib": {
+        "training/report_plots.py",
+        "training/compare_plots.py",
+        "training/search_plots.py",
+    },
 }
 # What decides has no clock, no chance, no socket, no database of its own.
 PURE = ("inspector/contract", "inspector/station")
@@ -177,3 +198,22 @@ def test_the_readme_names_every_command() -> None:
         assert choices
         for choice in choices:
             assert f"{command} {choice}" in readme, f"README.md does not name {command} {choice}"
+
+
+@pytest.mark.parametrize("module", ["inspector.cli", "training.cli"])
+def test_every_command_shows_how_it_is_called(
+    module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(module).main
+    program = "inspector" if module == "inspector.cli" else "inspector-train"
+
+    def help_of(*words: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        return capsys.readouterr().out
+
+    commands = re.findall(r"^ {4}([a-z-]+)(?: |$)", help_of(), re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        _, _, shown = help_of(command).partition("\nexamples:\n")
+        assert f"  {program} {command}" in shown, f"{program} {command} --help has no examples"

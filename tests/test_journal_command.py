@@ -52,9 +52,24 @@ def test_info_counts_by_evaluation_and_reason_and_names_who_lags(path: Path) -> 
     said = run_inspector("journal", "info", path).stdout
     assert "6 results of 1 boots" in said
     assert "4 OK" in said
-    assert "2 UNDEFINED: blurred: sharpness # is below #" in said
+    assert "2 UNDEFINED late; first: blurred: sharpness 3.5 is below 20.1" in said
     assert "the broker has acknowledged up to 6: all" in said
     assert "consumer mes has acknowledged up to 4: 2 wait, the oldest for" in said
+
+
+def test_info_counts_by_cause_and_class_and_rows_without_a_cause_by_their_words(path: Path) -> None:
+    swap = "UPDATE result SET payload = CAST(json_patch(CAST(payload AS TEXT), ?) AS BLOB)"
+    wrong: dict[str, Any] = {"pass": False, "evaluation": "NOT_OK", "cause": "defect"}
+    with closing(sqlite3.connect(path)) as db, db:
+        for seq, label in ((1, "crack"), (2, "dent"), (4, "crack")):
+            said = {**wrong, "label": label, "reason": f"{label} at 0.9{seq}"}
+            db.execute(f"{swap} WHERE seq = ?", (json.dumps(said), seq))
+        # json_patch takes a key away for null: so were rows of before schema 3
+        db.execute(f"{swap} WHERE seq IN (3, 5)", (json.dumps({"schema": 2, "cause": None}),))
+    found = run_inspector("journal", "info", path).stdout
+    assert "2 NOT_OK defect crack; first: crack at 0.91" in found
+    assert "1 NOT_OK defect dent; first: dent at 0.92" in found
+    assert "2 UNDEFINED: blurred: sharpness # is below #; first: blurred: sharpness 3.5" in found
 
 
 def test_show_finds_a_row_by_its_number_and_by_its_part(path: Path) -> None:

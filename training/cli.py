@@ -18,7 +18,10 @@ from inspector.contract.errors import (
 )
 from training.arguments import add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
+from training.cli_examples import BENCH_EXAMPLES, DATA_EXAMPLES, KEYS_EXAMPLES, SCAN_EXAMPLES
+from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
+from training.cli_search import add_search
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -40,8 +43,8 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 1 a process of a training failed, 3 quality gate, 4 training diverged, 65 data,
-78 plan, 130 interrupted
+exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
+diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
 """
 
 
@@ -93,14 +96,30 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, in about a minute"
     )
+    release.add_argument(
+        "--from-bundle",
+        type=Path,
+        metavar="DIR",
+        help="start from the bundle that runs, DIR/bundles/NAME of its release (student.old)",
+    )
     release.add_argument("--quiet", action="store_true", help="only the bundle's path and errors")
     release.set_defaults(command=_release)
 
+    add_collect(commands)
     add_compare(commands, machine_of)
     add_novelty(commands, machine_of)
+    add_promote(commands)
+    add_search(commands, machine_of)
+    _add_small(commands)
+    return parser
 
+
+def _add_small(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     bench = commands.add_parser(
-        "bench", help="how fast a plan trains here: kept answers against a teacher asked every time"
+        "bench",
+        help="how fast a plan trains here: kept answers against a teacher asked every time",
+        epilog=BENCH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_plan(bench)
     add_data(bench)
@@ -108,43 +127,65 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
     bench.set_defaults(command=_bench)
 
-    scan = commands.add_parser("scan", help="say what is wrong with the images")
+    scan = commands.add_parser(
+        "scan",
+        help="say what is wrong with the images",
+        epilog=SCAN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
     scan.set_defaults(command=_scan)
 
-    keys = commands.add_parser("keys", help="every key of a plan: values, default, meaning")
+    keys = commands.add_parser(
+        "keys",
+        help="every key of a plan: values, default, meaning",
+        epilog=KEYS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     keys.add_argument("only", nargs="?", default="", help="a section or key: student, split.golden")
     keys.set_defaults(command=_keys)
 
-    data = commands.add_parser("data", help="public data sets as manifests")
+    data = commands.add_parser(
+        "data",
+        help="public data sets as manifests",
+        epilog=DATA_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)
-    return parser
 
 
 def _release(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset, subset
-    from training.job import Job
-    from training.origin import dated
-    from training.plan import read_plan, smoke, with_weights_from
-    from training.release import release
+    from training.plan import read_plan, with_weights_from
+    from training.plan_smoke import smoke
     from training.run import Run
+    from training.running import running_bundle, starting_from
     from training.screen import Screen
 
     plan = read_plan(arguments.plan)
     if arguments.weights:
         plan = with_weights_from(plan, arguments.weights)
     dataset = read_dataset(arguments.data)
+    if arguments.from_bundle and arguments.smoke:
+        raise ConfigError("release: --from-bundle and --smoke: a smoke run starts from nothing")
+    if arguments.from_bundle:
+        plan = starting_from(plan, running_bundle(arguments.from_bundle), dataset)
     if arguments.smoke:
         plan, dataset = smoke(plan), subset(dataset)
-    listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
-    date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
     screen = Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
+        # torch takes seconds to import: what is wrong up to here was said at once
+        from training.job import Job
+        from training.origin import dated
+        from training.release import release
+
+        listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
+        date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
+        machine = machine_of(plan, arguments.plan, arguments.processes)
         bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
     finally:
         run.close()

@@ -59,11 +59,9 @@ def add_compare(
 def _compare(
     machine_of: "Callable[[Plan, Path, int], Machine]", arguments: argparse.Namespace
 ) -> int:
-    from training.compare import Entry, compare, write_comparison
-    from training.compare_html import lines
     from training.dataset import read_dataset, subset
-    from training.job import Job
-    from training.plan import read_plan, smoke, with_weights_from
+    from training.plan import read_plan, with_weights_from
+    from training.plan_smoke import smoke
     from training.run import Run
     from training.screen import Screen
 
@@ -79,13 +77,17 @@ def _compare(
         plans = [(path, smoke(plan)) for path, plan in plans]
     screen = Screen(quiet=arguments.quiet)
     run = Run(arguments.out / "work", screen.say)
-
-    def entry(path: Path, plan: "Plan") -> Entry:
-        return Entry(
-            plan, lambda its: Job(its, run, machine_of(its, path, arguments.processes), screen)
-        )
-
     try:
+        # torch takes seconds to import: what is wrong up to here was said at once
+        from training.compare import Entry, compare, write_comparison
+        from training.compare_html import lines
+        from training.job import Job
+
+        def entry(path: Path, plan: "Plan") -> Entry:
+            return Entry(
+                plan, lambda its: Job(its, run, machine_of(its, path, arguments.processes), screen)
+            )
+
         entries = [entry(path, plan) for path, plan in plans]
         show = partial(write_comparison, folder=arguments.out)
         found = compare(entries, dataset, seeds, folds, show)

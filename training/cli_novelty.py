@@ -55,19 +55,21 @@ def _novelty(
     machine_of: "Callable[[Plan, Path, int], Machine]", arguments: argparse.Namespace
 ) -> int:
     from training.dataset import read_dataset
-    from training.job import Job
     from training.plan import read_plan, with_weights_from
     from training.run import Run
     from training.screen import Screen
-    from training.unseen import leave_out_each, table
 
     plan = read_plan(arguments.plan)
     if arguments.weights:
         plan = with_weights_from(plan, arguments.weights)
     dataset, screen = read_dataset(arguments.data), Screen(quiet=arguments.quiet)
-    machine = machine_of(plan, arguments.plan, arguments.processes)
     run = Run(arguments.out / "work", screen.say)
     try:
+        # torch takes seconds to import: what is wrong up to here was said at once
+        from training.job import Job
+        from training.unseen import leave_out_each, table
+
+        machine = machine_of(plan, arguments.plan, arguments.processes)
         job = Job(plan, run, machine, screen)
         found = list(leave_out_each(job, dataset, arguments.classes, arguments.out))
     finally:

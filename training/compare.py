@@ -17,7 +17,7 @@ from training.dataset import Dataset
 from training.evaluate import escape_at_overkill, overkill_at_escape
 from training.folds import Fold
 from training.job import Job, part_numbers
-from training.judging import answers_of
+from training.judging import answers_of, network_of
 from training.plan import Plan
 from training.release import Judged, train_and_judge
 from training.run import write_whole
@@ -84,7 +84,8 @@ def compare(
     began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
     for seed, k in rounds:
         for entry in entries:
-            job = entry.job(entry.plan.model_copy(update={"seed": seed}))
+            export = entry.plan.export.model_copy(update={"variants": ()})  # none is compared
+            job = entry.job(entry.plan.model_copy(update={"seed": seed, "export": export}))
             fold = Fold(k, folds) if folds > 1 else None
             started = time.monotonic()
             where = _where(entry.plan.name, seed, k, folds)
@@ -117,7 +118,7 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
             role=model.role,
             seed=seed,
             fold=fold,
-            trained=judged.trained[model.role.removesuffix("-int8")].fitted.key,
+            trained=judged.trained[network_of(model.role)].fitted.key,
             architecture=model.architecture,
             parameters=model.parameters,
             latency_ms=model.latency_ms * (report.tiles_per_picture or 1.0),

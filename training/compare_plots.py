@@ -7,7 +7,7 @@ from training.comparison import METRICS, Comparison, Contender
 from training.report_plots import BAD, GOOD, INK, REVIEW, png
 
 COLOURS = (GOOD, BAD, "#6a994e", "#8d6cab", REVIEW, "#4aa3a2", INK)
-MARKERS = {"student": "o", "student-int8": "s", "teacher": "^"}
+MARKERS = {"student": "o", "student-int8": "s", "original": "D", "teacher": "^"}
 LEGEND_MAX = 12
 ASIDE = 0.06
 """Share of the figure by which equals are moved apart."""

@@ -54,7 +54,7 @@ class Contender(Strict):
     plan: str
     role: str
     teacher: str | None
-    """Name of the contender that taught it; None for a teacher, and for a student without one."""
+    """Name of the contender that taught it; None for a teacher, and for one without."""
     architecture: str
     runs: int
     parameters: int
@@ -138,22 +138,33 @@ Models = dict[str, dict[Run, Outcome]]
 
 
 def _models(outcomes: Sequence[Outcome]) -> tuple[Models, dict[str, str]]:
-    """And the teacher of each plan that has one: shared by plans it is one, named by the first."""
+    """And who taught each contender: shared by plans it is one, named by the first of them.
+
+    A compressed student was taught by the original.
+    """
     by_model: dict[tuple[str, str], dict[Run, Outcome]] = {}
     for outcome in outcomes:
         row = outcome.row
         by_model.setdefault((row.plan, row.role), {})[row.seed, row.fold] = outcome
     models: Models = {}
-    teachers: dict[str, str] = {}
     called: dict[tuple[str, ...], str] = {}
+    above: dict[tuple[str, str], str] = {}
     for (plan, role), runs in by_model.items():
         name = plan if role == "student" else f"{plan} {role.removeprefix('student-')}"
-        if role == "teacher":
-            keys = tuple(outcome.row.trained for outcome in runs.values())
-            teachers[plan] = called.setdefault(keys, name)
-            if teachers[plan] != name:
+        if role in ("teacher", "original"):
+            keys = role, *(outcome.row.trained for outcome in runs.values())
+            above[plan, role] = called.setdefault(keys, name)
+            if above[plan, role] != name:
                 continue
         models[name] = runs
+    teachers = {}
+    for name, runs in models.items():
+        row = next(iter(runs.values())).row
+        taught = above.get((row.plan, "teacher"))
+        if row.role.startswith("student"):
+            taught = above.get((row.plan, "original"), taught)
+        if taught and taught != name:
+            teachers[name] = taught
     return models, teachers
 
 
@@ -183,7 +194,7 @@ def _contender(name: str, runs: dict[Run, Outcome], teachers: Mapping[str, str])
         name=name,
         plan=rows[0].plan,
         role=rows[0].role,
-        teacher=None if rows[0].role == "teacher" else teachers.get(rows[0].plan),
+        teacher=teachers.get(name),
         architecture=rows[0].architecture,
         runs=len(rows),
         parameters=rows[0].parameters,

@@ -57,10 +57,13 @@ def together(job: Job, task: Task, folder: Path) -> None:
     if machine.processes == 1:
         task(job.work, folder)
         return
-    job.screen.say(f"  {machine.processes} processes, {machine.threads} thread(s) each")
+    job.screen.say(
+        f"  {machine.processes} processes, {machine.threads} thread(s) each: "
+        f"waiting until each has loaded torch, which takes some seconds"
+    )
     cuda = machine.device.type == "cuda"
     payload = Payload(task, job.plan, folder, machine.threads, cuda, job.screen.quiet)
-    meeting = folder / "meeting"
+    meeting = (folder / "meeting").resolve()  # it becomes a URL, which knows no relative paths
     meeting.unlink(missing_ok=True)  # of a job that was killed
     crew: list[subprocess.Popen[bytes]] = []
     try:

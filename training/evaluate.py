@@ -12,7 +12,7 @@ from inspector.contract.bounds import say_rate, upper_bound
 from inspector.contract.errors import TrainingError
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge
-from inspector.runtime.onnx import defect_score
+from inspector.runtime.model import defect_score
 
 
 class Rate(Strict):

@@ -77,12 +77,15 @@ class Answers(NamedTuple):
     """None where the graph has no such output."""
 
 
-def run_model(path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Answers:
-    """The answers to each image, judged one by one as on the station."""
+def run_model(
+    path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64], at_once: int = 1
+) -> Answers:
+    """The answers to each image, judged one by one as on the station, or some at once."""
     session = open_session(path)
     names = [PROBABILITIES]
     names += [each.name for each in session.get_outputs() if each.name == NOVELTY]
-    out = [session.run(names, {INPUT: pixels[row : row + 1]}) for row in rows]
+    starts = range(0, len(rows), at_once)
+    out = [session.run(names, {INPUT: pixels[rows[k : k + at_once]]}) for k in starts]
     columns = [np.concatenate(column) for column in zip(*out, strict=True)]
     return Answers(columns[0], columns[1] if len(columns) > 1 else None)
 

@@ -1,7 +1,8 @@
 """Trained networks handed on: to the next release of a line, or to other products.
 
 A release leaves `networks/BUNDLE/` beside its bundles: student.safetensors, teacher.safetensors
-where the plan has a teacher, and networks.json. A later plan names that folder: `teacher.handed`
+where the plan has a teacher, compressed.safetensors where it compresses its student (student is as
+it was before), and networks.json. A later plan names that folder: `teacher.handed`
 takes the teacher as it is, and `student.old` starts from the running student and keeps it as a
 second teacher, so that what it knew is not forgotten (learning without forgetting, Li and Hoiem
 2016).
@@ -19,6 +20,7 @@ from torch import Tensor
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Strict
+from training.compress.shape import Shape, load_shaped
 from training.models import Network, build, classifier_keys
 from training.plan_networks import Fit
 from training.run import write_whole
@@ -36,6 +38,9 @@ class Networks(Strict):
     teacher: str | None
     """timm model of teacher.safetensors; None where the student learned without one."""
     student: str
+    compressed: Shape | None = None
+    """What the student was made into, for the weights of compressed.safetensors; None where it has
+    timm's shape: not compressed, or only sparse."""
 
 
 def write_networks(
@@ -67,6 +72,18 @@ def read_networks(folder: Path, role: Role, key: str) -> Networks:
             f"plan: {key} {str(folder)!r}: holds no teacher: its student learned without one"
         )
     return facts
+
+
+def compressed_network(folder: Path) -> Network:
+    """The compressed student that a release left, built from timm's name and its shape.
+
+    Raises ConfigError where the folder holds none, or shape and weights do not go together.
+    """
+    facts, weights = read_networks(folder, "student", "networks"), folder / "compressed.safetensors"
+    if facts.compressed is None or not weights.is_file():
+        raise ConfigError(f"{folder}: holds no compressed student of another shape")
+    where = f"{folder / FACTS}: compressed"
+    return load_shaped(facts.compressed, load_file(weights), len(facts.labels), where).eval()
 
 
 def network_for(

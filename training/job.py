@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from training.checkpoint import BEST, load
+from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
 from training.material import Material
@@ -148,10 +149,16 @@ def part_numbers(images: Images) -> NDArray[np.int64]:
     return connected_components(joined, directed=False)[1].astype(np.int64)
 
 
-def load_network(how: Fit, folder: Path, classes: int) -> Network:
-    """The network a stage kept."""
-    network = build(how.model, "none", classes)
-    network.load_state_dict(load(folder / BEST))
+def load_network(
+    how: Fit, folder: Path, classes: int, *, file: str = BEST, drop_rate: float = 0.0
+) -> Network:
+    """The network a stage kept, in timm's shape or in the one it was compressed to."""
+    shape = shape_in(folder)
+    if shape:
+        where = str(folder / SHAPE)
+        return load_shaped(shape, load(folder / file), classes, where, drop_rate).eval()
+    network = build(how.model, "none", classes, drop_rate)
+    network.load_state_dict(load(folder / file))
     return network.eval()
 
 

@@ -3,35 +3,36 @@
 import csv
 import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
-from inspector.contract.bounds import lower_bound
 from inspector.contract.errors import QualityGateError, TrainingError
 from inspector.contract.verdict import Verdict
 from training.calibrate import calibration_of, read_temperature
 from training.checkpoint import HISTORY, EpochRow
+from training.compress.found import Quantised
+from training.compress.rows import StepRow
 from training.dataset import SPLITS, SplitName
 from training.evaluate import Held, figures, held, require_scores, verdicts_of
 from training.export import DEFECT_MAP, INPUT, Timing, open_session
 from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
-from training.novelty import NoveltyLimit, choose_novelty_at
+from training.novelty import NoveltyLimit, choose_novelty_at, rank_correlation
 from training.origin import without_path
 from training.plan import Plan, Quality
-from training.report import ModelRow, Report, code_text, machine_text
+from training.report import ModelRow, Precision, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
 from training.severity import expected_cost, severity_of
-from training.ship import choose_model, int8_ratio
+from training.ship import VARIANT_OF, choose_model, int8_ratio, quality_faults, travelling
 from training.standing import farthest, standing
 
-TOLERANCE = {"fp32": 0.001, "int8": 0.02}
-"""Of a golden probability, by precision: int8 kernels round differently on another CPU."""
-NOVELTY_TOLERANCE = {"fp32": 0.001, "int8": 0.5}
+TOLERANCE = {"fp32": 0.001, "int8": 0.02, "fp16": 0.02}
+"""Of a golden probability, by precision: int8 kernels round differently on another CPU, and a GPU
+sums fp16 in another order."""
+NOVELTY_TOLERANCE = {"fp32": 0.001, "int8": 0.5, "fp16": 0.5}
 """Of a golden novelty, which is about 1 for a usual part. Between onnxruntime's kernels and none of
 its optimisations it differed by 7e-6 in FP32 and by 0.36 in INT8 (mobilenetv2, 104 pictures)."""
 NOVELTY_MARGIN = 0.001
@@ -44,12 +45,18 @@ class Candidate(NamedTuple):
     """What may become a bundle: the report, and the model it says ships."""
 
     report: Report
-    model: Path
+    models: dict[str, Path]
+    """Every form's file, by role."""
     probabilities: NDArray[np.float32]
     """On the golden set, pictures x classes."""
     golden: Held
     rows: NDArray[np.int64]
     """The row that stands for each picture of the golden set."""
+
+    @property
+    def model(self) -> Path:
+        """What ships."""
+        return self.models[self.report.shipped]
 
 
 class Trained(NamedTuple):
@@ -62,38 +69,49 @@ class Trained(NamedTuple):
 
 
 def candidate_of(
-    plan: Plan, data: Data, trained: dict[str, Trained], models: dict[str, Stage], judged: Stage
+    plan: Plan,
+    data: Data,
+    trained: dict[str, Trained],
+    models: dict[str, Stage],
+    judged: Stage,
+    found: Quantised | None,
+    steps: tuple[StepRow, ...] = (),
 ) -> Candidate:
-    """All figures of a release. trained: the student, and the teacher where the plan has one;
-    models: by role, exported.
+    """All figures of a release. trained: the student, the teacher where the plan has one, and the
+    original where the student was compressed; models: by role, exported; found: by the search for
+    INT8; steps: of compression.
 
-    Raises TrainingError where a model has no score for a part; INT8 alone is then not shipped.
+    Raises TrainingError where a model has no score for a part; a small form is then not shipped.
     """
     numbers = part_numbers(data.images)
     kept = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
     times = {role: Timing(**each) for role, each in kept.items()}
     rows: list[ModelRow] = []
     strange: dict[str, NDArray[np.float64]] = {}
-    broken = ""
+    broken: dict[str, str] = {}
     for role, stage in models.items():
         try:
             answers = answers_of(plan, data, role, judged.folder, numbers)
         except TrainingError as error:
-            if role != "student-int8":
+            if role not in VARIANT_OF:
                 raise
-            broken = str(error)
+            broken[role] = str(error)
             continue
-        network = trained[role.removesuffix("-int8")]
+        network = trained[network_of(role)]
         milliseconds = times[role].median_ms
         row = _model_row(plan, role, stage.folder, network, answers, milliseconds)
         novelty = answers["validation"].held.novelty
         if novelty is not None:
             strange[role] = novelty
-        if role == "student-int8" and novelty is not None:
-            row = row.model_copy(update={"novelty_ranks": ranks(strange["student"], novelty)})
+        if role in VARIANT_OF and novelty is not None:
+            row = row.model_copy(
+                update={"novelty_ranks": rank_correlation(strange["student"], novelty)}
+            )
         rows.append(row)
     ratio = int8_ratio(times)
-    shipped, because = choose_model(tuple(rows), broken, ratio, plan.export.int8)
+    unfit = broken.get("student-int8", "")
+    shipped, because = choose_model(tuple(rows), unfit, ratio, plan.export, found)
+    variants, left_out = travelling(tuple(rows), broken, shipped, plan)
     counts = {name: data.pictures(name) for name in SPLITS}
     report = Report(
         name=plan.name,
@@ -107,21 +125,24 @@ def candidate_of(
         shipped=shipped,
         shipped_because=because,
         int8_ratio=ratio,
+        variants=variants,
+        left_out=left_out,
+        quantised=found,
         teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
-        student_history=_history(trained["student"].fitted),
+        student_history=_history(trained.get("original", trained["student"]).fitted),
+        compression=steps,
         tiles_per_picture=data.tiles_per_picture("golden"),
         severities=severity_of(plan.quality),
         notice=plan.notice,
     )
     golden = answers_of(plan, data, shipped, judged.folder, numbers)["golden"]
-    return Candidate(report, models[shipped].folder / "model.onnx", *golden)
+    files = {role: stage.folder / "model.onnx" for role, stage in models.items()}
+    return Candidate(report, files, *golden)
 
 
-def ranks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's rank correlation; 0 where one of them tells no parts apart."""
-    if len(first) < 2 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
-        return 0.0
-    return float(spearmanr(first, second).statistic)
+def network_of(role: str) -> str:
+    """The network that a role is a form of: teacher or student."""
+    return role.split("-")[0]
 
 
 class Answers(NamedTuple):
@@ -163,7 +184,11 @@ def _model_row(
     milliseconds: float,
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
-    precision: Literal["fp32", "int8"] = "int8" if role.endswith("int8") else "fp32"
+    kinds: dict[str, Precision] = {
+        "student-fp16": "fp16",
+        **dict.fromkeys(("teacher", "student"), "fp32"),
+    }
+    precision = kinds.get(role, "int8")
     quality = plan.quality
     chosen_on: SplitName = "calibration" if "calibration" in answers else "validation"
     choice = choose_limits(answers[chosen_on].held, quality, TOLERANCE[precision], chosen_on)
@@ -179,7 +204,7 @@ def _model_row(
     golden = answers["golden"]
     return ModelRow(
         role=role,
-        architecture=(plan.teacher if plan.teacher and role == "teacher" else plan.student).model,
+        architecture=plan.architecture(role),
         precision=precision,
         parameters=facts["parameters"],
         macs=facts["macs"],
@@ -205,27 +230,12 @@ def _novelty_limit(parts: Held, quality: Quality) -> NoveltyLimit | None:
 
 
 def require_quality(plan: Plan, report: Report) -> None:
-    """The gate. Raises QualityGateError with every reason."""
-    quality, row = plan.quality, report.shipped_row
-    overkill = row.golden.overkill
-    faults = []
-    if row.choice.basis != "certified" and not quality.allow_uncertified:
-        faults.append(f"{row.choice.sentence} (quality.allow_uncertified = true accepts that)")
-    for goal in row.choice.goals:
-        escape = row.golden.severity_escape.get(goal.name, row.golden.escape)
-        at_least = lower_bound(escape.events, escape.n, quality.confidence)
-        if at_least > goal.at_most and not quality.allow_uncertified:
-            faults.append(
-                f"the golden set contradicts the goal for {goal.name}: escape "
-                f"{escape.events}/{escape.n}, at least {100 * at_least:.2f} %"
-            )
-    if overkill.rate > quality.overkill_rate_at_most:
-        faults.append(
-            f"overkill {overkill} on the golden set, the plan allows "
-            f"{100 * quality.overkill_rate_at_most:g} %"
-        )
-    if faults:
-        raise QualityGateError(f"{plan.name}: no bundle: " + "; ".join(faults))
+    """The gate, for what ships and FP32 beside it. Raises QualityGateError with every reason."""
+    rows = {row.role: row for row in (report.row("student"), report.shipped_row)}
+    faults = {role: quality_faults(plan, row) for role, row in rows.items()}
+    told = [f"{role}: {each}" if len(rows) > 1 else each for role in rows for each in faults[role]]
+    if told:
+        raise QualityGateError(f"{plan.name}: no bundle: " + "; ".join(told))
 
 
 def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) -> list[Mistake]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import spearmanr
 from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
@@ -75,7 +76,9 @@ def learn(features: NDArray[np.float32], targets: NDArray[np.int64]) -> Novelty:
     x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True) + TINY)
     classes, place = np.unique(targets, return_inverse=True)
     means = np.stack([x[place == i].mean(axis=0) for i in range(len(classes))])
-    covariance = LedoitWolf(assume_centered=True).fit(x - means[place]).covariance_
+    covariance = (
+        LedoitWolf(assume_centered=True, store_precision=False).fit(x - means[place]).covariance_
+    )
     variances, axes = np.linalg.eigh(covariance)  # ascending
     kept = min(AXES, len(variances))
     rest = float(variances[:-kept].mean()) if kept < len(variances) else float(variances[0])
@@ -152,3 +155,11 @@ def choose_novelty_at(good: NDArray[np.float64], allowed: float, margin: float) 
         good=n,
         enough=n >= parts_needed(allowed),
     )
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's; 0 where one of them tells no parts apart, or is none."""
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if len(one) < 2 or np.ptp(one) == 0.0 or np.ptp(other) == 0.0 or not np.isfinite(other).all():
+        return 0.0
+    return float(spearmanr(one, other).statistic)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.contract.bundle import (
@@ -21,11 +22,11 @@ from inspector.contract.bundle import (
     file_sha256,
     write_bundle,
 )
+from inspector.contract.errors import TrainingError
 from inspector.contract.image import cut, decode
-from inspector.runtime.loader import open_runtime
+from inspector.runtime.loader import unfit_forms
 from training import novelty
 from training.calibrate import read_temperature
-from training.compress.quantize import calibration_rows, quantize
 from training.export import (
     DEFECT_MAP,
     INPUT,
@@ -36,12 +37,14 @@ from training.export import (
     require_parity,
     run_model,
 )
+from training.forms import variant_of
 from training.job import Data, Job, judged_sets, load_network
 from training.judging import NOVELTY_TOLERANCE, TOLERANCE, Candidate, Trained, draw_report
 from training.models import Exported, macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
+from training.reparam import reparameterised
 from training.run import Stage, write_whole
 
 PARITY_IMAGES = 8
@@ -77,7 +80,7 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
     good = [i for i, label in enumerate(data.labels) if label in job.plan.good]
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.fitted.folder, len(data.labels))
+        network = reparameterised(load_network(how, trained.fitted.folder, len(data.labels)))
         settle_padding(network, job.plan.image)
         temperature = read_temperature(trained.calibrated).value
         seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None
@@ -93,7 +96,7 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 5, *trained, good)
+    return job.run.stage(f"export-{role}", make, 6, *trained, good)
 
 
 def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
@@ -102,19 +105,6 @@ def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
     mine = rows[np.isin(data.targets[rows], good)][:USUAL_IMAGES]
     for start in range(0, len(mine), FEW):
         yield torch.from_numpy(data.images.pixels[mine[start : start + FEW]])
-
-
-def quantise(job: Job, data: Data, exported: Stage) -> Stage:
-    """The student's graph in INT8, calibrated on training images."""
-    wanted, seed = job.plan.export.calibration_images, job.plan.seed
-
-    def make(folder: Path) -> None:
-        rows = calibration_rows(data.rows["train"], data.targets, wanted, seed)
-        source, target = exported.folder / "model.onnx", folder / "model.onnx"
-        quantize(source, target, data.images.pixels, rows)
-        shutil.copy(exported.folder / "facts.json", folder / "facts.json")
-
-    return job.run.stage("quantise", make, 1, exported, wanted, seed)
 
 
 def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -> Stage:
@@ -151,14 +141,24 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
 
     The same inputs give the same bytes: what was measured in time stays in the report beside it.
     """
-    row = candidate.report.shipped_row
+    report, models = candidate.report, candidate.models
+    row = report.row("student")
     draft = into / f".draft-{plan.name}"
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "golden").mkdir(parents=True)
-    shutil.copy(candidate.model, draft / "model.onnx")
+    shutil.copy(models["student"], draft / "model.onnx")
     draw_report(data, candidate, draft, times=False)
     golden = {(s.name, s.label) for s in (data.images.samples[i] for i in data.rows["golden"])}
+    chosen = _golden_rows(plan, data, candidate)
+    pictures = [_picture(data, number, i, draft) for number, i in enumerate(chosen)]
+    variants = []
+    for role in report.variants:
+        answers = _golden(data, models[role], chosen, pictures)
+        variants.append(variant_of(report.row(role), models[role], answers))
+        (draft / "variants").mkdir(exist_ok=True)
+        shutil.copy(models[role], draft / variants[-1].file)
     manifest = Manifest(
+        schema=2 if variants else 1,
         name=plan.name,
         created_at=origin.date,
         labels=data.labels,
@@ -168,7 +168,7 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
         limits=row.choice.limits,
         certificate=row.choice.sentence,
         model=ModelInfo(
-            sha256=file_sha256(candidate.model),
+            sha256=file_sha256(models["student"]),
             precision=row.precision,
             architecture=row.architecture,
             parameters=row.parameters,
@@ -177,9 +177,10 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
             defect_map=DEFECT_MAP,
             novelty=NOVELTY if row.novelty else None,
         ),
-        golden=_golden(plan, data, candidate, draft),
+        golden=_golden(data, models["student"], chosen, pictures),
         tolerance=TOLERANCE[row.precision],
         novelty_tolerance=NOVELTY_TOLERANCE[row.precision] if row.novelty else None,
+        variants=tuple(variants),
         data=DataInfo(
             fingerprint=origin.data_fingerprint,
             golden_sha256=fingerprint(sorted(golden)),
@@ -191,39 +192,47 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
         plan_sha256=plan_sha256(plan),
     )
     bundle = write_bundle(draft, manifest, into)
-    open_runtime(bundle)
+    for name, fault in unfit_forms(bundle):
+        if fault:
+            raise TrainingError(f"{name}: cannot be packed: {fault}")
     return bundle
 
 
-def _golden(plan: Plan, data: Data, candidate: Candidate, draft: Path) -> tuple[Golden, ...]:
-    """Pictures of the golden set, every class in turn, as files with their expected answers.
-
-    For a model of tiles, the tile of each that has the part's score.
-    """
+def _golden_rows(plan: Plan, data: Data, candidate: Candidate) -> NDArray[np.int64]:
+    """Pictures of the golden set, every class in turn; of one in tiles, that with its score."""
     rows, targets = candidate.rows, candidate.golden.targets
     queues = [list(rows[targets == c]) for c in range(len(data.labels))]
     depth = max(len(queue) for queue in queues)
     in_turn = [queue[k] for k in range(depth) for queue in queues if k < len(queue)]
-    chosen = np.array(in_turn[: plan.export.golden_images], np.int64)
-    answers = run_model(candidate.model, data.images.pixels, chosen)
-    golden = []
-    for number, i in enumerate(chosen):
-        sample = data.images.samples[i]
-        if data.layout is None:
-            file = f"golden/{number:03d}{sample.image.suffix.lower()}"
-            shutil.copy(sample.image, draft / file)
-        else:
-            file = f"golden/{number:03d}.png"
-            tile = cut(decode(sample.image.read_bytes()), data.layout.region(i))
-            (draft / file).write_bytes(cv2.imencode(".png", tile)[1].tobytes())
-        golden.append(
-            Golden(
-                file=file,
-                label=sample.label,
-                probabilities=tuple(
-                    float(min(1.0, max(0.0, p))) for p in answers.probabilities[number]
-                ),
-                novelty=None if answers.novelty is None else float(answers.novelty[number]),
-            )
+    return np.array(in_turn[: plan.export.golden_images], np.int64)
+
+
+def _picture(data: Data, number: int, row: int, draft: Path) -> tuple[str, str]:
+    """A golden picture put into the draft: its file and its label."""
+    sample = data.images.samples[row]
+    if data.layout is None:
+        file = f"golden/{number:03d}{sample.image.suffix.lower()}"
+        shutil.copy(sample.image, draft / file)
+    else:
+        file = f"golden/{number:03d}.png"
+        tile = cut(decode(sample.image.read_bytes()), data.layout.region(row))
+        (draft / file).write_bytes(cv2.imencode(".png", tile)[1].tobytes())
+    return file, sample.label
+
+
+def _golden(
+    data: Data, model: Path, rows: NDArray[np.int64], pictures: list[tuple[str, str]]
+) -> tuple[Golden, ...]:
+    """The pictures of these rows, with a model's answers."""
+    answers = run_model(model, data.images.pixels, rows)
+    return tuple(
+        Golden(
+            file=file,
+            label=label,
+            probabilities=tuple(
+                float(min(1.0, max(0.0, p))) for p in answers.probabilities[number]
+            ),
+            novelty=None if answers.novelty is None else float(answers.novelty[number]),
         )
-    return tuple(golden)
+        for number, (file, label) in enumerate(pictures)
+    )

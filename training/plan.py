@@ -15,7 +15,10 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
+from training.plan_compress import Compress
+from training.plan_export import Export
 from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
+from training.plan_search import Search
 from training.plan_tiles import Tiles
 
 
@@ -115,15 +118,6 @@ class Quality(Section):
     """Write a bundle though the data cannot prove the goal, and say so in it."""
 
 
-class Export(Section):
-    int8: Literal["auto", "if_safe", "never"] = "auto"
-    """auto: shipped if clearly faster on this machine and as safe as FP32; if_safe: if as safe,
-    which is the same on every machine."""
-    calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
-    golden_images: Annotated[int, Field(ge=2, le=200)] = 12
-    """Pictures of the golden set that travel in the bundle for its self-test."""
-
-
 class Plan(Section):
     name: Name
     good: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -146,13 +140,23 @@ class Plan(Section):
     ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
     """More teachers, each from a seed of its own; the student learns from the mean answer."""
     student: Student
+    compress: Compress | None = None
+    """Absent: the student ships as it was trained."""
     quality: Quality = Quality()
     export: Export = Export()
+    search: Search = Search()
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:
         """The teacher and the plan's further ones; none where the student learns without."""
         return (self.teacher, *self.ensemble) if self.teacher else ()
+
+    def architecture(self, role: str) -> str:
+        """timm's name of a release's model, and what was done to it."""
+        if self.teacher and role == "teacher":
+            return self.teacher.model
+        done = self.compress.kinds if self.compress and role != "original" else ()
+        return " + ".join((self.student.model, *done))
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -208,7 +212,8 @@ def read_plan(path: Path) -> Plan:
         folder = str(path.parent / student.unlabelled.folder)
         unlabelled = student.unlabelled.model_copy(update={"folder": folder})
         student = student.model_copy(update={"unlabelled": unlabelled})
-    return plan.model_copy(update={"teacher": teacher, "student": student})
+    search = plan.search.model_copy(update={"weights": beside(plan.search.weights)})
+    return plan.model_copy(update={"teacher": teacher, "student": student, "search": search})
 
 
 def without_idle_teacher(plan: Plan) -> Plan:
@@ -255,37 +260,6 @@ def _with_weights(plan: Plan, choose: Callable[[Fit | Peer, str], str]) -> Plan:
         "student": student,
     }
     return plan.model_copy(update=update)
-
-
-def smoke(plan: Plan) -> Plan:
-    """The same chain small: tiny pictures, two epochs, no download, no promise."""
-    small = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
-    image = plan.image.model_copy(update={"width": 64, "height": 64})
-    teacher = plan.teacher and plan.teacher.model_copy(update={**small, "handed": None})
-    tiny = plan.model_copy(
-        update={
-            "name": f"{plan.name[:58]}-smoke",
-            "image": image,
-            "teacher": teacher,
-            "ensemble": tuple(each.model_copy(update=small) for each in plan.ensemble),
-            "student": plan.student.model_copy(
-                update={**small, "views": 2, "unlabelled": None, "old": None}
-            ),
-            "split": plan.split.model_copy(
-                update={
-                    "golden": 0.25,
-                    "calibration": 0.33,
-                    "validation": 0.33,
-                    "near_duplicate_at": 1.0,
-                }
-            ),
-            "quality": plan.quality.model_copy(
-                update={"allow_uncertified": True, "overkill_rate_at_most": 1.0}
-            ),
-            "export": plan.export.model_copy(update={"golden_images": 4}),
-        }
-    )
-    return without_idle_teacher(tiny)
 
 
 def fingerprint(*parts: Any) -> str:

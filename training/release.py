@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from inspector.contract.image import ImageSpec
-from training import judging, package
+from training import forms, judging, package
 from training.calibrate import calibrate
 from training.checkpoint import BEST, load
+from training.compress.costs import measure_steps
+from training.compress.shape import shape_in
+from training.compress.steps import compress
 from training.dataset import (
     SPLITS,
     Dataset,
@@ -28,6 +31,7 @@ from training.plan_networks import Fit
 from training.plan_tiles import Tiles
 from training.report import NO_TEACHER
 from training.run import Stage, write_whole
+from training.running import SPLIT, write_split
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
@@ -89,12 +93,14 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
     teachers = fit_teachers(job, data, split)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")
-    student = fit_student(job, data, split, teachers)
-    learned = package.learn_novelty(job, data, plan.student, student)
+    chain = compress(job, data, fit_student(job, data, split, teachers))
     networks: dict[str, tuple[Fit, Stage, Stage | None]] = {}
     if plan.teacher:
         networks["teacher"] = plan.teacher, teachers[0], None
-    networks["student"] = plan.student, student, learned
+    for role, student in {"original": chain[0], "student": chain[-1]}.items():
+        if role == "student" or plan.compress:
+            learned = package.learn_novelty(job, data, plan.student, student)
+            networks[role] = plan.student, student, learned
     trained = {
         role: judging.Trained(stage, calibrate(job, data, how, stage, role), novelty)
         for role, (how, stage, novelty) in networks.items()
@@ -103,25 +109,33 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
         role: package.export(job, data, how, trained[role], role)
         for role, (how, _, _) in networks.items()
     }
-    if plan.export.int8 != "never":
-        models["student-int8"] = package.quantise(job, data, models["student"])
+    models |= forms.small_forms(job, data, models["student"])
     judged = package.judge_models(job, data, split, models)
-    candidate = judging.candidate_of(plan, data, trained, models, judged)
+    steps, found = measure_steps(job, data, chain), forms.quantised(models)
+    candidate = judging.candidate_of(plan, data, trained, models, judged, found, steps)
     return Judged(data, trained, judged, candidate)
 
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
-    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`."""
-    if (folder / FACTS).exists():  # written last, and the bundle's name stands for both networks
-        return
+    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`; and
+    which parts were in which set, for the next version of the data.
+    """
+    if (folder / FACTS).exists() and (folder / SPLIT).exists():
+        return  # written last, and the bundle's name stands for both networks
     plan = job.plan
     networks = Networks(
         labels=data.labels,
         image=plan.image,
         teacher=plan.teacher.model if plan.teacher else None,
         student=plan.student.model,
+        compressed=shape_in(trained["student"].folder),
     )
+    if "original" in trained:  # a later plan starts from it, and compresses anew
+        trained = {**trained, "student": trained["original"], "compressed": trained["student"]}
+        del trained["original"]
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_split(data, folder)
     write_networks(folder, networks, states)
 
 
@@ -135,13 +149,14 @@ def _sealed(
         bundle = package.seal(job.plan, data, candidate, origin, bundles)
         write_whole(folder / "bundle.txt", bundle.id.encode())
 
-    model, place, made = file_sha256(candidate.model), str(bundles.resolve()), str(origin.date)
-    inputs = (candidate.report, job.plan, model, place, made)
-    stage = job.run.stage("bundle", make, 2, *inputs)
+    models = {role: file_sha256(path) for role, path in candidate.models.items()}
+    place, made = str(bundles.resolve()), str(origin.date)
+    inputs = (candidate.report, job.plan, models, place, made)
+    stage = job.run.stage("bundle", make, 3, *inputs)
     folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     if not folder.is_dir():  # somebody moved it away
         job.run.forget(stage)
-        stage = job.run.stage("bundle", make, 2, *inputs)
+        stage = job.run.stage("bundle", make, 3, *inputs)
         folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     return read_bundle(folder)
 

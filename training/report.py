@@ -11,12 +11,15 @@ import inspector
 from inspector.contract.strict import Strict
 from training.calibrate import Calibration
 from training.checkpoint import EpochRow
+from training.compress.found import Quantised
+from training.compress.rows import StepRow
 from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
 from training.novelty import NoveltyLimit
 from training.severity import Cost
 
+Precision = Literal["fp32", "int8", "fp16"]
 NO_TEACHER = "no teacher"
 """What is said where a teacher would stand."""
 TIMES: Any = {
@@ -24,6 +27,7 @@ TIMES: Any = {
     "models": {"__all__": {"latency_ms"}},
     "teacher_history": {"__all__": {"seconds"}},
     "student_history": {"__all__": {"seconds"}},
+    "compression": {"__all__": {"latency_ms"}},
 }
 """What was measured in time, in pydantic's words for leaving fields out."""
 
@@ -33,7 +37,7 @@ class ModelRow(Strict):
 
     role: str
     architecture: str
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     parameters: int
     macs: int
     file_bytes: int
@@ -46,7 +50,7 @@ class ModelRow(Strict):
     novelty: NoveltyLimit | None = None
     """How its novelty_at was chosen; None where its novelty is not measured."""
     novelty_ranks: float | None = None
-    """Of INT8: Spearman's rank correlation of its novelty with that of FP32, validation parts."""
+    """Of a small form: Spearman's rank correlation of its novelty with FP32's, validation parts."""
     validation: Figures
     golden: Figures
     """On the golden set with those limits."""
@@ -62,14 +66,23 @@ class Report(Strict):
     data_lines: tuple[str, ...]
     images: dict[SplitName, dict[str, int]]
     models: tuple[ModelRow, ...]
-    """Teacher where the plan has one, student FP32, and student INT8 where it was made."""
+    """Teacher where the plan has one, the original where the student was compressed, student FP32,
+    and every small form of it that was made."""
     shipped: str
-    """Role of the model in the bundle."""
+    """Role of the model that runs on a machine like this one."""
     shipped_because: str
     int8_ratio: float | None
     """The INT8 student's time in that of FP32, by their quickest rounds."""
+    variants: tuple[str, ...] = ()
+    """Roles that travel in the bundle beside FP32, in the order a station tries them."""
+    left_out: tuple[str, ...] = ()
+    """Sentences about forms that were made and do not."""
+    quantised: Quantised | None = None
+    """The search for INT8."""
     teacher_history: tuple[EpochRow, ...]
     student_history: tuple[EpochRow, ...]
+    compression: tuple[StepRow, ...] = ()
+    """The student as it was trained, and after each cut; none where nothing was compressed."""
     tiles_per_picture: float | None = None
     """Mean over the golden set, MACs and times being a tile's; None: pictures are judged whole."""
     severities: dict[str, str]
@@ -94,13 +107,13 @@ class Report(Strict):
     def lines(self) -> list[str]:
         """The report for a terminal."""
         ms = "ms" if self.tiles_per_picture is None else "ms/tile"
-        head = f"{'':14}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
+        head = f"{'':18}{'params':>9}{'MACs':>8}{ms:>8}{'acc':>7}{'bal':>7}{'AUROC':>7}"
         on = self.shipped_row.choice.chosen_on
         out = [f"{head}  escape; overkill; review (golden set, limits from {on})"]
         for row in self.models:
             g = row.golden
             out.append(
-                f"{row.role:14}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
+                f"{row.role:18}{row.parameters / 1e6:8.2f}M{row.macs / 1e9:7.2f}G"
                 f"{row.latency_ms:8.2f}{100 * g.accuracy:7.2f}{100 * g.balanced_accuracy:7.2f}"
                 f"{100 * g.auroc:7.2f}  {g.escape}; {g.overkill}; {g.review.events}/{g.review.n}"
             )
@@ -108,7 +121,9 @@ class Report(Strict):
             out.append(self.tiles_text(self.tiles_per_picture))
         if not self.has_teacher:
             out.append(f"{NO_TEACHER}: the student learned without one")
+        out += [row.line(self.compression[0]) for row in self.compression]
         out.append(f"shipped: {self.shipped}, because {self.shipped_because}")
+        out += [f"variants: {text}" for text in self.variant_lines()]
         out.append(f"calibration: {self.calibration_text(self.shipped_row)}")
         out.append(f"limits: {self.shipped_row.choice.sentence}")
         novelty = self.novelty_text(self.shipped_row)
@@ -118,6 +133,11 @@ class Report(Strict):
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out
+
+    def variant_lines(self) -> list[str]:
+        """What travels beside FP32, and what does not and why."""
+        taken = [f"{', '.join(self.variants)} in the bundle beside FP32"] if self.variants else []
+        return [*taken, *self.left_out]
 
     @staticmethod
     def tiles_text(per_picture: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.image import Image
-from training import report_plots
+from training import report_plots, report_quantised
 from training.evaluate import Held, Rate
 from training.report import NO_TEACHER, ModelRow, Report
 
@@ -23,6 +23,9 @@ tr.shipped td{background:#eef3f8}figure{display:inline-block;margin:.5rem;vertic
 figcaption{font-size:13px;color:#444;max-width:300px}.notice{border:1px solid #c8553d;padding:.6rem}
 .plots{display:grid;grid-template-columns:1fr 1fr;align-items:end}.plots img{max-width:100%}
 """
+
+
+LAYERS_SHOWN = 12
 
 
 class Mistake(NamedTuple):
@@ -65,6 +68,7 @@ def write_html(
         _picture(report_plots.recalls(report), "Recall of each class"),
         _picture(report_plots.history(report), "Training"),
         "</div>",
+        *_compression(report, times=times),
         "<h2>What escapes</h2>",
         _goals_table(shipped),
         _classes_table(report),
@@ -78,6 +82,7 @@ def write_html(
         f"<p>{_e(report.calibration_text(shipped))}.</p>",
         _picture(report_plots.reliability(shipped), "Reliability before and after"),
         *_novelty(report, golden),
+        *_quantised(report),
         "<h2>Worst mistakes</h2>",
         _mistakes(mistakes),
         "<h2>Data</h2>",
@@ -102,6 +107,61 @@ def _novelty(report: Report, golden: Held) -> list[str]:
         if (said := report.ranks_text(row))
     ]
     return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot, *ranks]
+
+
+def _compression(report: Report, *, times: bool) -> list[str]:
+    """Each cut: what the student cost and held before and after it."""
+    rows = report.compression
+    if not rows:
+        return []
+    heads = ["step", "", "parameters", "not zero", "MACs", "file", "packed", *["ms"] * times]
+    heads += ["accuracy", "macro recall", "worst class", "worst class, just cut"]
+    cells = [
+        [
+            row.name,
+            row.done,
+            f"{row.parameters / 1e6:.3f} M",
+            f"{row.nonzero / 1e6:.3f} M",
+            f"{row.macs / 1e9:.3f} G",
+            f"{row.file_bytes / 1e6:.2f} MB",
+            f"{row.packed_bytes / 1e6:.2f} MB",
+            *([f"{row.latency_ms:.2f}"] if times else []),
+            f"{100 * row.taught.accuracy:.2f} %",
+            f"{100 * row.taught.macro_recall:.2f} %",
+            f"{100 * row.taught.worst_recall:.2f} %",
+            f"{100 * row.cut.worst_recall:.2f} %" if row.cut else "",
+        ]
+        for row in rows
+    ]
+    plot = report_plots.steps(report, times=times)
+    return [
+        "<h2>Made smaller, step by step</h2>",
+        _table(heads, cells),
+        f"<p>Recalls are of the validation set (n = {rows[0].images}), which chose each step's "
+        "epoch; the table above has original and student on the golden set. Files are the graph "
+        "without novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
+        _picture(plot, "Cost and recall of each step"),
+    ]
+
+
+def _quantised(report: Report) -> list[str]:
+    found = report.quantised
+    lines = [f"<p>{_e(line)}.</p>" for line in report.variant_lines()]
+    if found is None:
+        return ["<h2>Other forms</h2>", *lines] if lines else []
+    layers = report_quantised.layer_rows(found, LAYERS_SHOWN)
+    heads = report_quantised.heads(found)
+    return [
+        "<h2>INT8 and other forms</h2>",
+        f"<p>{_e(found.because)}.</p>",
+        _picture(report_plots.quantised(found), "What INT8 loses"),
+        f"<p>Points of recall lost against FP32 on {found.pictures} validation pictures or tiles; "
+        f"{found.layers} layers.</p>",
+        _table(heads, report_quantised.rows(found)),
+        "<p>Each layer alone in INT8, the most harmful first:</p>" if layers else "",
+        _table(["layer", *heads[2:]], layers) if layers else "",
+        *lines,
+    ]
 
 
 def _models_head(report: Report) -> str:

@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from training.compress.found import Quantised
 from training.evaluate import Held
 from training.report import ModelRow, Report
 
 GOOD, BAD, REVIEW, INK = "#4c78a8", "#c8553d", "#d9a441", "#333333"
-ROLES = {"teacher": INK, "student": GOOD, "student-int8": REVIEW}
+ROLES = {"teacher": INK, "original": "#8d6cab", "student": GOOD, "student-int8": REVIEW}
 NEAR_0 = 5e-4
 """Where the logit scale of a limit ends."""
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
@@ -71,14 +72,15 @@ def confusion(report: Report) -> bytes:
 
 
 def recalls(report: Report) -> bytes:
-    """Of each class by each model, golden set."""
+    """Of each class by each model for this machine, golden set."""
+    models = [row for row in report.models if row.role in ROLES]
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.subplots()
     labels = list(report.labels)
-    width = 0.8 / len(report.models)
-    for k, row in enumerate(report.models):
+    width = 0.8 / len(models)
+    for k, row in enumerate(models):
         values = [100 * row.golden.recall.get(label, 0.0) for label in labels]
-        places = np.arange(len(labels)) + (k - (len(report.models) - 1) / 2) * width
+        places = np.arange(len(labels)) + (k - (len(models) - 1) / 2) * width
         axes.bar(places, values, width * 0.92, color=ROLES[row.role], label=row.role)
     axes.set_xticks(range(len(labels)), labels, rotation=20)
     axes.set(ylabel="recall, %", ylim=(0, 105))
@@ -103,6 +105,38 @@ def history(report: Report) -> bytes:
     axes.set(xlabel="epoch", ylabel="recall on validation, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return png(figure)
+
+
+def steps(report: Report, *, times: bool) -> bytes:
+    """What each step of the compression left of the student's cost, and what it held."""
+    rows = report.compression
+    first, names = rows[0], [row.name for row in rows]
+    figure = Figure(figsize=(10.4, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    shares = [
+        ("parameters not zero", [row.nonzero / first.nonzero for row in rows], INK, "o-"),
+        ("MACs", [row.macs / first.macs for row in rows], GOOD, "s-"),
+        ("packed file", [row.packed_bytes / first.packed_bytes for row in rows], REVIEW, "v:"),
+    ]
+    if times:
+        took = [row.latency_ms / first.latency_ms for row in rows]
+        shares.append(("time, 1 thread", took, BAD, "^--"))
+    for label, values, colour, style in shares:
+        left.plot(names, [100 * v for v in values], style, color=colour, label=label)
+    left.set(ylabel="% of the student as it was", ylim=(0, None))
+    for label, colour, value in (
+        ("accuracy", GOOD, "accuracy"),
+        ("worst class", BAD, "worst_recall"),
+    ):
+        taught = [100 * getattr(row.taught, value) for row in rows]
+        cut = [100 * getattr(row.cut or row.taught, value) for row in rows]
+        right.plot(names, taught, "o-", color=colour, label=label)
+        right.plot(names, cut, "x:", color=colour, lw=1, label=f"{label}, just cut")
+    right.set(ylabel=f"of the validation set (n = {first.images}), %", ylim=(-3, 103))
+    for axes in (left, right):
+        axes.tick_params(axis="x", rotation=20)
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return png(figure)
 
 
@@ -156,6 +190,49 @@ def reliability(row: ModelRow) -> bytes:
         axes.set(xlabel="confidence, %", xlim=(0, 108), ylim=(0, 108))
         axes.set_title(f"{name}: ECE {100 * each.ece:.2f} %", fontsize=9)
     sides[0].set_ylabel("right, % (beside it: parts)")
+    return png(figure)
+
+
+def quantised(found: Quantised) -> bytes:
+    """Recall lost on the way: the sweep, layers back in float, and the layers one by one."""
+    figure = Figure(figsize=(10.4, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    tried = [*found.sweep, *found.fallback]
+    x, chosen = range(1, len(tried) + 1), tried.index(found.chosen) + 1
+    worst = [100 * each.scored.worst_lost for each in tried]
+    macro = [100 * each.scored.macro_lost for each in tried]
+    left.plot(x, worst, "o-", color=BAD, ms=4, lw=1, label="worst class")
+    left.plot(x, macro, "s-", color=GOOD, ms=4, lw=1, label="macro recall")
+    left.axvline(chosen, color=REVIEW, lw=2, label="chosen")
+    left.axhline(0.0, color=INK, lw=1, ls="--")
+    if found.fallback:
+        left.axvspan(len(found.sweep) + 0.5, len(tried) + 0.5, color=INK, alpha=0.07)
+    left.set(xlabel="tried, in the table's order (grey: layers back in float)")
+    left.set(ylabel="points of recall lost")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    told = [each.scored.novelty_ranks for each in tried]
+    ranks = [each for each in told if each is not None]
+    if ranks:
+        beside = left.twinx()
+        beside.plot(x, ranks, "^:", color=INK, ms=4, lw=1)
+        bottom = min(-0.05, *ranks)
+        beside.set(ylabel="rank correlation of novelty (triangles)", ylim=(bottom, 1.05))
+        beside.spines["right"].set_visible(True)
+    left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    layers = found.sensitivity[:12][::-1]
+    if layers:
+        names = [f"{'...' if len(each.layer) > 30 else ''}{each.layer[-30:]}" for each in layers]
+        lost = [100 * each.scored.worst_lost for each in layers]
+        away = [1.0 - (each.scored.novelty_ranks or 0.0) for each in layers]
+        words = "points the worst class loses, this layer alone in INT8"
+        if ranks and not any(lost):
+            lost, words = away, "1 - rank correlation of novelty, this layer alone in INT8"
+        right.barh(names, lost, color=BAD)
+        right.set(xlabel=words)
+        right.tick_params(axis="y", labelsize=7)
+    else:
+        right.axis("off")
+        right.text(0.5, 0.5, "layers: not measured one by one", ha="center", color=INK)
     return png(figure)
 
 

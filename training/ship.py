@@ -1,9 +1,11 @@
 """Which precision ships: INT8 only where it is quicker on this machine, and as safe."""
 
-from typing import Literal
-
+from inspector.contract.bounds import lower_bound
+from inspector.contract.variant import VariantName
+from training.compress.found import Quantised
 from training.export import Timing
 from training.plan import Plan
+from training.plan_export import Export
 from training.report import ModelRow
 
 FASTER = 0.9
@@ -11,11 +13,18 @@ FASTER = 0.9
 times: their ratio repeats to 1.5 % on a busy machine, that of the medians to 5 % (measured)."""
 NEAR = 0.05
 """A ratio this near to that line may be on its other side when it is measured again."""
-LOSS_AT_MOST = 0.005
-"""Macro recall and AUROC that INT8 may lose on the validation parts."""
 NOVELTY_RANKS_AT_LEAST = 0.9
 """Rank correlation of INT8's novelty with FP32's on the validation parts. On a network that was not
 fine-tuned it was 0.68: other parts were called strange, though accuracy stayed."""
+
+
+VARIANT_OF: dict[str, VariantName] = {
+    "student-int8": "int8-vnni",
+    "student-int8-avx2": "int8-avx2",
+    "student-int8-arm": "int8-arm",
+    "student-fp16": "fp16",
+}
+"""What a role is called as a bundle's variant."""
 
 
 def int8_ratio(times: dict[str, Timing]) -> float | None:
@@ -29,7 +38,8 @@ def choose_model(
     rows: tuple[ModelRow, ...],
     broken: str,
     ratio: float | None,
-    int8: Literal["auto", "if_safe", "never"],
+    export: Export,
+    found: Quantised | None = None,
 ) -> tuple[str, str]:
     """The role that ships, and why.
 
@@ -43,26 +53,77 @@ def choose_model(
         return "student", f"INT8 is unfit: {broken}"
     if small is None or ratio is None:
         return "student", "the plan wants FP32"
-    if int8 == "auto" and ratio > FASTER:
+    if found is not None and not found.held:
+        return "student", f"INT8: {found.because}"
+    if export.int8 == "auto" and ratio > FASTER:
         return "student", "INT8 is not clearly quicker on this machine"
+    danger = why_unsafe(plain, small, export.quantise.loss_at_most)
+    if danger:
+        return "student", f"INT8 {danger}"
+    if export.int8 == "if_safe":
+        return "student-int8", "INT8 is as safe as FP32, and the plan does not ask if it is quicker"
+    return "student-int8", "INT8 is quicker than FP32 on this machine and as safe"
+
+
+def why_unsafe(plain: ModelRow, small: ModelRow, loss_at_most: float) -> str | None:
+    """Why a small form is not as safe as FP32, by the validation parts; None where it is."""
     if plain.choice.basis == "certified" and small.choice.basis != "certified":
-        return "student", "INT8 misses the escape goal"
+        return "misses the escape goal"
     lost = {
         "macro recall": plain.validation.macro_recall - small.validation.macro_recall,
         "AUROC": plain.validation.auroc - small.validation.auroc,
     }
     for name, loss in lost.items():
-        if loss > LOSS_AT_MOST:
-            return "student", f"INT8 loses {100 * loss:.2f} points of {name} on validation parts"
+        if loss > loss_at_most:
+            return f"loses {100 * loss:.2f} points of {name} on validation parts"
     if small.novelty_ranks is not None and small.novelty_ranks < NOVELTY_RANKS_AT_LEAST:
-        return "student", (
-            f"INT8 finds other parts strange than FP32: rank correlation of novelty "
+        return (
+            f"finds other parts strange than FP32: rank correlation of novelty "
             f"{small.novelty_ranks:.2f} on validation parts, at least {NOVELTY_RANKS_AT_LEAST:g} "
             f"is asked"
         )
-    if int8 == "if_safe":
-        return "student-int8", "INT8 is as safe as FP32, and the plan does not ask if it is quicker"
-    return "student-int8", "INT8 is quicker than FP32 on this machine and as safe"
+    return None
+
+
+def travelling(
+    rows: tuple[ModelRow, ...], broken: dict[str, str], shipped: str, plan: Plan
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Roles that are variants in the bundle, in the order a station tries them, and sentences about
+    those that were made and are not."""
+    by_role = {row.role: row for row in rows}
+    taken, left = [], [f"{VARIANT_OF[role]} is left out: {why}" for role, why in broken.items()]
+    for role, name in VARIANT_OF.items():
+        if role not in by_role or (role != "student-fp16" and shipped == "student"):
+            continue  # why INT8 does not ship is said where that was decided
+        why = why_unsafe(by_role["student"], by_role[role], plan.export.quantise.loss_at_most)
+        faults = [f"it {why}"] if why else quality_faults(plan, by_role[role])
+        if faults:
+            left.append(f"{name} is left out: {faults[0]}")
+        else:
+            taken.append(role)
+    return tuple(taken), tuple(left)
+
+
+def quality_faults(plan: Plan, row: ModelRow) -> list[str]:
+    """What of the plan's quality a model misses, in words."""
+    quality, overkill = plan.quality, row.golden.overkill
+    faults = []
+    if row.choice.basis != "certified" and not quality.allow_uncertified:
+        faults.append(f"{row.choice.sentence} (quality.allow_uncertified = true accepts that)")
+    for goal in row.choice.goals:
+        escape = row.golden.severity_escape.get(goal.name, row.golden.escape)
+        at_least = lower_bound(escape.events, escape.n, quality.confidence)
+        if at_least > goal.at_most and not quality.allow_uncertified:
+            faults.append(
+                f"the golden set contradicts the goal for {goal.name}: escape "
+                f"{escape.events}/{escape.n}, at least {100 * at_least:.2f} %"
+            )
+    if overkill.rate > quality.overkill_rate_at_most:
+        faults.append(
+            f"overkill {overkill} on the golden set, the plan allows "
+            f"{100 * quality.overkill_rate_at_most:g} %"
+        )
+    return faults
 
 
 def choice_warning(plan: Plan, ratio: float | None) -> str | None:

@@ -10,20 +10,26 @@ from training.plan import SplitRule
 
 
 def split_by_part(
-    samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...], rule: SplitRule, seed: int
+    samples: tuple[Sample, ...],
+    twins: tuple[tuple[int, int], ...],
+    rule: SplitRule,
+    seed: int,
+    *,
+    grow: bool = False,
 ) -> tuple[SplitName, ...]:
     """The split of each sample; a part and its twins never straddle two.
 
     Groups go, the largest first and equals in an order drawn from seed and names alone, where
     their classes are furthest from their share. Splits that the data names are kept; a set that
-    the data brings is not added to, but a train folder holds those it does not bring. Raises
-    DataError where a class is too small, or where the data puts a part or twins on both sides.
+    the data brings is not added to, but a train folder holds those it does not bring. With `grow`
+    every set is added to, and what is named stays where it is. Raises DataError where a class is
+    too small, or where the data puts a part or twins on both sides.
     """
-    groups = _groups(samples, twins)
-    brought = {sample.split for sample in samples}
+    groups = groups_of(samples, twins)
+    brought: set[SplitName | None] = set() if grow else {sample.split for sample in samples}
     targets = _targets(samples, rule, brought)
     wanted_splits = tuple(s for s in SPLITS if s in brought or any(targets[s].values()))
-    open_to = _open_to(samples, groups, wanted_splits, brought)
+    open_to = _open_to(samples, groups, wanted_splits, set(SPLITS) if grow else brought)
     have = {split: Counter[str]() for split in SPLITS}
     chosen: dict[int, SplitName] = {}
 
@@ -109,7 +115,7 @@ def _require_all(
                 )
 
 
-def _groups(
+def groups_of(
     samples: tuple[Sample, ...], twins: tuple[tuple[int, int], ...]
 ) -> dict[int, list[int]]:
     """Samples joined by part id or likeness; the key is the group's first sample."""

@@ -49,9 +49,8 @@ def fit_student(job: Job, data: Data, split: Stage, teachers: tuple[Stage, ...])
     plan, how = job.plan, job.plan.student
     teacher_plans: tuple[Fit, ...] = plan.teachers
     extra: list[Any] = []
-    unlabelled = None
-    if how.unlabelled:
-        unlabelled = read_unlabelled(job, data, Path(how.unlabelled.folder))
+    unlabelled = unlabelled_of(job, data)
+    if unlabelled:
         extra.append(unlabelled)
     if how.old:
         extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
@@ -73,6 +72,12 @@ def fit_student(job: Job, data: Data, split: Stage, teachers: tuple[Stage, ...])
     return stage
 
 
+def unlabelled_of(job: Job, data: Data) -> Stage | None:
+    """The pictures without labels that the plan has its student learn from."""
+    rule = job.plan.student.unlabelled
+    return read_unlabelled(job, data, Path(rule.folder)) if rule else None
+
+
 def _learn_as_student(
     work: Work,
     folder: Path,
@@ -83,10 +88,36 @@ def _learn_as_student(
     unlabelled: Stage | None,
     name: str,
 ) -> None:
-    plan, how = work.plan, work.plan.student
+    how = work.plan.student
+    learn_from(
+        work,
+        folder,
+        _start(how, data.labels, work.plan.seed),
+        how,
+        data=data,
+        teachers=teachers,
+        teacher_plans=teacher_plans,
+        unlabelled=unlabelled,
+        name=name,
+    )
+
+
+def learn_from(
+    work: Work,
+    folder: Path,
+    network: Network,
+    how: Student,
+    *,
+    data: Data,
+    teachers: tuple[Stage, ...],
+    teacher_plans: tuple[Fit, ...],
+    unlabelled: Stage | None,
+    name: str,
+) -> None:
+    """Train a network as its plan says, from labels and whatever teaches it, into the folder."""
+    plan = work.plan
     material = data.material(plan.good)
     classes = material.classes
-    network = _start(how, data.labels, plan.seed)
     settled = settle(how, network, material, folder, work)
     objective: Objective
     if how.is_taught:
@@ -118,7 +149,7 @@ def _learn_as_student(
             network,
             work.machine,
             peers=peers,
-            remembered=_remembered(work, data, material, folder, settled.precision),
+            remembered=_remembered(work, how, data, material, folder, settled.precision),
             hints=_hints(how, network, networks, plan),
         )
     else:
@@ -141,10 +172,9 @@ def _hints(how: Student, network: Network, teachers: list[Network], plan: Plan) 
 
 
 def _remembered(
-    work: Work, data: Data, material: Material, folder: Path, precision: str
+    work: Work, how: Student, data: Data, material: Material, folder: Path, precision: str
 ) -> Remembered | None:
     """The student that runs now as a teacher of what it knew."""
-    how = work.plan.student
     if how.old is None or not how.old.weight:
         return None
     network, known = network_for(Path(how.old.networks), "student", how, data.labels, OLD)

@@ -114,7 +114,8 @@ def _plan_for(plan: Plan) -> Plan:
         if used:
             raise ConfigError(f"plan: {key}: may have seen the class that is left out; remove it")
     quality = plan.quality.model_copy(update={"severity": Severities()})
-    return plan.model_copy(update={"quality": quality})
+    export = plan.export.model_copy(update={"variants": ()})  # none is judged here
+    return plan.model_copy(update={"quality": quality, "export": export})
 
 
 def _leave_out(job: Job, data: Data, split: Stage, label: str) -> LeftOut:

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from inspector.contract.errors import ConfigError
 from training.augment import Augmenter
+from training.compress import prune
+from training.compress.costs import cost_of
+from training.compress.lowrank import lower
+from training.compress.shape import shape_of
 from training.distill import LabelLoss
 from training.features import Hints
 from training.handover import read_networks
 from training.job import Data
-from training.models import build, require_map
+from training.models import Network, build, require_map
 from training.plan import Plan
 from training.plan_networks import Fit, Peer
 from training.soft import require_relations
@@ -40,6 +44,7 @@ def require_workable(plan: Plan) -> None:
         network = build(how.model, weights, classes=2)
         if how is student:
             require_map(network, plan.image)
+            require_compressible(plan, network)
     if teacher and teacher.handed:
         read_networks(Path(teacher.handed), "teacher", HANDED)
     if student.old:
@@ -47,3 +52,30 @@ def require_workable(plan: Plan) -> None:
     if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
         folder = student.unlabelled.folder
         raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")
+
+
+def require_compressible(plan: Plan, network: Network) -> None:
+    """Whether the plan's cuts can be made in its student. Raises ConfigError in words.
+
+    network: the student, however its weights are: how far channels and ranks in multiples come
+    down does not hang on them but for a little, energies and times do.
+    """
+    rule = plan.compress
+    if rule is None:
+        return
+    branched = next((n for n, m in network.named_modules() if hasattr(m, "reparameterize")), None)
+    if branched:
+        raise ConfigError(
+            f"plan: compress: student.model {plan.student.model!r} folds branches into one layer "
+            f"at export ({branched}), which cut layers cannot be; compress another model"
+        )
+    if rule.prune:
+        prune.require_library()
+        of, share = rule.prune.target
+        left = cost_of(of, network, plan.image, lambda _: share)
+        plain = rule.prune.model_copy(update={"by": "l1"})
+        network, _ = prune.prune(network, plain, prune.Seen({}, {}), plan.image, left, share)
+    ranks: dict[str, tuple[int, ...]] = {}
+    if rule.low_rank and rule.low_rank.macs:
+        network, ranks = lower(network, rule.low_rank, plan.image)
+    shape_of(network, plan.student.model, ranks)

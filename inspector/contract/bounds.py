@@ -60,6 +60,13 @@ def _at_most(events: int, n: int, rate: float) -> float:
     """Probability of at most `events` in `n` trials, summed in logarithms: no overflow."""
     if rate in (0.0, 1.0):
         return 1.0 if rate == 0.0 or events == n else 0.0
+    if 2 * events > n:  # the shorter tail: a lower bound of few events would sum all the others
+        return 1.0 - _chance(range(events + 1, n + 1), n, rate)
+    return _chance(range(events + 1), n, rate)
+
+
+def _chance(counts: range, n: int, rate: float) -> float:
+    """Probability that the events in `n` trials are one of these counts."""
     choose_n = math.lgamma(n + 1)
     logs = (
         choose_n
@@ -67,7 +74,7 @@ def _at_most(events: int, n: int, rate: float) -> float:
         - math.lgamma(n - k + 1)
         + k * math.log(rate)
         + (n - k) * math.log1p(-rate)
-        for k in range(events + 1)
+        for k in counts
     )
     return math.fsum(math.exp(log) for log in logs)
 

@@ -5,6 +5,7 @@
       SHA256SUMS.sig         optional: Ed25519 over SHA256SUMS, 64 bytes, the only file not in it
       manifest.json          what it is
       model.onnx             uint8 NHWC in; probabilities, map and (if measured) novelty out
+      variants/*.onnx        optional: the same in INT8 or FP16, for machines that are made for it
       golden/*.png           pictures with known scores: the self-test
       report.json report.html
 
@@ -12,7 +13,6 @@ A byte changed, added or missing anywhere makes `read_bundle` refuse the folder.
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,14 +25,16 @@ from pydantic import Field, ValidationError, model_validator
 from inspector.contract.errors import BundleError
 from inspector.contract.image import ImageSpec, Tiling
 from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
+from inspector.contract.sums import FILES_MAX as FILES_MAX
+from inspector.contract.sums import SIGNATURE as SIGNATURE
+from inspector.contract.sums import SUMS as SUMS
+from inspector.contract.sums import file_sha256 as file_sha256
+from inspector.contract.sums import first_difference, sums_of, sync
+from inspector.contract.variant import FLOAT, Tolerance, Variant
 from inspector.contract.verdict import Limits
 
-SUMS = "SHA256SUMS"
-SIGNATURE = "SHA256SUMS.sig"
 SIGNATURE_BYTES = 64
 MANIFEST = "manifest.json"
-FILES_MAX = 2_000
-BYTES_MAX = 2_000_000_000
 ID_DIGITS = 12
 
 
@@ -41,7 +43,7 @@ class ModelInfo(Strict):
 
     file: str = "model.onnx"
     sha256: Sha256
-    precision: Literal["fp32", "int8"]
+    precision: Literal["fp32", "int8", "fp16"]
     architecture: str
     parameters: Annotated[int, Field(gt=0)]
     input: str = "image"
@@ -78,7 +80,8 @@ class DataInfo(Strict):
 
 
 class Manifest(Strict):
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=1, alias="schema")
+    """2 where there are variants, which an older station does not know; else 1, which it does."""
     name: Name
     created_at: datetime
     """The day of the newest image, list or plan it was made from, or SOURCE_DATE_EPOCH: the same
@@ -94,10 +97,12 @@ class Manifest(Strict):
     """What the limits promise, with n and bound, in one sentence."""
     model: ModelInfo
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
-    tolerance: Annotated[float, Field(gt=0.0, le=0.2)]
+    tolerance: Tolerance
     """Largest difference of a golden probability that the self-test accepts."""
     novelty_tolerance: Distance | None = None
     """The same of a golden novelty."""
+    variants: Annotated[tuple[Variant, ...], Field(max_length=8, exclude_if=lambda v: not v)] = ()
+    """Other forms of the model, the first that suits a machine taken; else the model itself."""
     data: DataInfo
     code: str
     """Version and fingerprint of the code that made it."""
@@ -125,6 +130,35 @@ class Manifest(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _variants_whole(self) -> Self:
+        if (self.schema_version == 2) != bool(self.variants):
+            raise ValueError("schema: is 2 where there are variants, and 1 where there are none")
+        if self.model.precision == "fp16":
+            raise ValueError("model.precision: fp16 is a variant's; any CPU must run the model")
+        if len({each.name for each in self.variants}) < len(self.variants):
+            raise ValueError("variants: each name once")
+        for variant in self.variants:
+            if len(variant.golden) != len(self.golden):
+                raise ValueError(f"variants: {variant.name}: one answer for each golden picture")
+            try:
+                self.of(variant)
+            except ValidationError as error:
+                raise ValueError(f"variants: {variant.name}: {error.errors()[0]['msg']}") from None
+        return self
+
+    def of(self, variant: Variant) -> "Manifest":
+        """The manifest as it would be, were the variant the bundle's only model."""
+        own = variant.model_dump(
+            include={"limits", "certificate", "tolerance", "novelty_tolerance"}
+        )
+        pairs = zip(self.golden, variant.golden, strict=True)
+        own["golden"] = [{**one.model_dump(), **other.model_dump()} for one, other in pairs]
+        rest = self.model_dump(by_alias=True, exclude={"variants"})
+        alone = Manifest.model_validate({**rest, **own, "schema": 1})
+        files = variant.model_dump(include={"file", "sha256", "precision"})
+        return alone.model_copy(update={"model": self.model.model_copy(update=files)})
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -133,15 +167,16 @@ class Bundle:
     id: str
     manifest: Manifest
     folder: Path
+    variant: str = FLOAT
+    """Which of the bundle's models the manifest speaks of."""
+
+    def of(self, variant: Variant) -> "Bundle":
+        """The same bundle with the variant in the place of its model."""
+        return Bundle(self.id, self.manifest.of(variant), self.folder, variant.name)
 
     @property
     def model_path(self) -> Path:
         return self.folder / self.manifest.model.file
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 Trust = Callable[[bytes, bytes | None], None]
@@ -156,15 +191,9 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
     """
     if not folder.is_dir():
         raise BundleError(f"bundle {folder}: there is no such folder")
-    try:
-        actual = _sums(folder)
-        recorded = (folder / SUMS).read_text(encoding="ascii")
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
-        signature = _signature(folder)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
+    actual, recorded, text, signature = _texts(folder)
     if recorded != actual:
-        raise BundleError(f"bundle {folder}: {_first_difference(recorded, actual)}")
+        raise BundleError(f"bundle {folder}: {first_difference(recorded, actual, SUMS)}")
     if trust is not None:
         try:
             trust(recorded.encode("ascii"), signature)
@@ -181,13 +210,43 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
         raise BundleError(
             f"bundle {folder}: the folder must be called {bundle_id}, after what is in it"
         )
-    named = {manifest.model.file, *(golden.file for golden in manifest.golden)}
-    absent = sorted(name for name in named if f"  {name}\n" not in actual)
-    if absent:
-        raise BundleError(f"bundle {folder}: {MANIFEST} names {absent[0]}, which is not there")
-    if file_sha256(folder / manifest.model.file) != manifest.model.sha256:
-        raise BundleError(f"bundle {folder}: {MANIFEST}: model.sha256 is another model's")
+    wrong = _fault_of_files(manifest, actual)
+    if wrong is not None:
+        raise BundleError(f"bundle {folder}: {MANIFEST} {wrong}")
     return Bundle(bundle_id, manifest, folder)
+
+
+def _texts(folder: Path) -> tuple[str, str, str, bytes | None]:
+    """Sums as they are and as recorded, manifest, signature. Raises BundleError in words."""
+    try:
+        return (
+            sums_of(folder),
+            (folder / SUMS).read_text(encoding="ascii"),
+            (folder / MANIFEST).read_text(encoding="utf-8"),
+            _signature(folder),
+        )
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        raise BundleError(f"bundle {folder}: there is no {name} in it: is it a bundle?") from None
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise BundleError(f"bundle {folder}: {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BundleError(f"bundle {folder}: cannot be read: {error}") from None
+
+
+def _fault_of_files(manifest: Manifest, actual: str) -> str | None:
+    """What the manifest says of files that the sums do not bear out."""
+    models = [(manifest.model.file, manifest.model.sha256)]
+    models += [(each.file, each.sha256) for each in manifest.variants]
+    files = {file for file, _ in models}
+    for name in sorted(files | {golden.file for golden in manifest.golden}):
+        if f"  {name}\n" not in actual:
+            return f"names {name}, which is not there"
+    for file, sha256 in models:
+        if f"{sha256}  {file}\n" not in actual:
+            return f"has another model's sha256 for {file}"
+    return "names one file for two models" if len(files) < len(models) else None
 
 
 def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
@@ -198,10 +257,10 @@ def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
     """
     text = manifest.model_dump_json(by_alias=True, indent=2) + "\n"
     (draft / MANIFEST).write_text(text, encoding="utf-8")
-    sums = _sums(draft)
+    sums = sums_of(draft)
     (draft / SUMS).write_text(sums, encoding="ascii")
     for path in draft.rglob("*"):
-        _sync(path)
+        sync(path)
     (draft / SIGNATURE).unlink(missing_ok=True)  # of what it was made from
     folder = into / _id(manifest.name, sums)
     into.mkdir(parents=True, exist_ok=True)
@@ -209,33 +268,12 @@ def write_bundle(draft: Path, manifest: Manifest, into: Path) -> Bundle:
         shutil.rmtree(draft)
     else:
         draft.rename(folder)
-        _sync(into)
+        sync(into)
     return read_bundle(folder)
 
 
 def _id(name: str, sums: str) -> str:
     return f"{name}-{hashlib.sha256(sums.encode()).hexdigest()[:ID_DIGITS]}"
-
-
-def _sums(folder: Path) -> str:
-    """The text SHA256SUMS must have. Raises BundleError for what no bundle holds."""
-    lines: list[str] = []
-    total = 0
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise BundleError(f"bundle {folder}: {name} is a link; a bundle has none")
-        if path.is_dir():
-            continue
-        if not path.is_file():  # reading a pipe would never end
-            raise BundleError(f"bundle {folder}: {name} is not a file; a bundle has no other")
-        if name in (SUMS, SIGNATURE):
-            continue
-        total += path.stat().st_size
-        if len(lines) >= FILES_MAX or total > BYTES_MAX:
-            raise BundleError(f"bundle {folder}: more than {FILES_MAX} files or {BYTES_MAX} bytes")
-        lines.append(f"{file_sha256(path)}  {name}\n")
-    return "".join(lines)
 
 
 def _signature(folder: Path) -> bytes | None:
@@ -245,29 +283,3 @@ def _signature(folder: Path) -> bytes | None:
     if path.stat().st_size != SIGNATURE_BYTES:
         raise BundleError(f"bundle {folder}: {SIGNATURE} is damaged: not {SIGNATURE_BYTES} bytes")
     return path.read_bytes()
-
-
-def _first_difference(recorded: str, actual: str) -> str:
-    """Which file is at fault, for the person who has to replace it."""
-    before, after = _by_name(recorded), _by_name(actual)
-    for name in sorted(before.keys() | after.keys()):
-        if name not in after:
-            return f"{name} is missing"
-        if name not in before:
-            return f"{name} does not belong to it"
-        if before[name] != after[name]:
-            return f"{name} is damaged: its hash is not the one in {SUMS}"
-    return f"{SUMS} is damaged"
-
-
-def _by_name(sums: str) -> dict[str, str]:
-    pairs = (line.split("  ", 1) for line in sums.splitlines() if "  " in line)
-    return {name: digest for digest, name in pairs}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ InspectorError
     FrameError      a frame came that cannot be read: that part is UNDEFINED
     EndOfStream     a finite source has shown its last frame: the station drains and ends
   RecordError     the journal cannot store: nothing may pass
+    InUseError      another process writes it
   StateError      the command is not allowed now; answered to whoever sent it
   CommandError    what came is no command, or no trigger: refused, answered to whoever sent it
 
@@ -78,6 +79,15 @@ class EndOfStream(DeviceError):  # noqa: N818 - an end, not an error
 
 class RecordError(InspectorError):
     """The journal cannot store: nothing may pass."""
+
+
+class InUseError(RecordError):
+    """Another process writes the journal."""
+
+    def __init__(self, text: str, process: str) -> None:
+        super().__init__(text)
+        self.process = process
+        """Its id, or "unknown"."""
 
 
 class StateError(InspectorError):

@@ -25,6 +25,7 @@ from inspector.contract.status import (
     AlarmMessage,
     ConsumerStatus,
     Heartbeat,
+    ModelStatus,
     Spread,
     StateMessage,
     TallyCounts,
@@ -82,6 +83,7 @@ STATE = StateMessage(
     withheld=None,
     recipe="solar-cell",
     bundle=BUNDLE,
+    model=ModelStatus(variant="int8-vnni", reason="this CPU has avx512_vnni"),
     seq=48_213,
     tally=TallyCounts(
         triggers=1_207,

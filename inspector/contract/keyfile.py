@@ -4,12 +4,17 @@ in them.
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from inspector.contract.errors import ConfigError
 
 SECRET_BYTES_MAX = 10_000
 PUBLIC_BYTES_MAX = 1_000_000  # a whole machine's list of authorities has 200 kB
+
+PUBLIC_PEM = "public key in PEM"
+PRIVATE_PEM = "private key in PEM without a password"
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_READ = stat.S_IRWXG | stat.S_IRWXO
@@ -36,6 +41,23 @@ def read_public(path: Path, *, what: str = "") -> bytes:
     if status.st_mode & _OTHERS_WRITE:
         raise ConfigError(f"{what}{path}: others may write it: chmod go-w")
     return data
+
+
+def parsed(
+    load: Callable[[], object], kind: type[Any], *, where: str, what: str, advice: str = ""
+) -> Any:
+    """The key that a library finds in a file's bytes, which this room's files do not know.
+
+    where: file and settings' key; what: a key in what form; advice: where to get one.
+    Raises ConfigError where `load` fails, or where the key is of another kind than Ed25519.
+    """
+    try:
+        key = load()
+    except Exception as error:  # noqa: BLE001 - the library names no base class
+        raise ConfigError(f"{where}: is no {what}: {error}") from None
+    if not isinstance(key, kind):
+        raise ConfigError(f"{where}: is no Ed25519 key{advice}")
+    return key
 
 
 def _read(path: Path, bytes_max: int, what: str) -> tuple[os.stat_result, bytes]:

@@ -43,3 +43,18 @@ class ShadowMessage(Strict):
 
     def to_json(self) -> bytes:
         return self.model_dump_json(by_alias=True).encode()
+
+
+class ShadowTally(Strict):
+    """How many parts a pair of bundles has judged since a boot: a file, not a message.
+
+    Disagreements alone do not tell a shadow that agreed from one that hardly ran.
+    """
+
+    station: str
+    boot: str
+    serving: str
+    shadow: str
+    judged: Annotated[int, Field(ge=1)]
+    disagreements: Annotated[int, Field(ge=0)]
+    """Also of those that the list has let go for room."""

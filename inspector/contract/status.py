@@ -82,6 +82,17 @@ class BundleStatus(Strict):
     """What a rollback brings back."""
 
 
+class ModelStatus(Strict):
+    """Which form of the bundle's model judges the parts, and why."""
+
+    variant: str
+    """float: the bundle's own; else a variant's name."""
+    reason: str
+    fell_back: bool = False
+    """It is float though a variant was to run: that one failed its self-test on this machine, or
+    the bundle has not got what the settings name."""
+
+
 class ShadowStatus(Strict):
     """The bundle that judges the same parts without a say, since this boot."""
 
@@ -175,6 +186,7 @@ class StateMessage(Strict):
     """Why no part would pass now, however good; null where a good one would."""
     recipe: str | None = None
     bundle: str | None = None
+    model: ModelStatus | None = None
     seq: Count = 0
     """The last row in the journal."""
     tally: TallyCounts = TallyCounts()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.errors import ConfigError, InUseError, RecordError
 
 # Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
 # make the part late, and a late part is rejected anyway.
@@ -115,9 +115,10 @@ def lock(kind: Kind, path: Path) -> int:
         except BlockingIOError:
             holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(handle)
-            raise RecordError(
+            raise InUseError(
                 f"{kind.word} {path}: process {holder} is already writing it: one station a "
-                f"{kind.word}"
+                f"{kind.word}",
+                holder,
             ) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

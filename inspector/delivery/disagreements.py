@@ -1,20 +1,32 @@
 """Where the shadow's disagreements go: picture and both scores on disk, and a message."""
 
+import json
 import logging
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from inspector.contract.errors import RecordError
 from inspector.contract.image import Image
-from inspector.contract.shadow import ShadowMessage
+from inspector.contract.result import InspectionResult
+from inspector.contract.shadow import ShadowMessage, ShadowTally
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.archive import ArchiveSettings, ImageArchive
 
 LIST = "disagreements.jsonl"
+COUNTS = "judged.json"
+COUNTS_MAX = 200
+"""Boots and pairs of bundles that are remembered."""
+NOTE_S = 10.0
 LIST_BYTES_MAX = 5_000_000
+
+_Pair = tuple[str, str, str, str]
+"""Station, boot, the bundle that served, the shadow's."""
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +36,8 @@ class ShadowSettings(Strict):
 
     bundle: Name
     folder: Path
-    """Its alone: pictures of parts it would have judged otherwise, the oldest deleted, and
-    disagreements.jsonl with both scores (the last 5 to 10 MB)."""
+    """Its alone: pictures of parts it would have judged otherwise, the oldest deleted,
+    disagreements.jsonl with both scores (the last 5 to 10 MB), and judged.json: of how many."""
     size_max_mb: Annotated[int, Field(ge=1, le=10_000_000)] = 512
     queue_max: Annotated[int, Field(ge=1, le=8)] = 4
     """Frames that may wait for it; a part that finds no room is dropped and counted."""
@@ -44,16 +56,82 @@ class Disagreements:
         self._list = RotatingFileHandler(
             settings.folder / LIST, maxBytes=LIST_BYTES_MAX, backupCount=1, delay=True
         )
+        self._counts_file = settings.folder / COUNTS
+        self._judged: Counter[_Pair] = Counter()
+        self._disagreed: Counter[_Pair] = Counter()
+        for tally in read_tallies(settings.folder):
+            pair = (tally.station, tally.boot, tally.serving, tally.shadow)
+            self._judged[pair], self._disagreed[pair] = tally.judged, tally.disagreements
+        self._noted_at = time.monotonic()
 
     def keep(self, message: ShadowMessage, image: Image) -> None:
         payload = message.to_json()
+        pair = (message.station, message.boot, message.serving.bundle, message.shadow.bundle)
+        self._disagreed[pair] += 1
         self._list.emit(logging.makeLogRecord({"msg": payload.decode()}))
         self._images.offer(message.image, image)
         self._publish(payload)
+
+    def note(self, result: InspectionResult, bundle: str) -> None:
+        """One more part that both have judged; on disk within seconds, or when it stops."""
+        self._judged[result.station, result.boot, result.bundle, bundle] += 1
+        if time.monotonic() - self._noted_at >= NOTE_S:
+            self._save_counts()
 
     def start(self) -> None:
         self._images.start()
 
     def stop(self) -> None:
+        self._save_counts()
         self._images.stop()
         self._list.close()
+
+    def _save_counts(self) -> None:
+        self._noted_at = time.monotonic()
+        names = ("station", "boot", "serving", "shadow")
+        rows = [
+            {
+                **dict(zip(names, pair, strict=True)),
+                "judged": n,
+                "disagreements": self._disagreed[pair],
+            }
+            for pair, n in list(self._judged.items())[-COUNTS_MAX:]
+        ]
+        part = self._counts_file.with_name(f".{COUNTS}.part")
+        try:
+            part.write_text(json.dumps(rows), encoding="utf-8")
+            part.replace(self._counts_file)
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._counts_file, error.strerror)
+
+
+def read_tallies(folder: Path) -> list[ShadowTally]:
+    """How many parts each pair of bundles has judged; none where nobody counted."""
+    path = folder / COUNTS
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [ShadowTally.model_validate(row) for row in rows]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:  # counted anew: less evidence, never more
+        log.warning("%s: cannot be read: %s", path, error)
+        return []
+
+
+def read_disagreements(folder: Path) -> Iterator[ShadowMessage]:
+    """What a shadow's folder lists, oldest first, beside the station that writes it.
+
+    A last line cut short by a power cut is left out. Raises RecordError where it cannot be read.
+    """
+    for name in (f"{LIST}.1", LIST):
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"{folder / name}: cannot be read: {error}") from error
+        for line in text.splitlines():
+            try:
+                yield ShadowMessage.model_validate_json(line)
+            except ValidationError as error:
+                log.warning("%s: a line is no disagreement: %s", folder / name, error.errors()[0])

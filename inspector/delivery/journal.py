@@ -44,6 +44,8 @@ class Journal:
         """
         self._settings = settings
         self._path = settings.path.resolve()
+        # made once: pathlib interns each name anew, and this one is looked for at every part
+        self._wal = self._path.with_name(self._path.name + "-wal")
         with ExitStack() as opened:
             opened.callback(os.close, lock(KIND, self._path))
             self._db = open_writer(self._path, KIND, synchronous="FULL")  # NORMAL may forget
@@ -221,8 +223,7 @@ class Journal:
 
     def _require_place(self) -> None:
         """A file deleted or moved away takes rows still, and nobody will ever find them."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        if file_at(self._path) != self._file or not wal.exists():
+        if file_at(self._path) != self._file or not self._wal.exists():
             raise RecordError(f"journal {self._path}: it or its -wal was deleted or moved in use")
 
     def _make_room(self) -> None:

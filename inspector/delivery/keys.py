@@ -17,7 +17,13 @@ from pydantic import Field
 
 from inspector.contract.command import Action, Command
 from inspector.contract.errors import ConfigError
-from inspector.contract.keyfile import read_public, read_secret
+from inspector.contract.keyfile import (
+    PRIVATE_PEM,
+    PUBLIC_PEM,
+    parsed,
+    read_public,
+    read_secret,
+)
 from inspector.contract.signed import SignedCommand, signed_text
 from inspector.contract.strict import Name, Strict
 
@@ -113,12 +119,9 @@ def _ed25519(pem: bytes, where: str) -> Callable[[bytes, bytes], bool]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    try:
-        key = load_pem_public_key(pem)
-    except Exception as error:  # noqa: BLE001 - the library names no base class
-        raise ConfigError(f"{where}: is no public key in PEM: {error}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{where}: is no Ed25519 key")
+    key: Ed25519PublicKey = parsed(
+        lambda: load_pem_public_key(pem), Ed25519PublicKey, where=where, what=PUBLIC_PEM
+    )
 
     def verifies(text: bytes, signature: bytes) -> bool:
         try:
@@ -134,12 +137,10 @@ def _ed25519_signer(pem: bytes, path: Path) -> Callable[[bytes], bytes]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except Exception as error:  # noqa: BLE001 - as above
-        raise ConfigError(
-            f"key_file {path}: is no private key in PEM without a password: {error}"
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"key_file {path}: is no Ed25519 key")
+    key: Ed25519PrivateKey = parsed(
+        lambda: load_pem_private_key(pem, password=None),
+        Ed25519PrivateKey,
+        where=f"key_file {path}",
+        what=PRIVATE_PEM,
+    )
     return key.sign

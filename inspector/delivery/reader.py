@@ -8,6 +8,7 @@ from typing import Self
 from inspector.contract.strict import Name
 from inspector.delivery.cursors import COURIER, read_cursors
 from inspector.delivery.database import Kind, in_words, open_reader
+from inspector.delivery.release import read_final
 
 KIND = Kind(
     word="journal",
@@ -31,6 +32,13 @@ class JournalReader:
         """The number of the last row ever written; 0 before the first."""
         with in_words(KIND, self._path):
             return last_seq(self._db)
+
+    def settled_seq(self) -> int:
+        """Up to which row nothing changes any more.
+
+        A row with another behind it was settled, and so was one that was noted to be.
+        """
+        return max(read_final(self._path), self.last_seq() - 1)
 
     def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""

@@ -8,7 +8,13 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Literal
 
-from inspector.contract.errors import DeviceError, DeviceTimeout, EndOfStream, FrameError
+from inspector.contract.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceTimeout,
+    EndOfStream,
+    FrameError,
+)
 from inspector.contract.image import Image, decode
 from inspector.contract.strict import Strict
 from inspector.station.ports import Frame
@@ -69,6 +75,19 @@ def names_in(folder: Path) -> list[str]:
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
+
+
+def require_pictures(settings: ReplaySettings, where: str) -> None:
+    """What a station needs at its start; what goes away later is a device that is gone.
+
+    No part is ever made of these pictures, so nobody stands at a line and waits for a network share
+    (systemd's RequiresMountsFor= does that): one that is not there is a mistake in the settings.
+    where: their file. Raises ConfigError.
+    """
+    if not settings.folder.is_dir():
+        raise ConfigError(f"{where}: camera.folder {settings.folder}: there is no such folder")
+    if settings.list_file is not None and not settings.list_file.is_file():
+        raise ConfigError(f"{where}: camera.list_file {settings.list_file}: there is no such file")
 
 
 class ReplayCamera:

@@ -9,13 +9,17 @@ started, after a pause that grows, so many times in a row, then it is a fault.
 """
 
 import logging
+import mmap
 import pickle
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from inspector.contract.errors import DeviceError, DeviceTimeout, FrameError
+from inspector.contract.image import Image
 from inspector.devices.capture_watch import END_S, KILL_S, START_S, Child, Patience
 from inspector.devices.capture_wire import VIEWS_MAX, Source
 from inspector.station.ports import Frame
@@ -92,6 +96,18 @@ class ProcessCamera:
             self._link = None
 
 
+def _copied(image: Image) -> Image:
+    """The picture, read-only, in memory that goes back to the kernel with its last reference.
+
+    On the heap a few frames held at once, while the disk is slow, lie between smaller things that
+    stay: the process would be larger from then on.
+    """
+    own = np.frombuffer(mmap.mmap(-1, image.nbytes), np.uint8).reshape(image.shape)
+    own[:] = image
+    own.flags.writeable = False
+    return own
+
+
 class _Link:
     """One opening of the camera: the watching thread, the newest frame, and what is known."""
 
@@ -155,9 +171,8 @@ class _Link:
         child = self._child
         if child is None or child.home.held <= VIEWS_MAX:
             return frame
-        image = frame.image.copy()  # so many are held that the camera would run out of slots
-        image.flags.writeable = False
-        return Frame(image, frame.exposed_at, frame.sequence)
+        # so many are held that the camera would run out of slots
+        return Frame(_copied(frame.image), frame.exposed_at, frame.sequence)
 
     def _ask(self, asked: Child | None) -> Child | None:
         """Have a frame exposed, once by each child that is open; the one that was asked."""

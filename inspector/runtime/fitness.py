@@ -17,7 +17,7 @@ from inspector.contract.bundle import Manifest
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, cut, fit
 from inspector.contract.verdict import Evaluation, Prediction, judge
-from inspector.runtime.onnx import OnnxRuntime, defect_score
+from inspector.runtime.model import ModelRuntime, defect_score
 from inspector.station.recipe import Grid, Recipe, Tiles, region_rule, regions_for
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ SWAP_MARGIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of judging all of a recipe's regions in one batch, on this machine, beside the station."""
+    """Of judging all of a recipe's regions, on this machine, beside the station."""
 
     n: int
     p99_ms: float
@@ -97,7 +97,7 @@ def _require_labels_in_order(
 
 
 def require_suits(
-    candidate: OnnxRuntime, serving: OnnxRuntime, recipe: Recipe, *, back: bool = False
+    candidate: ModelRuntime, serving: ModelRuntime, recipe: Recipe, *, back: bool = False
 ) -> None:
     """A reload is a newer answer to the same question. Raises BundleError where it is another.
 
@@ -124,7 +124,7 @@ def require_suits(
 
 
 def require_quick(
-    runtime: OnnxRuntime,
+    runtime: ModelRuntime,
     recipe: Recipe,
     seen: tuple[int, int] | None = None,
     runs: int = RUNS,
@@ -159,7 +159,7 @@ def require_quick(
     return latency
 
 
-def warn_if_slow(runtime: OnnxRuntime, recipe: Recipe) -> None:
+def warn_if_slow(runtime: ModelRuntime, recipe: Recipe) -> None:
     """At a start there is no other bundle to go on with: it inspects, and says what is to come."""
     try:
         require_quick(runtime, recipe, runs=RUNS_AT_START)
@@ -167,7 +167,15 @@ def warn_if_slow(runtime: OnnxRuntime, recipe: Recipe) -> None:
         log.warning("bundle %s: %s: parts may be late, and are rejected then", recipe.bundle, error)
 
 
-def _frame(runtime: OnnxRuntime, recipe: Recipe, seen: tuple[int, int] | None) -> Image:
+def regions_here(runtime: ModelRuntime, recipe: Recipe) -> int:
+    """How many pictures a part is for the model, as far as the recipe tells; else one."""
+    try:
+        return len(regions_for(_frame(runtime, recipe, None), recipe, runtime.tiles))
+    except (BundleError, ValueError):
+        return 1
+
+
+def _frame(runtime: ModelRuntime, recipe: Recipe, seen: tuple[int, int] | None) -> Image:
     """Noise: what is all of one colour may be quicker to compute."""
     rule = region_rule(recipe, runtime.tiles)
     if recipe.frame is not None:

@@ -1,26 +1,40 @@
 """A bundle becomes a runtime: verified, opened, warmed up, tested on this very machine."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, Trust, read_bundle
-from inspector.contract.errors import BundleError, ModelError
+from inspector.contract.errors import BundleError, ConfigError, ModelError
 from inspector.contract.image import Image, decode, fit
+from inspector.contract.status import ModelStatus
 from inspector.contract.strict import Name
+from inspector.contract.variant import FLOAT, Wanted
 from inspector.contract.verdict import Evaluation, Prediction, judge
+from inspector.runtime.choice import resolve
+from inspector.runtime.cpu import read_cpu
 from inspector.runtime.fitness import require_sense
-from inspector.runtime.onnx import OnnxRuntime, Outputs, defect_score
+from inspector.runtime.model import ModelRuntime, Outputs, defect_score
+from inspector.runtime.onnx import OnnxRuntime
+from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
+from inspector.runtime.variants import choose_variant
 
 log = logging.getLogger(__name__)
 
 
 def load_runtime(
-    bundles: Path, bundle_id: Name, threads: int = 1, trust: Trust | None = None
-) -> OnnxRuntime:
-    """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words."""
-    return open_runtime(find_bundle(bundles, bundle_id, trust), threads)
+    bundles: Path,
+    bundle_id: Name,
+    settings: RuntimeSettings = AS_JUDGED,
+    trust: Trust | None = None,
+    wanted: Wanted = "auto",
+) -> ModelRuntime:
+    """The bundle `bundle_id` below `bundles`, fit for service. Raises BundleError in words, and
+    ConfigError where what the settings ask for is not installed.
+    """
+    return open_runtime(find_bundle(bundles, bundle_id, trust), settings, wanted)
 
 
 def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> Bundle:
@@ -32,22 +46,91 @@ def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> B
             f"bundle {folder}: there is no such folder; there are: {', '.join(there) or 'none'}"
         )
     bundle = read_bundle(folder, trust)
-    try:
-        require_sense(bundle.manifest)
-    except BundleError as error:
-        raise BundleError(f"bundle {bundle.id}: {error}") from None
+    for each in forms(bundle):
+        try:
+            require_sense(each.manifest)
+        except BundleError as error:
+            raise BundleError(f"bundle {bundle.id}: {each.variant}: {error}") from None
     return bundle
 
 
-def open_runtime(bundle: Bundle, threads: int = 1) -> OnnxRuntime:
-    """Open a verified bundle and hold it to its golden pictures. Raises BundleError."""
-    runtime = OnnxRuntime(bundle, threads)
-    error = self_test(runtime, bundle)
-    log.info("bundle %s: self-test passed, largest difference %.2g", bundle.id, error)
+def open_runtime(
+    bundle: Bundle, settings: RuntimeSettings = AS_JUDGED, wanted: Wanted = "auto"
+) -> ModelRuntime:
+    """Open a verified bundle and hold it to its golden pictures. Raises BundleError, ConfigError.
+
+    With kind "auto" one that fails in what was recorded is tried as training judged it. Its own
+    model is tested also where a variant suits this machine: it must be there to fall back to. A
+    variant that answers otherwise than expected here does not serve, and `running` says so; one
+    that is not what the manifest says makes the bundle a damaged one.
+    """
+    runtime, named = _open_own(bundle, settings)
+    variant, why, missing = choose_variant(bundle.manifest.variants, read_cpu(), wanted)
+    running = ModelStatus(variant=FLOAT, reason=why, fell_back=missing)
+    if variant is not None:
+        other = new_runtime(bundle.of(variant), named)
+        try:
+            runtime = tested(other, bundle.of(variant))
+            running = ModelStatus(variant=variant.name, reason=why)
+        except BundleError as error:
+            reason = f"{variant.name} is not what it was where it was made: {error}"
+            running = ModelStatus(variant=FLOAT, reason=reason, fell_back=True)
+    runtime.running = running
+    level = logging.WARNING if running.fell_back else logging.INFO
+    log.log(level, "bundle %s: runs %s: %s", bundle.id, running.variant, running.reason)
     return runtime
 
 
-def self_test(runtime: OnnxRuntime, bundle: Bundle) -> float:
+def _open_own(bundle: Bundle, settings: RuntimeSettings) -> tuple[ModelRuntime, RuntimeSettings]:
+    """Its own model, tested, and in what it runs. Raises BundleError, ConfigError."""
+    named, why = resolve(settings, bundle.id)
+    log.info("bundle %s: runs in %s: %s", bundle.id, named.words, why)
+    try:
+        return tested(new_runtime(bundle, named), bundle), named
+    except (BundleError, ConfigError) as error:
+        judged = (AS_JUDGED.kind, AS_JUDGED.provider)
+        if settings.kind != "auto" or (named.kind, named.provider) == judged:
+            raise
+        log.error("bundle %s: %s instead: %s", bundle.id, AS_JUDGED.words, error)
+        return tested(new_runtime(bundle, AS_JUDGED), bundle), AS_JUDGED
+
+
+def forms(bundle: Bundle) -> Iterator[Bundle]:
+    """The bundle with its own model, and with each variant in the place of that."""
+    yield bundle
+    yield from map(bundle.of, bundle.manifest.variants)
+
+
+def unfit_forms(bundle: Bundle) -> Iterator[tuple[str, str | None]]:
+    """Each of its models, and what is wrong with it on this machine; None where nothing is."""
+    for each in forms(bundle):
+        try:
+            self_test(OnnxRuntime(each), each)
+        except BundleError as error:
+            yield each.variant, str(error)
+        else:
+            yield each.variant, None
+
+
+def new_runtime(bundle: Bundle, settings: RuntimeSettings) -> ModelRuntime:
+    """Opened and warmed up, not yet tested. Raises BundleError, ConfigError."""
+    if settings.kind == "openvino":
+        # only here: a station without it need not load it
+        from inspector.runtime.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(bundle, settings.threads)
+    return OnnxRuntime(bundle, settings.threads, settings.provider)
+
+
+def tested(runtime: ModelRuntime, bundle: Bundle) -> ModelRuntime:
+    """The same, if it passes its self-test. Raises BundleError."""
+    runtime.golden_error = self_test(runtime, bundle)
+    words = "bundle %s: self-test passed in %s, largest difference %.2g"
+    log.info(words, bundle.id, runtime.engine, runtime.golden_error)
+    return runtime
+
+
+def self_test(runtime: ModelRuntime, bundle: Bundle) -> float:
     """Judge the golden pictures; the largest difference of a probability from the expected.
 
     Results differ from machine to machine (instruction set, int8 kernels): within the manifest's

@@ -28,11 +28,13 @@ from queue import Empty, Full, Queue
 
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.status import BundleStatus, LoadOutcome
+from inspector.contract.variant import Wanted
 from inspector.runtime.fitness import require_quick, require_suits, warn_if_slow
 from inspector.runtime.folder import BundleSettings, Wish, is_name, read_wish
 from inspector.runtime.loader import load_runtime
-from inspector.runtime.onnx import OnnxRuntime
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.served import Record, Served
+from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 from inspector.runtime.signature import trust_in
 from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
@@ -71,7 +73,8 @@ class Reloader:
         *,
         record: Path,
         exchange: JobExchange,
-        threads: int = 1,
+        runtime: RuntimeSettings = AS_JUDGED,
+        wanted: Wanted = "auto",
         look_s: float = LOOK_S,
         trial_s: float = TRIAL_S,
     ) -> None:
@@ -80,7 +83,8 @@ class Reloader:
         self._trust = trust_in(settings.public_key)
         self._record = Record(record)
         self._exchange = exchange
-        self._threads = threads
+        self._runtime = runtime
+        self._wanted = wanted
         self._look_s = look_s
         self._trial_s = trial_s
         self._requests: Queue[_Request] = Queue(REQUESTS_MAX)
@@ -230,7 +234,7 @@ class Reloader:
                 raise BundleError("there is no bundle before this one")
             runtime = self._open(wanted)
             candidate = Job(job.recipe.model_copy(update={"bundle": wanted}), runtime)
-            if isinstance(serving, OnnxRuntime):
+            if isinstance(serving, ModelRuntime):
                 require_suits(runtime, serving, job.recipe, back=request.bundle_id is None)
             latency = require_quick(runtime, job.recipe, self._exchange.frame_size)
         except (BundleError, ConfigError) as error:
@@ -252,10 +256,11 @@ class Reloader:
         self._job = candidate
         return None
 
-    def _open(self, bundle_id: str) -> OnnxRuntime:
+    def _open(self, bundle_id: str) -> ModelRuntime:
         if not is_name(bundle_id):
             raise BundleError(f"{bundle_id!r} is no bundle's name")
-        return load_runtime(self._settings.folder, bundle_id, self._threads, self._trust)
+        folder = self._settings.folder
+        return load_runtime(folder, bundle_id, self._runtime, self._trust, self._wanted)
 
     def _answer(self, request: _Request, words: str, *, taken: bool) -> None:
         if request.done is not None:

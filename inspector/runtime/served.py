@@ -42,6 +42,12 @@ def served_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".bundles")
 
 
+def serving_bundle(journal: Path, recipe: Recipe) -> Name:
+    """Which bundle serves a recipe now, or after the station's next start; nothing is changed."""
+    served = Record(served_path(journal)).known(recipe)
+    return recipe.bundle if served is None else served.serving
+
+
 class Record:
     """The file. One thread at a time uses it."""
 
@@ -53,8 +59,8 @@ class Record:
 
         The pointer found then was there before the recipe: it is not followed.
         """
-        served = self._read().recipes.get(recipe.name)
-        if served is None or served.commissioned != recipe.bundle:
+        served = self.known(recipe)
+        if served is None:
             wish = read_wish(bundles)
             mark = wish.mark if wish else ""
             return Served(commissioned=recipe.bundle, serving=recipe.bundle, handled=mark)
@@ -64,6 +70,11 @@ class Record:
         log.error("bundle %s; %s serves", words, served.previous)
         changes = {"serving": served.previous, "previous": None, "on_trial": False}
         return served.model_copy(update={**changes, "refused": words})
+
+    def known(self, recipe: Recipe) -> Served | None:
+        """None where nothing has served it, or it names another bundle since."""
+        served = self._read().recipes.get(recipe.name)
+        return served if served and served.commissioned == recipe.bundle else None
 
     def keep(self, recipe: Recipe, served: Served) -> None:
         """On disk when this returns. A disk that cannot take it stops nothing: it is said."""

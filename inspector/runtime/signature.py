@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 
 from inspector.contract.bundle import SIGNATURE, SUMS, Trust, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
-from inspector.contract.keyfile import read_public, read_secret
+from inspector.contract.keyfile import (
+    PRIVATE_PEM,
+    PUBLIC_PEM,
+    parsed,
+    read_public,
+    read_secret,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
         Ed25519PrivateKey,
         Ed25519PublicKey,
     )
+
+ADVICE = "; make one by inspector bundle keygen"
 
 
 def make_keys(path: Path) -> Path:
@@ -86,13 +94,14 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    text = read_public(path)
-    try:
-        key = load_pem_public_key(text)
-    except Exception as error:  # noqa: BLE001 - the library names no base class
-        raise ConfigError(f"{path}: is no public key in PEM: {error}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path}: is no Ed25519 key; make one by inspector bundle keygen")
+    pem = read_public(path)
+    key: Ed25519PublicKey = parsed(
+        lambda: load_pem_public_key(pem),
+        Ed25519PublicKey,
+        where=str(path),
+        what=PUBLIC_PEM,
+        advice=ADVICE,
+    )
     return key
 
 
@@ -100,13 +109,14 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    text = read_secret(path)
-    try:
-        key = load_pem_private_key(text, password=None)
-    except Exception as error:  # noqa: BLE001 - the library names no base class
-        raise ConfigError(f"{path}: is no private key in PEM without a password: {error}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path}: is no Ed25519 key; make one by inspector bundle keygen")
+    pem = read_secret(path)
+    key: Ed25519PrivateKey = parsed(
+        lambda: load_pem_private_key(pem, password=None),
+        Ed25519PrivateKey,
+        where=str(path),
+        what=PRIVATE_PEM,
+        advice=ADVICE,
+    )
     return key
 
 

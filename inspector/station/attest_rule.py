@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Self
@@ -43,6 +45,28 @@ class Range(Strict):
             return f"above {self.max:.4g}"
         return None
 
+    def used_by(self, value: float) -> float:
+        """How near a value is to the end of the range: 1 is at it, more is outside.
+
+        Between two ends it is 0 in the middle; with one end it is the ratio to it.
+        """
+        if math.isnan(value):
+            return math.inf
+        if self.min is not None and self.max is not None:
+            half = (self.max - self.min) / 2
+            return _ratio(abs(value - (self.min + half)), half)
+        if self.max is not None:
+            return _ratio(value, self.max)
+        low = self.min or 0.0
+        return _ratio(low, value) if low > 0.0 else _ratio(-value, -low)
+
+
+def _ratio(value: float, of: float) -> float:
+    """0 or more; with nothing allowed, nothing is all of it."""
+    if of > 0.0:
+        return max(0.0, value / of)
+    return 1.0 if value <= of else math.inf
+
 
 class Attest(Strict):
     """What a frame must be to be judged; `inspector commission` finds these from good parts.
@@ -74,6 +98,11 @@ class Attest(Strict):
             raise ValueError(f"shift_px and match {text}")
         view_of(self)
         return self
+
+    def used_by(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """How near each figure that has limits is to them, as `Range.used_by`."""
+        ranges = {name: getattr(self, name) for name in FIGURES if name in figures}
+        return {name: each.used_by(figures[name]) for name, each in ranges.items() if each}
 
 
 NO_FIGURES = ("may_repeat", "reference", "landmarks")

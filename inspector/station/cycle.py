@@ -26,6 +26,7 @@ from inspector.contract.errors import (
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Verdict
 from inspector.station.attest import Attested
+from inspector.station.attest_rule import Attest
 from inspector.station.gear import Gear, in_the_way
 from inspector.station.judging import Job, Judged, cause_of, judge_attested
 from inspector.station.line import NO_LINE
@@ -52,6 +53,8 @@ class Inspected:
 
     result: InspectionResult
     """What is in the journal, final: what everybody is told, the line too."""
+    rule: Attest | None
+    """What its frame was held against."""
     frame: Frame | None
     late: bool
     late_commit: bool
@@ -115,6 +118,7 @@ def inspect_part(
         gear.archive.offer(result.image, looked.frame.image)
     return Inspected(
         result=result,
+        rule=job.recipe.attest,
         frame=looked.frame,
         late=late or late_commit,
         late_commit=late_commit,

@@ -79,7 +79,7 @@ def judge_attested(
 
 
 def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
-    """Judge every region of one image, all in one batch; the worst stands for the part.
+    """Judge every region of one image; the worst stands for the part.
 
     Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
     """

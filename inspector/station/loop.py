@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
@@ -12,10 +12,10 @@ from inspector.station.alarm import Rules
 from inspector.station.busy import Busy
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.exchange import JobExchange
+from inspector.station.figures import Figures
 from inspector.station.inbox import ORDERS_MAX, Inbox, Order
 from inspector.station.ports import Frame, Shadow, Trigger
 from inspector.station.record import deadline_of
-from inspector.station.spread import Buckets
 from inspector.station.state import EXECUTING, MOVES, Event, State, allowed, move
 from inspector.station.tally import Tally
 from inspector.station.voice import Pulse, Voice
@@ -79,10 +79,9 @@ class Station:
         """Leave an order for the next gap between two parts. False where too many wait already."""
         return self._inbox.put(order)
 
-    @property
-    def latencies(self) -> Mapping[str, Buckets]:
-        """How long parts took, by stage: any thread may read it."""
-        return {**self._tally.latencies, **self._gear.line.latencies}
+    def figures(self) -> Figures:
+        """What was measured on the way: any thread may ask."""
+        return Figures.of(self._tally, self._gear.line, self._job)
 
     def stop(self) -> None:
         """Let `run` return after the part in work."""
@@ -120,6 +119,7 @@ class Station:
             withheld=self.pulse.withheld,
             recipe=self._job.recipe.name if self._job else None,
             bundle=self._job.runtime.bundle_id if self._job else None,
+            model=self._job.runtime.running if self._job else None,
             seq=self._seq,
             tally=self._tally.counts(self._gear, self._trigger),
             bundles=self._exchange.status if self._exchange else None,

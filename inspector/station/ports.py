@@ -7,7 +7,13 @@ from typing import Protocol
 
 from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
-from inspector.contract.status import ConsumerStatus, LineStatus, ShadowStatus, TriggerStatus
+from inspector.contract.status import (
+    ConsumerStatus,
+    LineStatus,
+    ModelStatus,
+    ShadowStatus,
+    TriggerStatus,
+)
 from inspector.contract.verdict import Evaluation, Limits, Prediction
 from inspector.station.recipe import Recipe
 from inspector.station.spread import Buckets
@@ -157,11 +163,15 @@ class Runtime(Protocol):
     tiles: Tiling | None
     """What the model was trained on and judges: tiles of a picture; None: whole pictures."""
     limits: Limits
+    running: ModelStatus
+    """Which of the bundle's models this is, and why."""
     notice: str
     """What must be said wherever the bundle is used; empty where nothing restricts its use."""
+    golden_error: float
+    """The largest difference of a probability from the expected, in its self-test here."""
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """One prediction an image, all in one batch; images are of `spec`'s size.
+        """One prediction an image; images are of `spec`'s size.
 
         Raises ModelError where the model fails or answers in another shape.
         """

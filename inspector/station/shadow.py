@@ -32,6 +32,8 @@ NICE = 10  # what the shadow computes must wait for what the line needs
 
 Keep = Callable[[ShadowMessage, Image], None]
 """Called on the shadow's thread for each disagreement."""
+Note = Callable[[InspectionResult, str], None]
+"""Called on the shadow's thread for each part it judged, with its bundle."""
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,20 @@ class _Shown:
     recipe: Recipe
 
 
+def _forget(_result: InspectionResult, _bundle: str) -> None:
+    """Nobody counts."""
+
+
 class ShadowJudge:
     """ports.Shadow. It uses the limits of its own bundle: a recipe's were made for another."""
 
-    def __init__(self, runtime: Runtime, *, queue_max: int, clock: Clock, keep: Keep) -> None:
+    def __init__(
+        self, runtime: Runtime, *, queue_max: int, clock: Clock, keep: Keep, note: Note = _forget
+    ) -> None:
         self._runtime = runtime
         self._clock = clock
         self._keep = keep
+        self._note = note
         self._queue: Queue[_Shown] = Queue(queue_max)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -120,6 +129,7 @@ class ShadowJudge:
             return
         self._judge_ms.append((self._clock.monotonic() - started_at) * 1_000)
         self._judged += 1
+        self._note(shown.result, self._runtime.bundle_id)
         if NAMES[judged.verdict.evaluation] != _evaluation(shown.result):
             self._disagreements += 1
             self._keep(self._message(shown.result, judged), shown.image)

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from inspector.contract.result import EvaluationName
 from inspector.contract.status import TallyCounts
 from inspector.contract.verdict import Cause
+from inspector.station.attest_rule import Attest
 from inspector.station.cycle import Gear, Inspected
 from inspector.station.ports import Trigger
 from inspector.station.spread import Buckets, spread
@@ -30,6 +31,8 @@ class Tally:
         self.frames_missed = 0
         self.latencies: dict[str, Buckets] = {}
         """Per stage of a part; `total`, `commit` and `line` among them."""
+        self.attested: tuple[Attest, dict[str, float]] | None = None
+        """The last frame that was held against limits: these, and its figures."""
         self._triggers = 0
         self._verdicts: Counter[EvaluationName] = Counter()
         self._causes: Counter[Cause] = Counter()
@@ -54,6 +57,8 @@ class Tally:
             if stage not in self.latencies:  # replaced whole, since others read it
                 self.latencies = {**self.latencies, stage: Buckets()}
             self.latencies[stage].add(time_ms)
+        if inspected.rule is not None and result.attestation is not None:
+            self.attested = inspected.rule, result.attestation  # replaced whole, as above
         self._verdicts[result.evaluation] += 1
         if result.cause is not None:
             self._causes[result.cause] += 1

@@ -105,13 +105,21 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
         ("nonfinite_outputs", "Scores and novelties that were no numbers in range.", "score"),
     ):
         yield CounterMetricFamily(f"inspector_{name}", text, value=tally.causes.get(cause, 0))
+    attested = GaugeMetricFamily(
+        "inspector_attestation_ratio",
+        "Of the last frame: how near a figure is to its limit; above 1 it is outside.",
+        labels=["check"],
+    )
+    for check, used in sorted(vitals.figures.attested.items()):
+        attested.add_metric([check], used)
+    yield attested
 
 
 def _times(vitals: Vitals) -> Iterator[Metric]:
     stages = HistogramMetricFamily(
         "inspector_part_latency_seconds", "Of a part, by stage.", labels=["stage"]
     )
-    for stage, buckets in sorted(vitals.latencies.items()):
+    for stage, buckets in sorted(vitals.figures.latencies.items()):
         if stage not in ("commit", "echo"):
             stages.add_metric([stage], _cumulated(buckets), buckets.sum_s)
     yield stages
@@ -119,7 +127,7 @@ def _times(vitals: Vitals) -> Iterator[Metric]:
         ("commit", "journal_commit_seconds", "Until a row was durable."),
         ("echo", "line_echo_seconds", "From telling a verdict to the controller's echo."),
     ):
-        times = vitals.latencies.get(stage)
+        times = vitals.figures.latencies.get(stage)
         if times is not None:
             yield HistogramMetricFamily(
                 f"inspector_{name}", text, buckets=_cumulated(times), sum_value=times.sum_s
@@ -165,8 +173,15 @@ def _echoes(echo: EchoStatus) -> Iterator[Metric]:
 def _bundles(vitals: Vitals) -> Iterator[Metric]:
     state = vitals.state
     if state.bundle is not None:
-        recipe = state.recipe or ""
-        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, recipe=recipe)
+        labels = {
+            "recipe": state.recipe or "",
+            "variant": state.model.variant if state.model else "",
+        }
+        yield _labelled("bundle_info", "What it inspects by.", bundle=state.bundle, **labels)
+    error = vitals.figures.golden_error
+    if error is not None:
+        text = "Largest difference of a probability in the bundle's self-test here."
+        yield _gauge("golden_max_abs_error", text, error)
     if state.bundles is not None:
         loads = CounterMetricFamily(
             "inspector_bundle_loads", "Bundles that were to serve.", labels=["outcome"]

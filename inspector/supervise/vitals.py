@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inspector.contract.status import ConsumerStatus, StateMessage
-from inspector.station.spread import Buckets
+from inspector.station.figures import Figures
 from inspector.station.voice import Pulse
 
 MOVES_WITHIN_S = 1.0
@@ -35,8 +35,7 @@ class Vitals:
     version: str
     state: StateMessage
     pulse: Pulse
-    latencies: Mapping[str, Buckets]
-    """Per stage of a part."""
+    figures: Figures
     dead: tuple[str, ...]
     """Threads that should run and do not."""
     commands: Mapping[tuple[str, str], int]

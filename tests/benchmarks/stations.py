@@ -240,22 +240,22 @@ def _watch(db: sqlite3.Connection, names: list[str], done: list[Path]) -> Seen:
     """Until the stations have ended and all they have recorded is stored, or no more comes."""
     seen: Seen = {name: [] for name in names}
     wanted: list[int] | None = None
+    at: list[int] = []
     moved_at, version = time.monotonic(), -1
     while time.monotonic() - moved_at < WAIT_S:
+        time.sleep(LOOK_S)
+        before, version = version, db.execute("PRAGMA data_version").fetchone()[0]
+        if before != version:  # something was committed
+            at = _at(db, names)
+            moved_at = time.monotonic()
+            for name, seq in zip(names, at, strict=True):
+                if not seen[name] or seen[name][-1][0] != seq:
+                    seen[name].append((seq, moved_at))
         if wanted is None and all(path.exists() for path in done):
             recorded, _ = _recorded(done)
             wanted = [1 + len(recorded[name]) for name in names]  # the first made it known
-        if wanted is not None and _at(db, names) == wanted:
+        if at == wanted:  # as it was noted, not as it may be by now: the last row has a time too
             break
-        time.sleep(LOOK_S)
-        before, version = version, db.execute("PRAGMA data_version").fetchone()[0]
-        if before == version:
-            continue  # nothing was committed
-        at = _at(db, names)
-        moved_at = time.monotonic()
-        for name, seq in zip(names, at, strict=True):
-            if not seen[name] or seen[name][-1][0] != seq:
-                seen[name].append((seq, moved_at))
     return seen
 
 

@@ -12,7 +12,9 @@ from inspector.contract.bounds import (
 )
 
 
-@pytest.mark.parametrize(("events", "n"), [(0, 59), (3, 612), (1, 1), (40, 100), (2_000, 50_000)])
+@pytest.mark.parametrize(
+    ("events", "n"), [(0, 59), (3, 612), (1, 1), (40, 100), (60, 100), (2_000, 50_000)]
+)
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
 def test_the_bounds_are_clopper_and_pearsons(events: int, n: int, confidence: float) -> None:
     above = 1.0 if events == n else float(beta.ppf(confidence, events + 1, n - events))

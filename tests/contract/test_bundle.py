@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from inspector.contract.bundle import Bundle, Manifest, read_bundle
+from inspector.contract.bundle import SUMS, Bundle, Manifest, read_bundle
 from inspector.contract.errors import BundleError
-from tests.support import make_bundle
+from tests.support import make_bundle, run_inspector
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,21 @@ def test_any_byte_of_any_file_flipped_is_refused(copy: Path) -> None:
                     read_bundle(copy)
         path.write_bytes(good)
     read_bundle(copy)
+
+
+def test_a_folder_that_is_no_bundle_and_a_file_that_cannot_be_read_are_told_in_words(
+    copy: Path, tmp_path: Path
+) -> None:
+    for folder, words in (
+        (tmp_path, "there is no SHA256SUMS in it: is it a bundle?"),
+        (tmp_path / "absent", f"there is no such folder; there are: {copy.name}"),
+    ):
+        done = run_inspector("bundle", "verify", folder)
+        assert (done.returncode, done.stderr) == (78, f"bundle {folder}: {words}\n")
+    (copy / SUMS).unlink()
+    (copy / SUMS).mkdir()
+    with pytest.raises(BundleError, match=f"{SUMS} cannot be read: Is a directory$"):
+        read_bundle(copy)
 
 
 def test_any_file_cut_short_lengthened_or_emptied_is_refused(copy: Path) -> None:

@@ -1,6 +1,7 @@
 """deploy/mosquitto as it is shipped, on a real mosquitto: what each client may do, and what not."""
 
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,15 +12,20 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
+from inspector.delivery.sparkplug_settings import SPARKPLUG as NODE_CONSUMER
 from tests.brokers import Mosquitto
 from tests.certificates import make_authority
+from tests.sparkplug.test_node import edge_node, put
 from tests.support import until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "mosquitto"
 LINE = "acme/plant-1/assembly/line-3"
-CLIENTS = ("cell-01", "cell-02", "mes", "foreman", "plc-3", "nobody")
+STATIONS = ("cell-01", "cell-02")
+CLIENTS = (*STATIONS, "mes", "foreman", "plc-3", "scada", "nobody")
 
 # topic below a station: who may publish there, who may hear it; STATION is the station itself
+CERTIFICATE = (("cert_file", "pem"), ("key_file", "key"))
 STATION = "STATION"
 RULES: dict[str, tuple[set[str], set[str]]] = {
     "result": ({STATION}, {"mes", "plc-3"}),
@@ -45,6 +51,18 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "consumer/other/reply": ({STATION}, set()),
     "anything": (set(), set()),
 }
+# the same of what a station is as a Sparkplug edge node
+SPARKPLUG: dict[str, tuple[set[str], set[str]]] = {
+    "NBIRTH/{}": ({STATION}, {"scada"}),
+    "NDATA/{}": ({STATION}, {"scada"}),
+    "NDEATH/{}": ({STATION}, {"scada"}),
+    "DBIRTH/{}/inspection": ({STATION}, {"scada"}),
+    "DDATA/{}/inspection": ({STATION}, {"scada"}),
+    "NCMD/{}": ({"scada"}, {STATION}),
+    "DCMD/{}/inspection": ({"scada"}, {STATION}),
+    "STATE/{}": (set(), set()),
+}
+HOST = ({"scada"}, {"scada", *STATIONS})
 OF_ONE_STATION = {"plc-3": "cell-01"}
 """The controller belongs to one station; the others to the line."""
 
@@ -53,6 +71,16 @@ def may(client: str, station: str, allowed: set[str]) -> bool:
     if client == station:
         return STATION in allowed
     return client in allowed and OF_ONE_STATION.get(client, station) == station
+
+
+def all_topics() -> dict[str, tuple[str, set[str], set[str]]]:
+    """Each with its station, who may publish there and who may hear it."""
+    found: dict[str, tuple[str, set[str], set[str]]] = {"spBv1.0/STATE/scada": ("", *HOST)}
+    for station in STATIONS:
+        found |= {f"{LINE}/{station}/{what}": (station, *rule) for what, rule in RULES.items()}
+        for what, rule in SPARKPLUG.items():
+            found[f"spBv1.0/assembly/{what.format(station)}"] = (station, *rule)
+    return found
 
 
 class Client:
@@ -75,9 +103,9 @@ class Client:
         self._client.loop_start()
         assert until(lambda: self._ready)
 
-    def publish(self, topics: list[str], payload: str) -> set[str]:
+    def publish(self, topics: list[str], payload: str, *, retain: bool = False) -> set[str]:
         """Those of the topics that the broker took it on."""
-        sent = {topic: self._client.publish(topic, payload, qos=1).mid for topic in topics}
+        sent = {topic: self._client.publish(topic, payload, 1, retain).mid for topic in topics}
         assert until(lambda: set(self.reasons) >= set(sent.values()))
         return {topic for topic, mid in sent.items() if not self.reasons[mid].is_failure}
 
@@ -89,7 +117,7 @@ class Client:
         self._ready = True
 
     def _on_message(self, *words: Any) -> None:
-        self.heard.add((words[2].topic, words[2].payload.decode()))
+        self.heard.add((words[2].topic, words[2].payload.decode(errors="replace")))
 
     def _on_publish(self, *words: Any) -> None:
         self.reasons[words[2]] = words[3]
@@ -123,12 +151,9 @@ def test_everybody_may_do_what_is_theirs_and_nothing_else(
     deployed: tuple[Mosquitto, Path],
 ) -> None:
     broker, certificates = deployed
-    topics = {
-        f"{LINE}/{station}/{what}": (station, *RULES[what])
-        for station in ("cell-01", "cell-02")
-        for what in RULES
-    }
+    topics = all_topics()
     outside = [f"{LINE}/result", "acme/plant-2/assembly/line-3/cell-01/result"]
+    outside += ["spBv1.0/STATE/other", "spBv1.0/paint/NBIRTH/cell-01", "spBv1.0/paint/NCMD/cell-01"]
     with ExitStack() as stack:
         ears = {
             name: stack.enter_context(Client(broker.port, certificates, name)) for name in CLIENTS
@@ -151,6 +176,29 @@ def test_everybody_may_do_what_is_theirs_and_nothing_else(
             assert ear.heard == expected, name
 
 
+def test_the_list_is_enough_for_a_stations_edge_node_and_its_primary_host(
+    deployed: tuple[Mosquitto, Path], tmp_path: Path
+) -> None:
+    broker, certificates = deployed
+    own = {name: certificates / f"cell-01.{end}" for name, end in CERTIFICATE}
+    mqtt = {"host": "localhost", "tls": {"ca_file": certificates / "ca.pem", **own}}
+    names: dict[str, Any] = {"group": "assembly", "node": "cell-01", "primary_host": "scada"}
+    node = "spBv1.0/assembly/{}/cell-01"
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    journal.register([ConsumerSettings(name=NODE_CONSUMER)])
+    with Client(broker.port, certificates, "scada") as scada:
+        scada.heard.clear()
+        state = f'{{"online":true,"timestamp":{time.time_ns() // 1_000_000}}}'
+        assert scada.publish(["spBv1.0/STATE/scada"], state, retain=True)
+        with edge_node(journal, broker.port, mqtt=mqtt, **names) as edge:
+            put(journal, edge, 1)
+            wanted = {node.format("NBIRTH"), f"{node.format('DBIRTH')}/inspection"}
+            wanted.add(f"{node.format('DDATA')}/inspection")
+            assert until(lambda: {topic for topic, _ in scada.heard} >= wanted)
+        assert scada.publish(["spBv1.0/STATE/scada"], "", retain=True)  # nothing stays
+    journal.close()
+
+
 def test_who_publishes_where_it_may_not_is_refused_and_stays(
     deployed: tuple[Mosquitto, Path],
 ) -> None:
@@ -165,9 +213,8 @@ def test_who_publishes_where_it_may_not_is_refused_and_stays(
 def test_every_line_of_the_access_list_is_among_those_tried() -> None:
     """A line that nothing above exercises would be one that nobody has looked at."""
     tried = {
-        (name, access, f"{LINE}/{station}/{what}")
-        for station in ("cell-01", "cell-02")
-        for what, rule in RULES.items()
+        (name, access, topic)
+        for topic, (station, *rule) in all_topics().items()
         for access, allowed in zip(("write", "read"), rule, strict=True)
         for name in CLIENTS
         if may(name, station, allowed)

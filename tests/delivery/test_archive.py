@@ -75,6 +75,7 @@ def test_a_smaller_cap_holds_from_the_start(tmp_path: Path) -> None:
     assert "9.jpg" in pictures(folder)
 
 
+@pytest.mark.alone
 def test_offering_never_waits_and_every_drop_is_counted(tmp_path: Path) -> None:
     image: Image = np.tile(NOISE, (5, 5, 1))
     with archive(tmp_path / "images", queue_max=2) as kept:
@@ -210,3 +211,30 @@ def test_nothing_but_the_archives_own_pictures_can_be_asked_for(tmp_path: Path) 
         (folder / "folder.jpg").mkdir()
         for name in ("../secret", str(tmp_path / "secret"), "link", "folder", "boot-2", "", "."):
             assert isinstance(kept.picture(name), str), name
+
+
+# a process of its own: what others left on the heap would hide a growth of 1 MB
+MANY_NAMES = """
+import sys
+from pathlib import Path
+import numpy as np
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
+def resident_kb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+archive = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), size_max_mb=1, disk_free_min_mb=0))
+picture = np.zeros((8, 8, 3), np.uint8)
+def keep(numbers):
+    for i in numbers:
+        archive._keep(f"station-{i:09d}.jpg", picture)
+keep(range(4_000))
+before_kb = resident_kb()
+keep(range(4_000, 36_000))
+assert archive.dropped == 0
+print(resident_kb() - before_kb)
+"""
+
+
+def test_names_that_are_gone_leave_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MANY_NAMES, str(tmp_path / "images")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 400

@@ -128,6 +128,7 @@ def old_broker(answer_to_5: Callable[[socket.socket], None]) -> Iterator[tuple[i
             thread.join()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "answer",
     [

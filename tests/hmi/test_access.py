@@ -46,7 +46,7 @@ def test_a_role_may_what_the_table_says_and_nothing_else(plant: Plant, role: str
         sample = path
         for name, value in SAMPLES.items():
             sample = sample.replace(name, value)
-        body = {} if method in ("POST", "PATCH") else None
+        body: dict[str, str] | None = {} if method in ("POST", "PATCH") else None
         answer = client.ask(method, sample, body, whole="stream" not in path)
         allowed = needed == OPEN or (role is not None and ROLES.index(role) >= ROLES.index(needed))
         refused = answer.status in (401, 303) if role is None else answer.status == 403
@@ -93,8 +93,8 @@ def test_every_answer_forbids_frames_inline_code_and_being_kept(plant: Plant, pa
 
 @pytest.mark.parametrize(
     "name",
-    ["../journal.db", "..%2fjournal.db", "%2e%2e%2fjournal.db", "..%5cjournal.db", ".inspector-archive",
-     "a%00b", "x" * 300, "%2fetc%2fpasswd"],
+    ["../journal.db", "..%2fjournal.db", "%2e%2e%2fjournal.db", "..%5cjournal.db",
+     ".inspector-archive", "a%00b", "x" * 300, "%2fetc%2fpasswd"],
 )  # fmt: skip
 def test_a_picture_is_named_by_its_id_and_by_nothing_else(plant: Plant, name: str) -> None:
     answer = plant.clients["viewer"].ask("GET", f"/api/stations/test/pictures/{name}")

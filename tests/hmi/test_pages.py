@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from inspector.hmi.pages import APART, PAGES
 from tests.brokers import Listener
@@ -74,7 +74,7 @@ def test_a_page_is_accessible_quiet_and_asks_nobody_outside(
         small = page.evaluate(SMALL_TARGETS)
         assert small == [], f"targets below {TARGET_PX} px"
         for size in SIZES.values():
-            page.set_viewport_size(size)
+            page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, "the page must not scroll sideways"
         # a stranger's old link is refused, which a browser calls an error
@@ -217,7 +217,8 @@ def test_hostile_text_in_every_field_is_only_ever_text(plant: Plant, panel: Watc
     alarm = {"schema": 2, "station": "test", "boot": EVIL, "line_stop": EVIL,
              "alarms": [{"kind": EVIL, "cause": EVIL, "since": EVIL}, EVIL, 7]}  # fmt: skip
     state = {
-        "station": "test", "boot": EVIL, "state": EVIL, "cause": EVIL, "since": EVIL, "withheld": EVIL,
+        "station": "test", "boot": EVIL, "state": EVIL, "cause": EVIL, "since": EVIL,
+        "withheld": EVIL,
         "recipe": EVIL, "bundle": EVIL, "tally": {"verdicts": {EVIL: EVIL}, "causes": {EVIL: 3}},
         "consumers": [{"name": EVIL, "acknowledged": EVIL}], "bundles": {"refused": EVIL},
     }  # fmt: skip

@@ -261,6 +261,18 @@ def _golden_answers(manifest: dict[str, Any], rng: random.Random) -> None:
     golden["probabilities"] = rng.choice(([0.5, 0.3, 0.2], [0.0, 0.0, 0.0], [0.2, 0.2, 0.6]))
 
 
+def _variant_answers(manifest: dict[str, Any], rng: random.Random) -> None:
+    """Fewer than there are pictures, of fewer classes, or those of other pictures."""
+    golden = manifest["variants"][0]["golden"]
+    match rng.randrange(3):
+        case 0:
+            golden.pop()
+        case 1:
+            golden[0]["probabilities"].pop()
+        case _:
+            golden.reverse()
+
+
 def _key_gone(manifest: dict[str, Any], rng: random.Random) -> None:
     del manifest[rng.choice(["labels", "good", "limits", "model", "golden", "image", "tolerance"])]
 
@@ -283,7 +295,7 @@ EDITS: dict[str, Edit] = {
     "review_at": _set("limits", "review_at", values=[-0.1, 1.1, True, "0.3", None, 1e308, "NaN"]),
     "reject_at": _set("limits", "reject_at", values=[-1, 2, False, [], 0.0, "Infinity"]),
     "tolerance": _set("tolerance", values=[0.0, -0.01, 0.21, 1e9, None, "all"]),
-    "schema": _set("schema", values=[0, 2, "1", None, 1.5]),
+    "schema": _set("schema", values=[0, 1, 3, "2", None, 1.5]),
     "name": _set("name", values=["../tiny", "", "a/b", "x" * 65, None]),
     "labels": _set("labels", values=[[], ["good"], ["good", "good", "dark"], "good", None]),
     "good": _set("good", values=[[], ["good", "dark", "bright"], ["unknown"], None]),
@@ -297,6 +309,16 @@ EDITS: dict[str, Edit] = {
     "parameters": _set("model", "parameters", values=[0, -5, "many", 1.5]),
     "input": _set("model", "input", values=["pixels", "", None]),
     "output": _set("model", "probabilities", values=["scores", "defect_map", "", None]),
+    "variants gone": _set("variants", values=[[], None, {}]),
+    "a variant's limits": _set(
+        "variants", 0, "limits", values=[{"review_at": 1.0, "reject_at": 1.0}, {"review_at": 0.9}]
+    ),
+    "a variant's hash": _set("variants", 0, "sha256", values=["0" * 64, "", None]),
+    "a variant's file": _set("variants", 0, "file", values=["model.onnx", "../m", "report.json"]),
+    "a variant's name": _set("variants", 0, "name", values=["fp16", "float", "int8", "", None]),
+    "a variant's answers": _variant_answers,
+    "a variant's tolerance": _set("variants", 0, "tolerance", values=[0.0, 0.3, None, "all"]),
+    "a variant's needs": _set("variants", 0, "needs", values=[None, {"cpu": "any"}, "vnni"]),
     "plan": _set("plan_sha256", values=["", "0" * 63, "g" * 64]),
     "when": _set("created_at", values=["yesterday", None, ""]),
 }

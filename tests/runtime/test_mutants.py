@@ -10,6 +10,7 @@ import pytest
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import BundleError
+from inspector.contract.variant import Needs, VariantName
 from inspector.runtime.folder import BundleSettings
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
@@ -41,7 +42,12 @@ class Yard:
         self.folder = folder
         self.public = make_keys(folder / "ours")
         make_keys(folder / "theirs")
-        self.good: Bundle = make_bundle(folder / "good")
+        # any machine takes the first, which is tested beside the bundle's own model
+        variants: dict[VariantName, Needs] = {
+            "int8-vnni": Needs(),
+            "fp16": Needs(provider="CUDAExecutionProvider"),
+        }
+        self.good: Bundle = make_bundle(folder / "good", variants=variants)
         sign_bundle(self.good.folder, folder / "ours")
         self.trust = trust_in(self.public)
 
@@ -64,7 +70,9 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 
 def test_what_the_mutants_are_made_from_serves(yard: Yard, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(yard.good.folder, tmp_path / yard.good.id))
-    assert load_runtime(copy.parent, copy.name, trust=yard.trust).bundle_id == yard.good.id
+    runtime = load_runtime(copy.parent, copy.name, trust=yard.trust)
+    assert runtime.bundle_id == yard.good.id
+    assert runtime.running.variant == "int8-vnni"
 
 
 @pytest.mark.parametrize("kind", WITHOUT_KEY)

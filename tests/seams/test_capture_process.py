@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import SecretStr
 
 from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.contract.image import Image
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.capture_watch import Patience
@@ -105,6 +107,14 @@ def test_a_slow_camera_is_not_a_stuck_one() -> None:
     camera.close()
 
 
+def in_a_slot(image: Image) -> bool:
+    """Whether it lies among others, in the memory that the capture process writes."""
+    base: Any = image
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return bool(base.nbytes > image.nbytes)
+
+
 def test_what_is_held_is_never_written_over_and_the_camera_goes_on() -> None:
     camera = camera_on(Day(period_s=0.002))
     held = []
@@ -115,14 +125,14 @@ def test_what_is_held_is_never_written_over_and_the_camera_goes_on() -> None:
     for frame, part, value in held:
         assert np.all(frame.image == value)
         assert np.all(part == value)
-    views = sum(not frame.image.flags.owndata for frame, _, _ in held)
+    views = sum(in_a_slot(frame.image) for frame, _, _ in held)
     assert 1 <= views <= VIEWS_MAX
     kept = held[0][1]  # a view of a view keeps the slot as well
     value = held[0][2]
     held.clear()
     del frame, part
     for _ in range(4 * SLOTS):
-        assert not grab(camera).image.flags.owndata  # the slots are home again
+        assert in_a_slot(grab(camera).image)  # the slots are home again
     assert np.all(kept == value)
     camera.close()
     assert np.all(kept == value)
@@ -167,6 +177,7 @@ print(camera.pid, flush=True)
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("last_words", ["os.kill(os.getpid(), 9)", "sys.exit(0)", "camera.close()"])
 def test_nothing_is_left_of_the_capture_however_the_station_ends(last_words: str) -> None:
     shared = set(SHARED.iterdir())

@@ -6,6 +6,7 @@ GPIO is not among them: it needs a chip, or the kernel's gpio-sim, and stands un
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,8 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
         driver = mqtt_line(mqtt)
 
         def sees() -> dict[str, Any]:
-            told: dict[str, Any] = {"done": None, "pass": None}
-            return json.loads(listener.payloads(TOPIC)[-1]) if listener.messages else told
+            nothing: dict[str, Any] = defaultdict(lambda: None)
+            return json.loads(listener.payloads(TOPIC)[-1]) if listener.messages else nothing
 
     line = LineOutput(driver, pulse_ms=PULSE_MS, clock=SystemClock())
     hangs = threading.Event()

@@ -1,5 +1,7 @@
 """What is measured of a frame, with figures worked out by hand or held against a known change."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -194,3 +196,28 @@ def test_a_reference_survives_the_way_through_a_recipe() -> None:
 def test_a_fault_in_the_limits_is_said_in_words(table: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse(Recipe, {"name": "r", "bundle": "b", "attest": table}, "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "used"),
+    [
+        (Range(min=10.0, max=30.0), 20.0, 0.0),
+        (Range(min=10.0, max=30.0), 10.0, 1.0),
+        (Range(min=-4.0, max=4.0), 6.0, 1.5),
+        (Range(min=5.0, max=5.0), 5.0, 1.0),
+        (Range(min=0.6), 0.8, 0.75),
+        (Range(min=0.6), 0.3, 2.0),
+        (Range(min=0.6), -0.1, math.inf),
+        (Range(min=-2.0), -1.0, 0.5),
+        (Range(min=-2.0), 3.0, 0.0),
+        (Range(max=0.02), 0.01, 0.5),
+        (Range(max=0.0), 0.0, 1.0),
+        (Range(max=0.0), 0.1, math.inf),
+        (Range(max=5.0), math.nan, math.inf),
+    ],
+)
+def test_a_figure_says_how_near_its_limit_it_is_and_above_one_it_is_broken(
+    limits: Range, value: float, used: float
+) -> None:
+    assert limits.used_by(value) == pytest.approx(used)
+    assert (limits.broken_by(value) is not None) == (used > 1.0)

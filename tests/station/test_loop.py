@@ -17,7 +17,14 @@ from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import DeviceError, DeviceTimeout
 from inspector.contract.result import InspectionResult
-from inspector.contract.status import AlarmMessage, Heartbeat, StateMessage, TriggerStatus
+from inspector.contract.status import (
+    AlarmMessage,
+    Heartbeat,
+    ModelStatus,
+    StateMessage,
+    TriggerStatus,
+)
+from inspector.contract.variant import Needs
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
@@ -119,6 +126,19 @@ def rig(tmp_path: Path, bundle: Bundle) -> Iterator[Rig]:
 
 
 GET_READY = (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE)
+
+
+def test_the_state_says_which_of_a_bundles_models_runs_and_why(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, make_bundle(tmp_path / "bundles", variants={"int8-vnni": Needs()}))
+    try:
+        station = rig.start(MemoryCamera([picture(GREY)]))
+        assert rig.slate.last.model is None
+        rig.order(station, *GET_READY)
+        assert rig.reaches("READY")
+        runs = ModelStatus(variant="int8-vnni", reason="any machine runs it")
+        assert rig.slate.last.model == runs
+    finally:
+        rig.close()
 
 
 def test_a_single_execution_inspects_one_part(rig: Rig) -> None:

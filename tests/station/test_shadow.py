@@ -14,8 +14,15 @@ from inspector.contract.errors import ModelError
 from inspector.contract.image import Image
 from inspector.contract.shadow import ShadowMessage
 from inspector.contract.verdict import Limits, Prediction
-from inspector.delivery.disagreements import LIST, Disagreements, ShadowSettings
+from inspector.delivery.disagreements import (
+    LIST,
+    Disagreements,
+    ShadowSettings,
+    read_disagreements,
+    read_tallies,
+)
 from inspector.runtime.loader import open_runtime
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.station.cycle import Job
 from inspector.station.recipe import Recipe
@@ -36,14 +43,18 @@ class Watched:
     """A station at work with a shadow, whose disagreements are kept as the daemon keeps them."""
 
     def __init__(
-        self, folder: Path, serving: Bundle, shadow: OnnxRuntime, queue_max: int = 4
+        self, folder: Path, serving: Bundle, shadow: ModelRuntime, queue_max: int = 4
     ) -> None:
         self.folder = folder / "shadow"
         self.sent: list[bytes] = []
         settings = ShadowSettings(bundle=shadow.bundle_id, folder=self.folder)
         self.disagreements = Disagreements(settings, self.sent.append)
         self.shadow = ShadowJudge(
-            shadow, queue_max=queue_max, clock=SystemClock(), keep=self.disagreements.keep
+            shadow,
+            queue_max=queue_max,
+            clock=SystemClock(),
+            keep=self.disagreements.keep,
+            note=self.disagreements.note,
         )
         recipe = Recipe(name="tiny", bundle=serving.id, deadline_ms=5_000)
         images = [picture(GREY), picture(DARK)]
@@ -79,6 +90,13 @@ def test_a_disagreement_is_counted_kept_and_sent_and_the_verdict_stands(
     assert all(m.serving.score == m.shadow.score for m in messages)
     lines = (watched.folder / LIST).read_text().splitlines()
     assert [json.loads(line)["number"] for line in lines] == [m.number for m in messages]
+    assert [each.number for each in read_disagreements(watched.folder)] == [
+        m.number for m in messages
+    ]
+    # of how many, which a folder without a disagreement would not tell
+    (tally,) = read_tallies(watched.folder)
+    assert (tally.serving, tally.shadow) == (bundles[0].id, bundles[1].id)
+    assert (tally.judged, tally.disagreements) == (status.judged, status.disagreements)
     kept = cv2.imread(str(watched.folder / f"{messages[0].image}.jpg"))
     assert kept is not None
     assert abs(float(kept.mean()) - GREY) < 10

@@ -279,6 +279,7 @@ def test_a_line_or_a_trigger_in_trouble_is_why_no_part_would_pass(at: At, line: 
     assert until(lambda: at.station.pulse.withheld == "trigger: broker gone")
 
 
+@pytest.mark.alone
 def test_a_slow_medium_never_leaves_a_late_pass_standing() -> None:
     """The write of a pass takes longer than the deadline: it is taken back as soon as it is out."""
 

@@ -253,7 +253,15 @@ def test_check_tries_trigger_and_line_and_leaves_a_running_station_alone(at: Hal
     said = run_inspector("check", at.settings).stdout
     assert "line modbus: not tried, the station is running" in said
     assert "trigger: mqtt" in said
+    assert at.station is not None
+    assert f"is in use by the running station, process {at.station.pid}; ends at" in said
+    assert "FAULT" not in said
     assert at.plc.coils()["ready"]
+    text = at.settings.read_text(encoding="utf-8").replace('station = "test"', 'station = "other"')
+    other = at.settings.with_name("other.toml")
+    other.write_text(text, encoding="utf-8")
+    said = run_inspector("check", other).stdout
+    assert f"FAULT journal {at.settings.parent / 'journal.db'}: process" in said
     at.kill()
     assert "line modbus: shows reject, its rest" in run_inspector("check", at.settings).stdout
     at.plc.kill()

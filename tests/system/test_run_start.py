@@ -16,11 +16,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_a_typing_slip_is_named_with_the_keys_that_exist(sealed: Bundle, tmp_path: Path) -> None:
-    path = write_station(tmp_path, sealed, camera={"foldr": "x"}, model_threads=0)
+    path = write_station(tmp_path, sealed, camera={"foldr": "x"}, runtime={"threads": 0})
     done = run_inspector("run", path)
     assert done.returncode == 78
     assert f"{path}: camera.replay.foldr: is not a key here; known keys:" in done.stderr
-    assert "model_threads 0" in done.stderr
+    assert "runtime.threads 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -121,6 +121,18 @@ def test_check_tries_camera_journal_and_regions(sealed: Bundle, tmp_path: Path) 
     assert "the region reaches to 500x5, the picture is 48x40" in done.stdout
     shutil.rmtree(tmp_path / "pictures")
     assert "there is no such folder" in run_inspector("check", path).stdout
+
+
+@pytest.mark.parametrize("key", ["folder", "list_file"])
+def test_a_replay_of_what_is_not_there_is_refused_with_file_and_key(
+    sealed: Bundle, tmp_path: Path, key: str
+) -> None:
+    path = write_station(tmp_path, sealed, camera={key: "absent"})
+    done = run_inspector("run", path)
+    what = "folder" if key == "folder" else "file"
+    said = f"{path}: camera.{key} {tmp_path / 'absent'}: there is no such {what}"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (78, said)
+    assert not (tmp_path / "journal.db").exists()
 
 
 def test_check_and_run_refuse_regions_that_the_bundle_was_not_trained_on(tmp_path: Path) -> None:

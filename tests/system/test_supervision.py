@@ -216,7 +216,12 @@ def test_the_health_page_knows_whether_a_pass_is_permitted_and_the_ledger_agrees
 ) -> None:
     port = free_port()
     path = write_station(
-        tmp_path, bundle, camera={"loop": True}, metrics={"port": port}, log={"format": "json"}
+        tmp_path,
+        bundle,
+        camera={"loop": True},
+        metrics={"port": port},
+        log={"format": "json"},
+        recipe={"attest": {"brightness": {"max": 255.0}}},
     )
     with running(path) as station:
         assert until(lambda: get(port, "/readyz") == (200, "ok\n"), 60.0), log(path)
@@ -237,6 +242,8 @@ def test_the_health_page_knows_whether_a_pass_is_permitted_and_the_ledger_agrees
         assert found["inspector_journal_commit_seconds_count",] == parts
         assert found["inspector_commands_total", "stop", "done"] == 1.0
         assert found["inspector_mqtt_connected",] == 0.0
+        assert 0.0 < found["inspector_attestation_ratio", "brightness"] < 1.0
+        assert 0.0 <= found["inspector_golden_max_abs_error",] <= bundle.manifest.tolerance
         assert found["inspector_journal_oldest_unacknowledged_seconds", "courier"] >= 0.0
         station.send_signal(signal.SIGTERM)
         assert station.wait(60.0) == 0

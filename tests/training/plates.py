@@ -58,5 +58,6 @@ views = 2
 allow_uncertified = true
 [export]
 calibration_images = 8
+quantise = { methods = ["minmax", "percentile"], percentiles = [99.9] }
 golden_images = 6
 """

@@ -18,6 +18,7 @@ TINY = (
     .replace("epochs = 3", "epochs = 1")
     .replace("[export]", '[export]\nint8 = "never"')
     .replace("validation = 0.25", "validation = 0.3")
+    .replace("[quality]", "[quality]\nnovelty_overkill_at_most = 0.0")
 )
 HALF = TINY.replace('"plate"', '"half"').replace("views = 2", "views = 2\nalpha = 0.5")
 LABELS_ONLY = HALF.replace('"half"', '"labels"').replace("alpha = 0.5", "alpha = 0.0")

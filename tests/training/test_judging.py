@@ -14,6 +14,7 @@ from training.evaluate import figures, held, require_scores
 from training.judging import require_quality
 from training.limits import choose_limits
 from training.plan import Plan, read_plan
+from training.plan_export import Export
 from training.report import ModelRow, Report
 from training.ship import choose_model
 
@@ -118,7 +119,7 @@ def test_a_golden_set_that_contradicts_a_severitys_goal_stops_the_bundle(tmp_pat
 def test_int8_that_gives_no_scores_is_not_shipped_and_the_report_says_why(tmp_path: Path) -> None:
     row = row_of(plan_of(tmp_path, ""), "student", 6.0, 600, 6.0)
     broken = "student-int8, golden set: 3 of 9 parts have no score"
-    shipped, because = choose_model((row,), broken, 0.5, "auto")
+    shipped, because = choose_model((row,), broken, 0.5, Export())
     assert shipped == "student"
     assert because == "INT8 is unfit: student-int8, golden set: 3 of 9 parts have no score"
 

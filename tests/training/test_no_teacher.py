@@ -8,7 +8,8 @@ import pytest
 from tests.training.plates import PLAN, write_class_folders
 from tests.training.releases import learned
 from training.cli import main
-from training.plan import read_plan, smoke
+from training.plan import read_plan
+from training.plan_smoke import smoke
 
 HEAD, _, REST = PLAN.replace("epochs = 3", "epochs = 1").partition("[teacher]")
 STUDENT = REST.partition("[student]")[2].replace("[export]", '[export]\nint8 = "never"')

@@ -13,7 +13,8 @@ from inspector.contract.image import ImageSpec
 from tests.training.plates import PLAN
 from training import novelty
 from training.cli import main
-from training.compress.quantize import quantize
+from training.compress import quantize
+from training.compress.ranges import ranges_of
 from training.dataset import Sample, SplitName
 from training.export import export_onnx, open_session, require_parity, run_model
 from training.job import Data, without_class
@@ -174,7 +175,12 @@ def test_int8_leaves_the_novelty_itself_in_float(
     exported: tuple[Exported, Path, np.ndarray], tmp_path: Path
 ) -> None:
     _, path, images = exported
-    quantize(path, tmp_path / "int8.onnx", images, np.arange(12))
+    prepared = tmp_path / "prepared.onnx"
+    quantize.prepare(path, prepared)
+    rows = np.arange(12)
+    (ranges,) = ranges_of(prepared, images, rows, quantize.QUANTIZED, ("minmax",), ()).values()
+    form = quantize.FORMS["int8-vnni"]
+    quantize.build(prepared, tmp_path / "int8.onnx", ranges, form, per_channel=True)
     nodes = onnx.load(str(tmp_path / "int8.onnx")).graph.node
     fed = {name: node for node in nodes for name in node.output}
     waiting, seen = [fed["novelty"]], []

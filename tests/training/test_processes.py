@@ -87,7 +87,7 @@ def started(words: list[str]) -> subprocess.Popen[str]:
 def test_two_processes_killed_twice_and_resumed_learn_what_one_learns(
     class_folders: Path, tmp_path: Path
 ) -> None:
-    plan, out = written(tmp_path), tmp_path / "two"
+    plan, out = written(tmp_path), Path(os.path.relpath(tmp_path / "two"))  # as people write it
     words = command(plan, class_folders, out, "--processes", "2")
 
     first = started(words)
@@ -126,6 +126,8 @@ def test_ctrl_c_ends_every_process(class_folders: Path, tmp_path: Path) -> None:
     _, said = job.communicate(timeout=PATIENCE_S)
     assert job.returncode == 130
     assert said.splitlines()[-1] == "stopped; the same command goes on where it was"
+    waits = "  2 processes, 1 thread(s) each: waiting until each has loaded torch"
+    assert any(line.startswith(waits) for line in said.splitlines())
     assert not any(Path(f"/proc/{pid}").exists() for pid in both)
 
 

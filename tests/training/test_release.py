@@ -1,9 +1,11 @@
 """The whole chain as a user runs it: a process of its own, killed and started again."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from inspector.contract.bundle import read_bundle
 from inspector.contract.image import fit
 from inspector.runtime.loader import open_runtime
 from tests.training.plates import PLAN
-from tests.training.releases import PATIENCE_S, Released, command, run
+from tests.training.releases import PATIENCE_S, Forked, Released
 from training.cli import main
 from training.dataset import SPLITS
+from training.run import Run
 
 
 def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released) -> None:
@@ -55,7 +58,7 @@ def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
         "Reliability",
     ):
         assert words in page
-    assert page.count("data:image/png;base64,") == 7
+    assert page.count("data:image/png;base64,") == 8
     assert "http" not in page  # nothing is fetched
     for words in (
         "critical (spot) at most 2 %: 149 missed-free",
@@ -64,7 +67,12 @@ def test_the_report_has_tables_plots_and_pictures(released: Released) -> None:
     ):
         assert words in page
     report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
-    assert [row["role"] for row in report["models"]] == ["teacher", "student", "student-int8"]
+    small = ["student-int8", "student-int8-avx2", "student-int8-arm"]
+    assert [row["role"] for row in report["models"]] == ["teacher", "student", *small]
+    tried = [(each["method"], each["per_channel"]) for each in report["quantised"]["sweep"]]
+    methods = ("minmax", "percentile 99.9")
+    assert tried == [(method, each) for method in methods for each in (True, False)]
+    assert report["quantised"]["because"] in page
 
 
 def test_the_report_says_whether_int8_finds_the_same_parts_strange(released: Released) -> None:
@@ -75,14 +83,15 @@ def test_the_report_says_whether_int8_finds_the_same_parts_strange(released: Rel
     expected = np.corrcoef(ours.argsort().argsort(), theirs.argsort().argsort())[0, 1]
     report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
     found = {row["role"]: row["novelty_ranks"] for row in report["models"]}
-    assert found == {"teacher": None, "student": None, "student-int8": pytest.approx(expected)}
+    assert (found["teacher"], found["student"]) == (None, None)
+    assert found["student-int8"] == pytest.approx(expected)
     sentence = f"rank correlation of its novelty with that of FP32 {expected:.2f}"
     assert f"student-int8: {sentence}" in released.said
     assert sentence in (released.bundle.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_repeated_job_does_nothing_and_finds_its_bundle(released: Released) -> None:
-    again = run("release", released.plan, "--data", released.data, "--out", released.out)
+    again = Forked("release", released.plan, "--data", released.data, "--out", released.out).end()
     assert again.returncode == 0, again.stderr
     assert Path(again.stdout.strip()).name == released.bundle.id
     assert "starts" not in again.stderr
@@ -91,7 +100,7 @@ def test_a_repeated_job_does_nothing_and_finds_its_bundle(released: Released) ->
 def test_a_bundle_that_was_moved_away_is_sealed_again(released: Released, tmp_path: Path) -> None:
     away = tmp_path / "bundle"
     released.bundle.folder.rename(away)
-    again = run("release", released.plan, "--data", released.data, "--out", released.out)
+    again = Forked("release", released.plan, "--data", released.data, "--out", released.out).end()
     assert again.returncode == 0, again.stderr
     sealed = read_bundle(Path(again.stdout.strip()))
     assert sealed.manifest.model == released.bundle.manifest.model
@@ -102,23 +111,43 @@ def test_a_bundle_that_was_moved_away_is_sealed_again(released: Released, tmp_pa
 
 def test_two_jobs_never_share_a_work_folder(released: Released, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = subprocess.Popen(
-        command(released.plan, released.data, out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    first = Forked("release", released.plan, "--data", released.data, "--out", out)
     until = time.monotonic() + PATIENCE_S
     while not list(out.glob("work/scan-*")) and time.monotonic() < until:
         time.sleep(0.01)
-    second = run("release", released.plan, "--data", released.data, "--out", out)
+    second = Forked("release", released.plan, "--data", released.data, "--out", out).end()
     assert second.returncode == 78
     assert f"another job (process {first.pid}) is using it" in second.stderr
-    first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=PATIENCE_S)
-    assert first.returncode == 130
-    assert "goes on where it was" in said
-    assert "Traceback" not in said
+    os.kill(first.pid, signal.SIGINT)
+    stopped = first.end()
+    assert stopped.returncode == 130
+    assert "goes on where it was" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+
+
+def test_what_is_wrong_at_first_sight_is_told_before_torch_is_imported(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from training.cli import main; code = main(sys.argv[1:]);"
+        "print(code, 'torch' in sys.modules)"
+    )
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(PLAN, encoding="utf-8")
+    bad.write_text(PLAN.replace("threads = 1", "threads = -1"), encoding="utf-8")
+    holder = Run(tmp_path / "work", lambda _: None)  # as another job has it
+    for plan, words in ((bad, "threads -1"), (good, "is using it")):
+        for command in ("release", "compare", "novelty"):
+            call = [command, plan, "--data", class_folders, "--out", tmp_path]
+            done = subprocess.run(
+                [sys.executable, "-c", code, *map(str, call)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.stdout == "78 False\n", (command, done.stderr)
+            assert words in done.stderr
+    holder.close()
 
 
 def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
@@ -127,7 +156,7 @@ def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
     strict = tmp_path / "strict.toml"
     strict.write_text(PLAN.replace("allow_uncertified = true", ""), encoding="utf-8")
     out = shutil.copytree(released.out, tmp_path / "out")  # others read the report it replaces
-    refused = run("release", strict, "--data", released.data, "--out", out)
+    refused = Forked("release", strict, "--data", released.data, "--out", out).end()
     assert refused.returncode == 3
     assert (
         "not certifiable: all defects (scratch, spot) at most 5 %: 59 missed-free" in refused.stderr

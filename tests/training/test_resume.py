@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,24 +11,12 @@ import pytest
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN
-from tests.training.releases import PATIENCE_S, Released, command, run
+from tests.training.releases import Forked, Released, kill_in
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
+from training.plan_export import Export
 from training.report import Report
 from training.ship import choice_warning, choose_model
-
-
-def kill_in(stage: str, sign: str, words: list[str], out: Path) -> None:
-    """Start the job and kill it at the sight of a file in an unfinished stage."""
-    job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + PATIENCE_S
-    while not list(out.glob(f"work/{stage}-*/{sign}")) and time.monotonic() < until:
-        assert job.poll() is None
-        time.sleep(0.005)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-    assert list(out.glob(f"work/{stage}-*/{sign}"))
-    assert not list(out.glob(f"work/{stage}-*/done.json"))
 
 
 def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bundle(
@@ -40,7 +25,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
     data, plan, out = tmp_path / "elsewhere", tmp_path / "the-plan.toml", tmp_path / "out"
     shutil.copytree(released.data, data)
     shutil.copy2(released.plan, plan)
-    words = command(plan, data, out)
+    words = ("release", plan, "--data", data, "--out", out)
     for stage, sign in (
         ("teacher", "last.pt"),
         ("student", "last.pt"),
@@ -48,7 +33,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
         ("quantise", "."),
     ):
         kill_in(stage, sign, words, out)
-    resumed = run("release", plan, "--data", data, "--out", out)
+    resumed = Forked(*words).end()
     assert resumed.returncode == 0, resumed.stderr
     assert "quantise: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))
@@ -122,21 +107,25 @@ def test_int8_ships_where_it_is_clearly_quicker_or_where_the_plan_does_not_ask(
         update={"macro_recall": plain.validation.macro_recall - 0.1}
     )
     poor = same.model_copy(update={"validation": worse})
-    assert choose_model((plain, same), "", 0.89, "auto")[0] == "student-int8"
-    assert choose_model((plain, same), "", 0.91, "auto")[0] == "student"
-    assert choose_model((plain, same), "", 1.5, "if_safe")[0] == "student-int8"
-    assert choose_model((plain, poor), "", 0.5, "if_safe")[0] == "student"
+    assert choose_model((plain, same), "", 0.89, Export(int8="auto"))[0] == "student-int8"
+    assert choose_model((plain, same), "", 0.91, Export(int8="auto"))[0] == "student"
+    assert choose_model((plain, same), "", 1.5, Export(int8="if_safe"))[0] == "student-int8"
+    assert choose_model((plain, poor), "", 0.5, Export(int8="if_safe"))[0] == "student"
     for correlation, ships in ((0.91, "student-int8"), (0.68, "student")):
         other = same.model_copy(update={"novelty_ranks": correlation})
-        shipped, because = choose_model((plain, other), "", 0.5, "if_safe")
+        shipped, because = choose_model((plain, other), "", 0.5, Export(int8="if_safe"))
         assert shipped == ships
     assert "rank correlation of novelty 0.68 on validation parts, at least 0.9" in because
-    assert choose_model((plain,), "", None, "never")[0] == "student"
-    assert choose_model((plain,), "no scores", 0.5, "auto")[1] == "INT8 is unfit: no scores"
+    assert choose_model((plain,), "", None, Export(int8="never"))[0] == "student"
+    assert (
+        choose_model((plain,), "no scores", 0.5, Export(int8="auto"))[1]
+        == "INT8 is unfit: no scores"
+    )
 
 
 def test_a_choice_that_hangs_on_the_machines_mood_is_said_aloud(released: Released) -> None:
     plan = read_plan(released.plan)
+    plan = plan.model_copy(update={"export": Export()})
     assert "near the line of 0.9" in str(choice_warning(plan, 0.93))
     assert choice_warning(plan, 0.7) is None
     settled = plan.model_copy(update={"export": plan.export.model_copy(update={"int8": "if_safe"})})

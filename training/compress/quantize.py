@@ -1,65 +1,111 @@
 """Static INT8 of the ONNX graph (QDQ), calibrated on real images with defects among them.
 
-U8S8 per channel, as onnxruntime runs quickest on x86 with VNNI. The head stays float: it costs
-nothing and decides everything.
+The head and the novelty stay float: they cost nothing and decide everything.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from training.export import INPUT
+from inspector.contract.variant import VariantName
+from training.compress.ranges import Ranges
 
 QUANTIZED = ("Conv", "Add", "Clip", "Relu", "MaxPool", "Concat")
+ACTIVATIONS = ("Clip", "Relu")
+"""What a layer's convolution takes with it: quantised, they are only the end of its range."""
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds one image at a time: no batch of activations is ever held."""
+class Form(NamedTuple):
+    """What a kind of CPU multiplies quickest, and without running over."""
 
-    def __init__(self, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
-        self._images: Iterator[NDArray[np.uint8]] = (pixels[row : row + 1] for row in rows)
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        image = next(self._images, None)
-        return None if image is None else {INPUT: image}
+    activations: QuantType
+    weights: QuantType
+    reduce_range: bool
+    """Weights of 7 bits: without VNNI two products of 8 bits are summed in 16, and may saturate."""
 
 
-def quantize(fp32: Path, int8: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
-    """Write the INT8 form of a graph, calibrated on the given rows of the pixel file."""
-    with TemporaryDirectory(dir=int8.parent) as folder:
-        prepared, draft = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(str(fp32), str(prepared))
-        level = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # it warns of what was just done
-        try:
-            quantize_static(
-                str(prepared),
-                str(draft),
-                _Reader(pixels, rows),
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=CalibrationMethod.MinMax,
-                op_types_to_quantize=list(QUANTIZED),
-                nodes_to_exclude=_head_nodes(prepared),
-            )
-        finally:
-            logging.root.setLevel(level)
-        draft.replace(int8)
+FORMS: dict[VariantName, Form] = {
+    "int8-vnni": Form(QuantType.QUInt8, QuantType.QInt8, reduce_range=False),
+    "int8-avx2": Form(QuantType.QUInt8, QuantType.QInt8, reduce_range=True),
+    "int8-arm": Form(QuantType.QInt8, QuantType.QInt8, reduce_range=False),
+}
+
+
+class Layer(NamedTuple):
+    name: str
+    """Of its convolution."""
+    nodes: tuple[str, ...]
+    """The convolution, and the activation that it alone feeds."""
+
+
+def prepare(fp32: Path, prepared: Path) -> None:
+    """Shapes inferred, constants folded: what the quantiser wants to find."""
+    quant_pre_process(str(fp32), str(prepared))
+
+
+def layers_of(prepared: Path) -> tuple[Layer, ...]:
+    """What may be quantised or left float by itself, in the order of the graph."""
+    nodes = onnx.load(str(prepared)).graph.node
+    head = set(head_nodes(prepared))
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    layers = []
+    for node in nodes:
+        if node.op_type == "Conv" and node.name not in head:
+            fed = readers.get(node.output[0], [])
+            after = [each.name for each in fed if len(fed) == 1 and each.op_type in ACTIVATIONS]
+            layers.append(Layer(node.name, (node.name, *after)))
+    return tuple(layers)
+
+
+def build(
+    prepared: Path,
+    int8: Path,
+    ranges: Ranges,
+    form: Form,
+    *,
+    per_channel: bool,
+    left_float: Collection[str] = (),
+    alone: Collection[str] = (),
+) -> None:
+    """Write the INT8 form of a prepared graph.
+
+    left_float: nodes beside the head that stay float; alone: quantise only these.
+    """
+    told = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+    draft = int8.with_name(int8.name + ".part")
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it warns of activations that it drops on purpose
+    try:
+        quantizer = QDQQuantizer(
+            load_model_with_shape_infer(prepared),
+            per_channel,
+            form.reduce_range,
+            form.weights,
+            form.activations,
+            TensorsData(CalibrationMethod.MinMax, told),
+            list(alone),
+            [*head_nodes(prepared), *left_float],
+            list(QUANTIZED),
+            {},
+        )
+        quantizer.quantize_model()
+        quantizer.model.save_model_to_file(str(draft), use_external_data_format=False)
+    finally:
+        logging.root.setLevel(level)
+    draft.replace(int8)
 
 
 def calibration_rows(
@@ -73,7 +119,7 @@ def calibration_rows(
     return np.concatenate(picked)
 
 
-def _head_nodes(path: Path) -> list[str]:
+def head_nodes(path: Path) -> list[str]:
     """Nodes fed by the last feature map: what turns it into probabilities and the defect map.
 
     That map is what the exported model cuts into cells, by the graph's last NCHW -> NHWC turn.

@@ -3,10 +3,13 @@
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
+
 from tests.faults.bench import Report
 from tests.faults.kills import PATIENCE_S, WEIGHTS, kills
 
 
+@pytest.mark.alone
 def test_nothing_is_lost_or_told_twice_differently_however_station_camera_and_broker_die(
     tmp_path: Path,
 ) -> None:

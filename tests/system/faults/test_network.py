@@ -3,11 +3,14 @@
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
+
 from tests.faults.bench import Report
 from tests.faults.network import network
 from tests.faults.proxy import MODES
 
 
+@pytest.mark.alone
 def test_a_network_that_resets_blackholes_drips_delays_and_cuts_loses_and_slows_nothing(
     tmp_path: Path,
 ) -> None:

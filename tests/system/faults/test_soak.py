@@ -10,6 +10,7 @@ from tests.faults.bench import Report
 pytest.importorskip("elpv_dataset")
 
 
+@pytest.mark.alone
 def test_a_station_at_work_with_camera_model_and_broker_closes_its_books(tmp_path: Path) -> None:
     from tests.faults.soak import slope_mb_h, soak
 

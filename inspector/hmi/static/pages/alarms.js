@@ -10,7 +10,7 @@ export const title = "page.alarms";
 export async function show(main, { session, stream, alive }) {
   const now = h("div", {});
   const past = h("div", {});
-  const since = h("h2", {});
+  const since = h("h2", {}, t("alarms.past", { time: "…" }));  // a heading is never empty
   main.append(h("h1", {}, t("page.alarms")),
     h("section", { class: "card" }, h("h2", {}, t("alarms.now")), now),
     h("section", { class: "card" }, since, past));

@@ -1,0 +1,274 @@
+"""Which parts people should look at, and what they say of them.
+
+The one way to reviews, for the page and for the command line: `queue`, `put`, `undo`. It reads
+journal, archive and shadow record beside the station that writes them, and changes none of them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.result import EvaluationName
+from inspector.contract.review import Box, Kept, Review, Said, Undo
+from inspector.contract.strict import Score, Strict
+from inspector.delivery.archive import SUFFIX
+from inspector.delivery.disagreements import read_disagreements
+from inspector.delivery.reader import JournalReader
+from inspector.delivery.reviews import ReviewStore
+
+PAGE_ROWS = 500
+PICTURE_BYTES_MAX = 64_000_000
+_SIDES = ("x", "y", "width", "height")
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Interest = Literal["novel", "doubtful", "disagreement", "near", "rejected", "passed"]
+"""Why a person should look: unlike anything seen, in the review band, two bundles disagree, near a
+limit on its sure side, and samples of what was rejected and of what passed."""
+
+
+class Rates(Strict):
+    """Share of the parts of each kind that are shown to people, the same ones for everybody."""
+
+    novel: Share = 1.0
+    doubtful: Share = 1.0
+    disagreement: Share = 1.0
+    near: Share = 1.0
+    rejected: Share = 0.05
+    passed: Share = 0.01
+    """The audit: the only look at parts nothing was suspicious about. Needs their pictures:
+    archive.keep_ok_share."""
+
+
+class Policy(Strict):
+    """What people are shown: review.toml."""
+
+    rates: Rates = Rates()
+    band: Score = 0.05
+    """A part whose score is nearer than this to a limit, on its sure side, is `near`."""
+    second_opinion: Share = 0.1
+    """Share of reviewed parts that another person is shown too, without the first's label."""
+    look_back: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Newest results of the journal that are looked through."""
+
+
+class Places(NamedTuple):
+    """Where a station keeps what is reviewed."""
+
+    journal: Path
+    archive: Path
+    shadow: Path | None = None
+    """Folder of the shadow's disagreements; None: no second bundle."""
+    disk_free_min_mb: int = 500
+    """With less than this free on the store's disk, no review is kept."""
+
+
+class Item(Strict):
+    """A part to look at. What others said of it is left out: a second opinion is its own."""
+
+    interest: Interest | None
+    """None: nobody asked for it, it was named."""
+    station: str
+    boot: str
+    seq: int
+    part: str | None = None
+    result_id: str
+    bundle: str
+    evaluation: EvaluationName
+    cause: str | None = None
+    reason: str
+    label: str | None = None
+    score: float | None = None
+    novelty: float | None = None
+    captured_at: AwareDatetime | None = None
+    regions: Annotated[int, Field(ge=1)]
+    region: Box | None
+    picture: Path
+    opinions: int
+    """How many people have said something, those who took it back left out."""
+
+
+class ReviewDesk:
+    """One station's parts and reviews. Any thread may use it."""
+
+    def __init__(self, places: Places, store: Path) -> None:
+        """Raises ConfigError, RecordError where the store cannot be used."""
+        self._places = places
+        self.store = ReviewStore(store, places.disk_free_min_mb)
+
+    def queue(self, policy: Policy, *, by: str | None = None, limit: int = 100) -> list[Item]:
+        """Parts to look at: first those nobody has reviewed, then second opinions; newest first.
+
+        by: who looks; a part of which this person has spoken is left out. A part without a picture
+        is left out: there is nothing to look at. Raises RecordError.
+        """
+        said: dict[str, list[Review]] = {}
+        for kept in self.store.all():
+            if kept.undone is None:
+                said.setdefault(kept.review.result_id, []).append(kept.review)
+        disagreed = self._disagreed()
+        first: list[Item] = []
+        second: list[Item] = []
+        for row in self._newest(policy.look_back):
+            opinions = said.get(str(row.get("result_id")), [])
+            if any(each.by == by for each in opinions):
+                continue
+            if len(opinions) >= 1 + _wants_second(row, opinions, policy):
+                continue
+            interest = _interest(row, policy, disagreed)
+            if interest is None and not opinions:
+                continue
+            item = self._item(row, interest, len(opinions))
+            if item is not None:
+                (second if opinions else first).append(item)
+            if len(first) >= limit:
+                break
+        return [*first, *second][:limit]
+
+    def find(self, named: str) -> Item:
+        """The part of this result_id, or the only one the line calls so. Raises ConfigError."""
+        rows = [
+            row
+            for row in self._newest(None, holding=named)
+            if named in (row.get("result_id"), (row.get("part") or {}).get("id"))
+        ]
+        exact = [row for row in rows if row.get("result_id") == named] or rows
+        if not exact:
+            raise ConfigError(f"{self._places.journal}: has no result and no part {named!r}")
+        if len(exact) > 1:
+            some = ", ".join(row["result_id"] for row in exact[:3])
+            raise ConfigError(f"{len(exact)} results are of a part {named!r}: name one: {some} ...")
+        opinions = [each for each in self.store.of(exact[0]["result_id"]) if each.undone is None]
+        item = self._item(exact[0], None, len(opinions))
+        if item is None:
+            raise ConfigError(
+                f"{exact[0]['result_id']}: was not judged, or its picture is not kept "
+                f"(archive.keep, keep_ok_share, size_max_mb): nobody can say what it shows"
+            )
+        return item
+
+    def put(self, item: Item, said: Said) -> Kept:
+        """Keep what a person said of a part. Raises StateError, RecordError as the store."""
+        try:
+            with item.picture.open("rb") as file:
+                picture = file.read(PICTURE_BYTES_MAX)
+        except OSError as error:
+            raise RecordError(f"{item.picture}: {error.strerror}") from error
+        facts = item.model_dump(include=set(Review.model_fields) - {"label"})
+        review = Review(
+            **facts,
+            **said.model_dump(),
+            image_sha256=hashlib.sha256(picture).hexdigest(),
+            at=datetime.now(UTC),
+        )
+        return self.store.put(review, picture)
+
+    def undo(self, number: int, by: str, why: str = "") -> Kept:
+        """Take a review back. Raises StateError where there is none, or it was already."""
+        return self.store.undo(Undo(review=number, by=by, at=datetime.now(UTC), why=why))
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _newest(self, count: int | None, holding: str = "") -> Iterator[dict[str, Any]]:
+        """Settled rows, the newest first, with these letters in them: most need no parsing then.
+
+        Raises RecordError where one cannot be read.
+        """
+        letters = json.dumps(holding, ensure_ascii=False)[1:-1].encode()
+        with JournalReader(self._places.journal) as reader:
+            end = reader.settled_seq()
+            lowest = max(0, end - count) if count is not None else (reader.first_seq() or 1) - 1
+            while end > lowest:
+                start = max(lowest, end - PAGE_ROWS)
+                for seq, payload in reversed(reader.after(start, end - start)):
+                    if letters not in payload:
+                        continue
+                    try:
+                        row: dict[str, Any] = json.loads(payload)
+                    except ValueError as error:
+                        words = f"journal {self._places.journal}: row {seq} is no result: {error}"
+                        raise RecordError(words) from None
+                    yield row
+                end = start
+
+    def _disagreed(self) -> frozenset[str]:
+        if self._places.shadow is None:
+            return frozenset()
+        return frozenset(each.result_id for each in read_disagreements(self._places.shadow))
+
+    def _item(self, row: dict[str, Any], interest: Interest | None, opinions: int) -> Item | None:
+        """None where there is no picture of it, or nothing in it was judged.
+
+        Raises RecordError for a row that is no result.
+        """
+        picture = self._picture(str(row.get("image") or row.get("result_id")))
+        if picture is None or not row.get("regions"):
+            return None
+        facts = {name: row.get(name) for name in Item.model_fields if name in row}
+        facts |= {"part": (row.get("part") or {}).get("id"), "interest": interest}
+        regions = row.get("regions") or []
+        one = regions[0] if len(regions) == 1 else None
+        facts["regions"] = len(regions)
+        facts["region"] = tuple(one[side] for side in _SIDES) if one else None
+        try:
+            return Item.model_validate({**facts, "picture": picture, "opinions": opinions})
+        except ValidationError as error:
+            words = f"journal {self._places.journal}: row {row.get('seq')} is no result: {error}"
+            raise RecordError(words) from None
+
+    def _picture(self, name: str) -> Path | None:
+        if set(name) & set("/\\\0"):  # as the archive's names; a row is not to lead out of it
+            return None
+        folders = [self._places.archive, self._places.shadow]
+        paths = (folder / f"{name}{SUFFIX}" for folder in folders if folder is not None)
+        return next((path for path in paths if path.is_file() and not path.is_symlink()), None)
+
+
+def _interest(row: dict[str, Any], policy: Policy, disagreed: frozenset[str]) -> Interest | None:
+    """Why a person should look at it, None: no reason, or the policy's rate left it out."""
+    kind = _kind(row, policy, disagreed)
+    if kind is None:
+        return None
+    return kind if _drawn(kind, row, getattr(policy.rates, kind)) else None
+
+
+def _kind(row: dict[str, Any], policy: Policy, disagreed: frozenset[str]) -> Interest | None:
+    if row.get("result_id") in disagreed:
+        return "disagreement"
+    evaluation, score, limits = row.get("evaluation"), row.get("score"), row.get("limits") or {}
+    if evaluation == "NOT_DECIDABLE":
+        return "novel" if row.get("cause") == "novelty" else "doubtful"
+    sure: dict[Any, tuple[str, Interest]] = {
+        "OK": ("review_at", "passed"),
+        "NOT_OK": ("reject_at", "rejected"),
+    }
+    if evaluation not in sure:  # UNDEFINED: the picture, or the line, was at fault, not the part
+        return None
+    limit, kind = sure[evaluation]
+    is_near = score is not None and limit in limits and abs(score - limits[limit]) < policy.band
+    return "near" if is_near else kind
+
+
+def _wants_second(row: dict[str, Any], opinions: list[Review], policy: Policy) -> bool:
+    """Where the first could not tell, somebody else may."""
+    return any(each.label is None for each in opinions) or _drawn(
+        "second", row, policy.second_opinion
+    )
+
+
+def _drawn(lot: str, row: dict[str, Any], share: float) -> bool:
+    """The same answer whenever and wherever it is asked: nothing has to be remembered."""
+    digest = hashlib.sha256(f"{lot}/{row.get('result_id')}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -1,0 +1,101 @@
+"""Where a study is kept, and what is written of how it was made."""
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inspector.contract.bundle import Bundle
+from inspector.contract.result import utc_text
+from inspector.contract.strict import Strict
+from inspector.contract.verdict import Limits
+from inspector.devices.quiet import quiet_cv2
+from inspector.runtime.loader import find_bundle, open_runtime
+from inspector.runtime.served import serving_bundle
+from inspector.runtime.signature import trust_in
+from inspector.settings import Settings, read_recipe
+from inspector.station.judging import Job
+from inspector.station.recipe import Recipe
+from inspector.study.conditions import BundleUsed, Conditions, FileUsed, Machine, user
+from inspector.study.files import browser, print_pdf, study_folder, write_study
+from inspector.study.seen import Seen
+
+
+class Office:
+    """Of one study."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Raises ConfigError now, not after an hour of parts."""
+        quiet_cv2()
+        self._printer = browser() if args.pdf else None
+        self.folder = study_folder(args.out)
+        self._settings_file: Path = args.settings
+        self.by: str = args.by or user()
+        self.begun_at = now()
+        self._written: list[Path] = []
+
+    def conditions(
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        recipe: str,
+        limits: Limits,
+        source: str,
+        files: Sequence[Path],
+        caveats: Iterable[str] = (),
+    ) -> Conditions:
+        used = [self._settings_file, settings.recipe, *files]
+        return Conditions(
+            by=self.by,
+            begun_at=self.begun_at,
+            ended_at=now(),
+            station=settings.station,
+            topic_root=settings.topic_root,
+            recipe=recipe,
+            limits=limits,
+            bundle=BundleUsed.of(bundle),
+            files=tuple(FileUsed.of(path) for path in used),
+            camera=settings.camera.model_dump(mode="json", exclude_none=True),
+            trigger=settings.trigger.model_dump(mode="json", exclude_none=True),
+            source=source,
+            caveats=tuple(caveats),
+            machine=Machine.here(),
+        )
+
+    def leave(
+        self, name: str, page: str, figures: Strict, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._written = list(write_study(self.folder, name, page, figures, rows))
+        if self._printer:
+            self._written.append(print_pdf(self._printer, self._written[0]))
+
+    def where(self) -> str:
+        return f"written: {', '.join(map(str, self._written))}"
+
+
+def now() -> str:
+    return utc_text(datetime.now(UTC))
+
+
+def bundle_named(settings: Settings, bundle_id: str) -> Bundle:
+    """One of the station's bundles, verified. Raises BundleError."""
+    bundles = settings.bundles
+    return find_bundle(bundles.folder, bundle_id, trust_in(bundles.public_key))
+
+
+def serving(settings: Settings) -> tuple[Recipe, Bundle]:
+    """The recipe, and the bundle that serves it. Raises ConfigError, BundleError."""
+    recipe = read_recipe(settings)
+    return recipe, bundle_named(settings, serving_bundle(settings.journal.path, recipe))
+
+
+def serving_job(settings: Settings) -> tuple[Job, Bundle]:
+    """The same, ready to judge as the station does. Raises ConfigError, BundleError."""
+    recipe, bundle = serving(settings)
+    return Job(recipe, open_runtime(bundle, settings.runtime)), bundle
+
+
+def span_of(seen: Iterable[Seen]) -> str:
+    times = sorted(each.captured_at for each in seen if each.captured_at is not None)
+    return f" from {times[0]} to {times[-1]}" if times else ""

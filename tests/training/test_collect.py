@@ -1,0 +1,287 @@
+"""Reviewed parts become a data set's next version, and what is held back stays held back."""
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from inspector.contract.errors import DataError
+from inspector.contract.image import decode
+from inspector.contract.review import Undo
+from inspector.delivery.reviews import FILE, ReviewStore
+from tests.training.plates import PLAN
+from tests.training.releases import Released
+from tests.training.said import Station, dent, jpeg
+from training.cli import main
+from training.dataset import SPLITS, Dataset, Sample, read_dataset
+from training.fit import Machine
+from training.job import Job, data_of
+from training.plan import read_plan
+from training.release import prepare
+from training.run import Run
+from training.running import read_split, running_bundle
+from training.screen import Screen
+from training.versions import Collected, newest, read_facts
+
+LIKENESS = "near_duplicate_at = 0.97"
+
+
+class Line:
+    """A line with a released bundle, and the versions of its data."""
+
+    def __init__(self, released: Released, folder: Path) -> None:
+        self.released = released
+        self.into = folder / "line"
+        self.plan = folder / "plan.toml"
+        self.plan.write_text(PLAN.replace("near_duplicate_at = 1.0", LIKENESS), encoding="utf-8")
+        self.splits = read_split(running_bundle(released.bundle.folder))
+
+    def collect(self, *sources: Path, first: bool | None = None) -> int:
+        words = ["collect", str(self.plan), *map(str, sources), "--into", str(self.into)]
+        if first if first is not None else newest(self.into) is None:
+            bundle = self.released.bundle.folder
+            words += ["--data", str(self.released.data), "--from-bundle", str(bundle)]
+        return main([*words, "--quiet"])
+
+    @property
+    def version(self) -> Path:
+        found = newest(self.into)
+        assert found is not None
+        return found
+
+    @property
+    def facts(self) -> Collected:
+        return read_facts(self.version)
+
+    @property
+    def data(self) -> Dataset:
+        return read_dataset(self.version)
+
+    def golden(self) -> list[tuple[str, str]]:
+        return [key for key, split in self.splits.items() if split == "golden"]
+
+    def why(self) -> Counter[str]:
+        return Counter(each.why for each in self.facts.left_out)
+
+
+@pytest.fixture
+def line(released: Released, tmp_path: Path) -> Line:
+    return Line(released, tmp_path)
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Station:
+    return Station(tmp_path)
+
+
+def dents(station: Station, count: int) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(count):
+        station.say("dent", jpeg(dent(rng)), part=None)
+
+
+def of_stations(data: Dataset) -> list[Sample]:
+    return [sample for sample in data.samples if not sample.name.startswith("base/")]
+
+
+def test_the_first_version_keeps_every_set_and_spreads_a_new_class_over_all(
+    line: Line, station: Station, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dents(station, 8)
+    station.say_all("good", 3)
+    assert line.collect(station.folder) == 0
+    assert capsys.readouterr().out.strip() == str(line.version)
+    base = {s.name.removeprefix("base/"): s.split for s in line.data.samples if "base/" in s.name}
+    assert base == {name: split for (name, _), split in line.splits.items()}
+    new = Counter((s.label, s.split) for s in of_stations(line.data))
+    assert {split for label, split in new if label == "dent"} == set(SPLITS)
+    assert sum(new.values()) == 11
+    assert line.facts.new["dent"]["golden"] >= 1
+    assert line.facts.stations == {"s1": 11}
+
+
+def test_a_version_says_of_every_picture_which_part_who_and_what_judged_it(
+    line: Line, station: Station
+) -> None:
+    station.say("good", picture := station.take("good"), "anna", "ben", part="P-7")
+    line.collect(station.folder)
+    with (line.version / "manifest.csv").open(encoding="utf-8") as file:
+        row = next(row for row in csv.DictReader(file) if row["station"])
+    said = {name: row[name] for name in ("station", "seq", "part_id", "bundle", "reviewers")}
+    assert said == {
+        "station": "s1",
+        "seq": "1",
+        "part_id": "P-7",
+        "bundle": "plate-0",
+        "reviewers": "anna;ben",
+    }
+    assert (line.version / row["image"]).read_bytes() == picture
+
+
+def test_what_is_or_looks_like_a_golden_picture_never_trains(line: Line, station: Station) -> None:
+    # not a good one: these are noise alone, of which a JPEG keeps little
+    name, label = next(key for key in line.golden() if key[1] == "scratch")
+    image = cv2.imread(str(line.released.data / name))
+    assert image is not None
+    png = cv2.imencode(".png", image)[1].tobytes()
+    station.say(label, png)
+    station.say(label, jpeg(image, 90))
+    station.say("dent", jpeg((image * 0.97).astype(np.uint8), 90))  # whatever it is called
+    station.say("good", station.take("good"), part=str(Path(name).with_suffix("")))
+    line.collect(station.folder)
+    assert not of_stations(line.data)
+    assert line.why() == {
+        "same picture as another": 1,
+        "looks like a golden picture": 2,
+        "a part of the golden set": 1,
+    }
+
+
+def test_pictures_that_add_nothing_and_people_who_do_not_agree_are_left_out_and_listed(
+    line: Line, station: Station
+) -> None:
+    rng = np.random.default_rng(1)
+    station.say("spot", spot := station.take("spot"))
+    station.say("spot", spot)
+    decoded = decode(spot)
+    station.say("spot", jpeg(decoded, 80))
+    station.say("good", odd := station.take("good"), "anna")
+    station.say("scratch", odd, "ben", seq=4)
+    station.say(None, station.take("good"))
+    station.say("good", twice := station.take("good"))
+    station.say("scratch", twice)
+    station.say("dent", jpeg(dent(rng)))
+    line.collect(station.folder)
+    assert [sample.label for sample in of_stations(line.data)] == ["spot"]
+    assert line.why() == {
+        "same picture as another": 1,
+        "nearly the same as another": 1,
+        "reviewers do not agree": 1,
+        "nobody could tell": 1,
+        "same picture, two labels": 2,
+        "too few of its class yet": 1,
+    }
+    conflict = next(e for e in line.facts.left_out if e.why == "reviewers do not agree")
+    assert (conflict.part, conflict.what) == ("s1/b-4", "anna: good, ben: scratch")
+
+
+def test_a_class_waits_where_its_parts_are_tied_to_those_that_train(
+    line: Line, station: Station
+) -> None:
+    rng = np.random.default_rng(5)
+    trained = [Path(n).with_suffix("") for (n, _), split in line.splits.items() if split == "train"]
+    for i in range(6):  # two free ones, for three sets that train does not cover
+        tied = str(trained[i]) if i < 4 else None
+        station.say("dent", jpeg(dent(rng)), part=tied)
+    station.say("good", station.take("good"))
+    line.collect(station.folder)
+    assert [sample.label for sample in of_stations(line.data)] == ["good"]
+    assert line.why() == {"too few of its class yet": 6}
+    dents(station, 1)
+    line.collect(station.folder)
+    assert Counter(s.split for s in of_stations(line.data) if s.label == "dent") == {
+        "train": 4,
+        "golden": 1,
+        "calibration": 1,
+        "validation": 1,
+    }
+
+
+def test_a_part_that_was_judged_region_by_region_does_not_train_whole(
+    line: Line, station: Station
+) -> None:
+    picture = station.take("spot")
+    review = station.review("spot", picture, "anna", None, 1)
+    with ReviewStore(station.folder / FILE) as store:
+        store.put(review.model_copy(update={"regions": 4, "region": None}), picture)
+        cut = review.model_copy(update={"region": (0, 0, 32, 64), "seq": 2, "result_id": "b-2"})
+        store.put(cut, picture)
+    line.collect(station.folder)
+    assert line.why() == {"judged in several regions": 1}
+    (sample,) = of_stations(line.data)
+    assert decode(sample.image.read_bytes()).shape == (64, 32, 3)  # as the model saw it
+
+
+def test_a_part_seen_by_several_stations_is_in_one_set(
+    line: Line, station: Station, tmp_path: Path
+) -> None:
+    other = Station(tmp_path, "s2", seed=99)
+    for i in range(12):
+        for each in (station, other):
+            each.say("spot", each.take("spot"), part=f"P-{i}")
+    line.collect(station.folder, other.folder, other.folder)
+    sets: dict[str, set[str | None]] = {}
+    for sample in of_stations(line.data):
+        sets.setdefault(sample.part, set()).add(sample.split)
+    assert len(sets) == 12
+    assert all(len(each) == 1 for each in sets.values())
+    assert line.facts.stations == {"s1": 12, "s2": 12}
+
+
+def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
+    line: Line, station: Station, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station.say_all("spot", 2)
+    kept = station.say("scratch", station.take("scratch"))[0]
+    line.collect(station.folder)
+    first, sets = line.version, {s.name: s.split for s in line.data.samples}
+    assert line.collect(station.folder) == 0
+    assert "nothing is new" in capsys.readouterr().err
+    assert line.version == first
+    station.say_all("good", 2)
+    with ReviewStore(station.folder / FILE) as store:
+        store.undo(Undo(review=kept.id, by="anna", at=kept.review.at))
+    line.collect(station.folder)
+    assert (first.name, line.version.name) == ("v0001", "v0002")
+    assert line.facts.added == ("s1/b-4.jpg", "s1/b-5.jpg")
+    assert line.facts.changed == ("s1/b-3.jpg: taken out, its reviews: open",)
+    now = {s.name: s.split for s in line.data.samples}
+    assert now.items() >= {k: v for k, v in sets.items() if k != "s1/b-3.jpg"}.items()
+    old, new = first / "s1/b-1.jpg", line.version / "s1/b-1.jpg"
+    assert old.stat().st_ino == new.stat().st_ino  # one picture on the disk
+    assert line.collect(station.folder, first=True) == 78
+    assert "has v0002 already" in capsys.readouterr().err
+
+
+def test_a_version_is_split_as_it_says_by_the_plan_that_trains_on_it(
+    line: Line, station: Station
+) -> None:
+    dents(station, 8)
+    line.collect(station.folder)
+    plan = read_plan(line.plan)
+    with TemporaryDirectory() as work:
+        run = Run(Path(work), lambda _: None)
+        job = Job(plan, run, Machine(torch.device("cpu"), 1), Screen(quiet=True))
+        images, split = prepare(job, line.data, "test")
+        rows = data_of(images, split).rows
+        run.close()
+    assert len(images.samples) == len(line.data.samples)
+    assert {images.samples[i].name: name for name in SPLITS for i in rows[name]} == {
+        sample.name: sample.split for sample in line.data.samples
+    }
+
+
+def test_golden_pictures_that_are_not_the_bundles_are_refused(
+    line: Line, station: Station, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(line.released.out, tmp_path / "out")
+    bundle = out / "bundles" / line.released.bundle.id
+    path = out / "networks" / line.released.bundle.id / "split.csv"
+    path.write_text(path.read_text().replace("golden", "train", 1), encoding="utf-8")
+    with pytest.raises(DataError, match="its golden set is not that of bundle"):
+        read_split(running_bundle(bundle))
+    station.say_all("good", 1)
+    words = ["collect", str(line.plan), str(station.folder), "--into", str(line.into)]
+    assert main(words) == 65
+    assert "has no version yet: the first needs --data" in capsys.readouterr().err
+    shutil.rmtree(out / "networks")
+    assert main([*words, "--data", str(line.released.data), "--from-bundle", str(bundle)]) == 78
+    assert "its networks are not in" in capsys.readouterr().err
+    assert main([*words[:2], str(tmp_path), "--into", str(line.into)]) == 78
+    assert "there is no" in capsys.readouterr().err

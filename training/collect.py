@@ -1,0 +1,278 @@
+"""Reviewed parts of stations become the next version of a line's data set.
+
+What the running bundle never trained on stays so: every picture keeps the set it has (golden,
+calibration, validation, train), and a new one that is, or looks like, one of those held back does
+not train. New parts are spread over the sets by the plan's shares, a part and its twins together.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from inspector.contract.errors import ConfigError, DataError
+from inspector.contract.image import Image, Region, cut, decode, whole
+from training.dataset import Sample, read_dataset
+from training.freshness import Freshness
+from training.plan import Plan
+from training.reviewed import Reviewed, read_reviewed
+from training.running import Running, read_split, require_same_product
+from training.split import groups_of, split_by_part
+from training.versions import (
+    Collected,
+    LeftOut,
+    Row,
+    by_class,
+    newest,
+    next_name,
+    read_facts,
+    read_rows,
+    write_version,
+)
+
+BASE = "base"
+Bar = Callable[[Iterable[Row], int], Iterable[Row]]
+
+
+class First(NamedTuple):
+    """What the first version starts from: the data the running bundle was made of."""
+
+    data: Path
+    running: Running
+
+
+class Start(NamedTuple):
+    """What is there before the reviews."""
+
+    rows: list[Row]
+    before: Path | None
+    from_bundle: str
+    tiles: bool
+
+
+class Found(NamedTuple):
+    """The newest version, and whether it was made now."""
+
+    version: Path
+    facts: Collected
+    is_new: bool
+
+
+def collect(
+    plan: Plan, sources: Sequence[Path], into: Path, first: First | None, bar: Bar
+) -> Found:
+    """Make the next version below `into`, or find that there is nothing new.
+
+    first: for the first version alone. bar: passes rows on while they are read. Raises ConfigError,
+    DataError, RecordError in words.
+    """
+    reviewed = read_reviewed(sources)
+    start = _start(plan, into, first)
+    rows, changed = _settle(start.rows, reviewed)
+    known = {row.key for row in start.rows}
+    left_out: list[LeftOut] = []
+    fresh = _rows_of([each for each in reviewed if each.key not in known], start, left_out)
+    freshness = Freshness(plan.split.near_duplicate_at, left_out)
+    both = freshness.of(rows, fresh, bar)
+    both = _enough(both, freshness, plan, left_out)
+    both = _spread(both, freshness, plan)
+    added = [row for row in both if row.key and row.key not in known]
+    name = next_name(start.before)
+    facts = Collected(
+        name=name,
+        before=start.before.name if start.before else None,
+        from_bundle=start.from_bundle,
+        tiles=start.tiles,
+        plan=plan.name,
+        counts=by_class(both),
+        new=by_class(added),
+        stations=dict(sorted(Counter(row.key[0] for row in both if row.key).items())),
+        seen=dict(Counter(row.sample.label for row in both if row.key)),
+        added=tuple(row.sample.name for row in added),
+        changed=tuple(changed),
+        left_out=tuple(left_out),
+        opinions=_opinions(reviewed),
+    )
+    if start.before is not None and not added and not changed:
+        return Found(start.before, facts.model_copy(update={"name": start.before.name}), False)
+    into.mkdir(parents=True, exist_ok=True)
+    return Found(write_version(into, facts, both), facts, True)
+
+
+def _start(plan: Plan, into: Path, first: First | None) -> Start:
+    """The newest version; without one, the running bundle's data with the sets it had there."""
+    before = newest(into)
+    if before is not None:
+        if first is not None:
+            raise ConfigError(
+                f"{into}: has {before.name} already: --data and --from-bundle are for the first"
+            )
+        facts = read_facts(before)
+        if facts.plan != plan.name:
+            raise DataError(f"{before}: is of {facts.plan!r}, the plan of {plan.name!r}")
+        return Start(read_rows(before), before, facts.from_bundle, facts.tiles)
+    if first is None:
+        raise DataError(
+            f"{into}: has no version yet: the first needs --data and --from-bundle, the running "
+            f"bundle and what it was made of, so that its golden set stays golden"
+        )
+    bundle = first.running.bundle
+    require_same_product(plan, bundle)
+    split = read_split(first.running)
+    rows = []
+    for sample in read_dataset(first.data).samples:
+        mine = split.pop((sample.name, sample.label), None)
+        if mine is not None:  # what its scan left out stays out
+            rows.append(Row(replace(sample, split=mine, name=_base_name(sample))))
+    if split:
+        name, label = next(iter(split))
+        raise DataError(
+            f"{first.data}: has no picture {name} of class {label}, which {bundle.id} was made of"
+        )
+    return Start(rows, None, bundle.id, bundle.manifest.tiles is not None)
+
+
+def _base_name(sample: Sample) -> str:
+    """Below a folder of its own, so that no station's name meets it."""
+    steps = [step for step in Path(sample.name).parts if step not in ("..", "/")]
+    return "/".join((BASE, *steps))
+
+
+def _settle(rows: list[Row], reviewed: list[Reviewed]) -> tuple[list[Row], list[str]]:
+    """The rows as people see them by now: a review may have been taken back since."""
+    now = {each.key: each for each in reviewed}
+    kept: list[Row] = []
+    changed: list[str] = []
+    for row in rows:
+        part = now.get(row.key) if row.key else None
+        if part is None or part.label == row.sample.label:
+            kept.append(row)
+        elif part.label is None:
+            changed.append(f"{row.sample.name}: taken out, its reviews: {part.standing}")
+        else:
+            changed.append(f"{row.sample.name}: {row.sample.label} is now {part.label}")
+            sample = replace(row.sample, label=part.label, severity=part.severity)
+            # the picture stays the one the version has
+            origin = {**_origin_of(part), "image_sha256": row.origin["image_sha256"]}
+            kept.append(replace(row, sample=sample, origin=origin))
+    return kept, changed
+
+
+def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) -> list[Row]:
+    """Rows of the parts that people agree on and whose picture is there."""
+    rows = []
+    for part in reviewed:
+        if part.standing == "open":  # all taken back: as if nobody had spoken
+            continue
+        what = ", ".join(f"{each.by}: {each.label or 'unclear'}" for each in part.reviews)
+        if part.label is None:
+            why = {"conflict": "reviewers do not agree", "unclear": "nobody could tell"}
+            left_out.append(LeftOut(why=why[part.standing], part=part.name, what=what))
+            continue
+        data = part.picture_bytes()
+        if data is None:
+            left_out.append(LeftOut(why="its picture is gone or another", part=part.name))
+            continue
+        if part.facts.regions > 1 and not start.tiles:  # the whole is at another scale
+            what = f"{part.facts.regions} regions were judged apart; which one is {part.label}?"
+            left_out.append(LeftOut(why="judged in several regions", part=part.name, what=what))
+            continue
+        try:
+            rows.append(_row_of(part, part.label, data, start))
+        except ValueError as error:
+            left_out.append(
+                LeftOut(why="its picture is unreadable", part=part.name, what=str(error))
+            )
+    return rows
+
+
+def _row_of(part: Reviewed, label: str, data: bytes, start: Start) -> Row:
+    """The part of the picture that the model saw. Raises ValueError where it is none."""
+    facts, suffix = part.facts, ".jpg"
+    image = decode(data)
+    if facts.region is not None and not start.tiles:
+        x, y, width, height = facts.region
+        region = Region(name="judged", x=x, y=y, width=width, height=height)
+        if region.model_copy(update={"name": "whole"}) != whole(image):
+            data, suffix = _png(cut(image, region)), ".png"
+    sample = Sample(
+        image=part.picture,
+        name=f"{facts.station}/{facts.result_id}{suffix}",
+        label=label,
+        part=facts.part or part.name,
+        severity=part.severity,
+    )
+    return Row(sample, _origin_of(part), data)
+
+
+def _origin_of(part: Reviewed) -> dict[str, str]:
+    facts = part.facts
+    score = "" if facts.score is None else f"{facts.score:g}"
+    return {
+        "station": facts.station,
+        "result_id": facts.result_id,
+        "boot": facts.boot,
+        "seq": str(facts.seq),
+        "part_id": facts.part or "",
+        "captured_at": facts.captured_at.isoformat() if facts.captured_at else "",
+        "bundle": facts.bundle,
+        "evaluation": facts.evaluation,
+        "score": score,
+        "reviewers": ";".join(each.by for each in part.reviews),
+        "reviewed_at": max(each.at for each in part.reviews).isoformat(),
+        "image_sha256": facts.image_sha256,
+    }
+
+
+def _enough(
+    rows: list[Row], freshness: Freshness, plan: Plan, left_out: list[LeftOut]
+) -> list[Row]:
+    """Without the new parts of a class that has too few for every set: they wait for more."""
+    shares = {"golden": plan.split.golden, "validation": plan.split.validation}
+    shares |= {"train": 1.0, "calibration": plan.split.calibration}
+    wanted = {split for split, share in shares.items() if share}
+    samples = tuple(row.sample for row in rows)
+    free: Counter[str] = Counter()
+    covered: dict[str, set[str]] = {}
+    for group in groups_of(samples, freshness.twins(rows)).values():
+        fixed = {samples[i].split or "" for i in group} - {""}
+        for label in {samples[i].label for i in group}:
+            free[label] += not fixed
+            covered.setdefault(label, set()).update(fixed)
+    kept = []
+    for row in rows:
+        label = row.sample.label
+        open_sets = sorted(wanted - covered[label])
+        if row.sample.split is not None or free[label] >= len(open_sets):
+            kept.append(row)
+            continue
+        have = (
+            f"{free[label]} of {label} that differ, one each is needed for {', '.join(open_sets)}"
+        )
+        left_out.append(LeftOut(why="too few of its class yet", part=row.sample.name, what=have))
+    return kept
+
+
+def _spread(rows: list[Row], freshness: Freshness, plan: Plan) -> list[Row]:
+    samples = tuple(row.sample for row in rows)
+    splits = split_by_part(samples, freshness.twins(rows), plan.split, plan.seed, grow=True)
+    return [
+        replace(row, sample=replace(row.sample, split=split))
+        for row, split in zip(rows, splits, strict=True)
+    ]
+
+
+def _opinions(reviewed: list[Reviewed]) -> dict[str, int]:
+    several = [each for each in reviewed if len(each.reviews) > 1]
+    return {
+        "one": sum(len(each.reviews) == 1 for each in reviewed),
+        "several, agreed": sum(each.standing == "agreed" for each in several),
+        "several, not agreed": sum(each.standing == "conflict" for each in several),
+    }
+
+
+def _png(image: Image) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()

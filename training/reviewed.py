@@ -1,0 +1,90 @@
+"""What people said of parts, from one or many stations or from copies of their folders."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.contract.errors import ConfigError
+from inspector.contract.review import Kept, Label, Review, Standing, standing_of
+from inspector.delivery.reviews import FILE, picture_at, read_reviews
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A part as one station saw it, and what people made of it."""
+
+    reviews: tuple[Review, ...]
+    """Those taken back left out: it may have none left."""
+    facts: Review
+    """Any of its reviews: what is known of the part is the same in all."""
+    picture: Path
+    standing: Standing
+    label: Label | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.facts.station, self.facts.result_id
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.key)
+
+    @property
+    def severity(self) -> float | None:
+        """The mean of those who rated it."""
+        rated = [each.severity for each in self.reviews if each.severity is not None]
+        return sum(rated) / len(rated) if rated else None
+
+    def picture_bytes(self) -> bytes | None:
+        """As the people saw it; None where it is gone, or is another one now."""
+        try:
+            data = self.picture.read_bytes()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == self.facts.image_sha256 else None
+
+
+def store_of(source: Path) -> Path:
+    """The review store of a station's settings, or of a folder that was copied from one.
+
+    Raises ConfigError where there is none.
+    """
+    path = source
+    if source.suffix == ".toml":
+        # only here: it loads every device's library
+        from inspector.settings import read_settings, reviews_path
+
+        path = reviews_path(read_settings(source))
+    elif source.is_dir():
+        path = source / FILE
+    if not path.is_file():
+        raise ConfigError(f"{source}: there is no {path}; `inspector review` makes it")
+    return path
+
+
+def read_reviewed(sources: Iterable[Path]) -> list[Reviewed]:
+    """Every part that was ever reviewed, in order of station and row.
+
+    A store that is named twice, or beside its copy, counts once. Raises ConfigError, RecordError.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, str], Kept]] = {}
+    stores: dict[tuple[str, str], list[Path]] = {}
+    for store in map(store_of, sources):
+        for kept in read_reviews(store):
+            review = kept.review
+            key, said = (review.station, review.result_id), (review.by, review.at.isoformat())
+            before = found.setdefault(key, {}).get(said)
+            if before is None or kept.undone is not None:  # a newer copy knows more
+                found[key][said] = kept
+            stores.setdefault(key, []).append(store)
+    parts = [_reviewed(list(all_.values()), stores[key]) for key, all_ in found.items()]
+    return sorted(parts, key=lambda each: (each.facts.station, each.facts.seq, each.key))
+
+
+def _reviewed(all_: list[Kept], stores: list[Path]) -> Reviewed:
+    stands = tuple(each.review for each in all_ if each.undone is None)
+    facts = (*stands, all_[0].review)[0]
+    paths = [picture_at(store, facts.image_sha256) for store in stores]
+    picture = next((path for path in paths if path.is_file()), paths[0])
+    return Reviewed(stands, facts, picture, *standing_of(stands))

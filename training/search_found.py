@@ -1,0 +1,157 @@
+"""What a search found, as data (search.json): every student tried, the front, the winner."""
+
+import csv
+from pathlib import Path
+from typing import Literal
+
+from inspector.contract.strict import Strict
+from training.run import write_whole
+
+HEADS = (
+    "model",
+    "width",
+    "precision",
+    "outcome",
+    "latency_ms",
+    "overkill",
+    "escape",
+    "macro_recall",
+    "parameters",
+    "macs",
+    "file_bytes",
+    "why",
+)
+
+
+class Tried(Strict):
+    """One student of the space."""
+
+    model: str
+    width: int
+    precision: Literal["fp32", "int8"]
+    outcome: Literal["judged", "too slow", "failed"]
+    latency_ms: float
+    """Of a picture with all of its tiles, one thread; of a too slow one, before it was trained."""
+    why: str = ""
+    """What a failed one said; why INT8 is not as safe as FP32."""
+    overkill: float | None = None
+    """Of the selection parts, at the limit that holds the escape goal on them."""
+    escape: float | None = None
+    """Of the selection parts, at the limit that stops `overkill_goal` of the good ones."""
+    macro_recall: float | None = None
+    """Of the validation parts, at the likeliest class."""
+    parameters: int | None = None
+    macs: int | None = None
+    file_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.width} px {self.precision}"
+
+    def holds(self, latency_ms: float, overkill: float) -> bool:
+        """Both budgets."""
+        return self.fits(latency_ms) and self.overkill is not None and self.overkill <= overkill
+
+    def fits(self, latency_ms: float) -> bool:
+        return self.outcome == "judged" and self.latency_ms <= latency_ms
+
+
+class Found(Strict):
+    plan: str
+    latency_goal_ms: float
+    escape_goal: float
+    overkill_goal: float
+    defects: int
+    """Defective selection parts: what one of them is worth is 1/n of the escape rate."""
+    goods: int
+    timed_by: str
+    """Who says how long a student takes: this machine, or a station's profile."""
+    machine: str
+    code: str
+    space: int
+    """How many students there are to choose from."""
+    tried: tuple[Tried, ...]
+
+    @property
+    def judged(self) -> tuple[Tried, ...]:
+        """The quickest first."""
+        mine = [each for each in self.tried if each.outcome == "judged"]
+        return tuple(sorted(mine, key=lambda each: (each.latency_ms, each.overkill)))
+
+    @property
+    def front(self) -> tuple[Tried, ...]:
+        """Those than which none is both quicker and better, the quickest first (Pareto)."""
+        kept: list[Tried] = []
+        for each in self.judged:
+            if not kept or _overkill(each) < _overkill(kept[-1]):
+                kept.append(each)
+        return tuple(kept)
+
+    @property
+    def winner(self) -> Tried | None:
+        """The smallest that holds both: fewest parameters, of equals the quickest."""
+        mine = [t for t in self.judged if t.holds(self.latency_goal_ms, self.overkill_goal)]
+        return min(mine, key=lambda t: (t.parameters or 0, t.latency_ms), default=None)
+
+    def verdict(self) -> str:
+        """In a sentence: who won, or how near the best came."""
+        goals = (
+            f"{self.latency_goal_ms:g} ms and escape {100 * self.escape_goal:g} % at "
+            f"{100 * self.overkill_goal:g} % overkill"
+        )
+        grain = f"one of {self.defects} defective selection parts is {100 / self.defects:.2g} %"
+        best = self.winner
+        if best is not None:
+            return (
+                f"{best.name} is the smallest of {len(self.judged)} students judged that holds "
+                f"{goals}: {best.latency_ms:.2f} ms, overkill {100 * _overkill(best):.2f} % "
+                f"({grain})"
+            )
+        quick = [each for each in self.judged if each.fits(self.latency_goal_ms)]
+        nearest = min(quick, key=_overkill, default=None)
+        near = (
+            f"within {self.latency_goal_ms:g} ms {nearest.name} comes nearest: overkill "
+            f"{100 * _overkill(nearest):.2f} % at that escape rate"
+            if nearest
+            else f"none is as quick as {self.latency_goal_ms:g} ms"
+        )
+        return f"none of {len(self.judged)} students judged holds {goals}: {near} ({grain})"
+
+
+def write_found(found: Found, folder: Path) -> None:
+    """search.json, and search.csv with one row a student."""
+    write_whole(folder / "search.json", found.model_dump_json(indent=1).encode())
+    with (folder / "search.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(HEADS)
+        rows.writerows([_cell(getattr(each, head)) for head in HEADS] for each in found.tried)
+
+
+def table(found: Found) -> list[str]:
+    """For a terminal: judged students, the quickest first; * is on the front."""
+    shown = found.judged
+    width = max((len(each.name) for each in shown), default=10) + 2
+    lines = [f"  {'':{width}}{'params':>9}{'ms':>8}{'overkill':>10}{'macro recall':>14}"]
+    front = set(found.front)
+    lines += [
+        f"{'*' if each in front else ' '} {each.name:{width}}"
+        f"{(each.parameters or 0) / 1e6:8.2f}M{each.latency_ms:8.2f}"
+        f"{100 * _overkill(each):9.2f}%{100 * (each.macro_recall or 0.0):13.2f}%"
+        for each in shown
+    ]
+    counts = {kind: sum(t.outcome == kind for t in found.tried) for kind in ("too slow", "failed")}
+    lines.append(
+        f"{len(shown)} judged, {counts['too slow']} too slow to be trained, "
+        f"{counts['failed']} failed, of {found.space}"
+    )
+    return lines
+
+
+def _overkill(each: Tried) -> float:
+    return 1.0 if each.overkill is None else each.overkill
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

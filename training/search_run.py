@@ -1,0 +1,258 @@
+"""A search from its order to the winner's bundle: alone, or by several processes at once.
+
+Each process has a work folder of its own (run.py lets one job into one), with links to what the
+first has finished: pictures, split and teachers are computed once. They meet in Optuna's journal.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from inspector.contract.errors import QualityGateError, TrainingError
+from training.dataset import Dataset, read_dataset, subset
+from training.fit import Machine
+from training.job import Job, data_of
+from training.origin import dated
+from training.plan import Plan, read_plan, with_weights_from
+from training.plan_smoke import smoke
+from training.release import prepare, read_data, release
+from training.report import code_text, machine_text
+from training.run import DONE, Run, write_whole
+from training.screen import Screen
+from training.search import Goals, Study, too_slow, work_through
+from training.search_found import Found, Tried, table, write_found
+from training.search_html import write_html
+from training.search_space import Entrant, Stopwatch, plan_of, require_rates, space_of
+from training.teaching import fit_teachers
+
+STOP_S = 20.0
+
+MachineOf = Callable[[Plan, Path, int], Machine]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line says."""
+
+    plan: Path
+    data: Path
+    out: Path
+    latency_ms: float
+    escape: float
+    overkill: float | None
+    trials: int
+    jobs: int
+    release: bool
+    weights: Path | None
+    smoke: bool
+    quiet: bool
+    worker: int | None
+    """One of the processes that the first has started: from 1."""
+
+    def as_arguments(self, worker: int) -> list[str]:
+        """For a process that helps."""
+        words = ["search", self.plan, "--data", self.data, "--out", self.out]
+        words += ["--latency-ms", self.latency_ms, "--escape", self.escape]
+        words += ["--trials", self.trials, "--jobs", self.jobs, "--worker", worker]
+        words += ["--overkill", self.overkill] if self.overkill is not None else []
+        words += ["--weights", self.weights] if self.weights else []
+        words += ["--smoke"] if self.smoke else []
+        words += ["--quiet"] if self.quiet else []
+        return [str(word) for word in words]
+
+
+def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
+    """Find the winner and release it: the page, the winner's plan and its bundle.
+
+    Raises QualityGateError where none holds both budgets; the page is written all the same.
+    """
+    require_rates(order.latency_ms, order.escape)
+    plan, dataset = _read(order)
+    allowed = plan.search.overkill_rate_at_most
+    overkill = allowed if order.overkill is None else order.overkill
+    goals = Goals(order.latency_ms, order.escape, overkill)
+    screen = Screen(quiet=order.quiet)
+    order.out.mkdir(parents=True, exist_ok=True)
+    folder = "work" if order.worker is None else f"work-{order.worker}"
+    run = Run(order.out / folder, screen.say)
+    try:
+        machine = machine_of(plan, order.plan, 1)
+        machine = Machine(machine.device, max(1, machine.threads // order.jobs))
+        job = Job(plan, run, machine, screen)
+        return _run(order, job, dataset, goals)
+    finally:
+        run.close()
+
+
+def _read(order: Order) -> tuple[Plan, Dataset]:
+    plan, dataset = read_plan(order.plan), read_dataset(order.data)
+    if order.weights:
+        from_folder = plan.search.model_copy(update={"weights": str(order.weights)})
+        update = {"search": from_folder} if plan.search.weights == "hub" else {}
+        plan = with_weights_from(plan.model_copy(update=update), order.weights)
+    if order.smoke:
+        plan, dataset = smoke(plan), subset(dataset)
+        tiny = {"weights": "none", "widths": (), "epochs": 1}
+        plan = plan.model_copy(update={"search": plan.search.model_copy(update=tiny)})
+    return plan, dataset
+
+
+def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, ...]:
+    data = dataset.fingerprint(marks=job.plan.tiles is not None)
+    space = space_of(job.plan)
+    for entrant in space:  # a name or weights that are missing stop it now
+        plan_of(job.plan, entrant)
+    watch = Stopwatch(order.out / "untrained-ms.json", job.plan.image)
+    times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
+    slow = too_slow(times_ms, goals)
+    names = {each.name for each in slow}
+    left = [entrant for entrant in space if str(entrant) not in names]
+    job.screen.say(f"search: {len(slow)} of {len(space)} students are too slow untrained")
+    study = Study(order.out, job.plan, goals, data, left)
+    if order.worker is None:
+        again = study.recover()
+        if again:
+            job.screen.say(f"search: {again} student(s) that a killed search had in work go on")
+    show = _Page(order, job, dataset, data, study, goals, slow)
+    if order.worker is not None or order.jobs == 1:
+        work_through(job, dataset, data, study, goals, times_ms, order.trials, show.write)
+    else:
+        _share(order, job, dataset, data, left)
+    if order.worker is not None:
+        return ()
+    found = show.write()
+    for line in table(found):
+        job.screen.say(line)
+    job.screen.say(found.verdict())
+    return _finish(order, job, dataset, found)
+
+
+def _finish(order: Order, job: Job, dataset: Dataset, found: Found) -> tuple[Path, ...]:
+    """The winner as a plan, and released."""
+    page, best = order.out / "search.html", found.winner
+    if best is None:
+        raise QualityGateError(f"search: {found.verdict()}; see {page}")
+    won = plan_of(job.plan, next(e for e in space_of(job.plan) if str(e) == best.name))
+    path = order.out / "winner.toml"
+    write_plan(won, path)
+    if not order.release:
+        return page, path
+    listed = order.data if order.data.is_file() else order.data / "manifest.csv"
+    date = dated([order.plan, listed, *(sample.image for sample in dataset.samples)])
+    its = Job(won, job.run, job.machine, job.screen)
+    return page, path, release(its, dataset, order.out, date).folder
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """As a file that `release` reads: with every key, and files named from the root."""
+
+    def rooted(value: object, key: str = "") -> object:
+        if isinstance(value, dict):
+            return {k: rooted(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [rooted(each) for each in value]
+        if key in ("weights", "handed", "networks", "folder") and value not in ("hub", "none"):
+            return str(Path(str(value)).resolve())
+        return value
+
+    kept = {k: rooted(v) for k, v in plan.model_dump(mode="json", exclude_none=True).items()}
+    write_whole(path, tomli_w.dumps(kept).encode())
+
+
+class _Page:
+    """What is found so far, written anew after every student."""
+
+    def __init__(
+        self,
+        order: Order,
+        job: Job,
+        dataset: Dataset,
+        data: str,
+        study: Study,
+        goals: Goals,
+        slow: tuple[Tried, ...],
+    ) -> None:
+        self._order, self._job, self._study, self._goals = order, job, study, goals
+        self._slow = slow
+        images, split = prepare(job, dataset, data)
+        rows = data_of(images, split)
+        parts = [
+            (sample.part, sample.label in job.plan.good)
+            for name in ("validation", "calibration")
+            for sample in (rows.images.samples[i] for i in rows.rows[name])
+        ]
+        self._goods = len({part for part, good in parts if good})
+        self._defects = len({part for part, good in parts if not good})
+
+    def write(self) -> Found:
+        found = Found(
+            plan=self._job.plan.name,
+            latency_goal_ms=self._goals.latency_ms,
+            escape_goal=self._goals.escape,
+            overkill_goal=self._goals.overkill,
+            defects=self._defects,
+            goods=self._goods,
+            timed_by="this machine",
+            machine=machine_text(),
+            code=code_text(),
+            space=len(space_of(self._job.plan)),
+            tried=(*self._study.tried(), *self._slow),
+        )
+        write_found(found, self._order.out)
+        write_html(found, self._order.out / "search.html")
+        return found
+
+
+def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[Entrant]) -> None:
+    """Several processes take one student after the other. Raises TrainingError where one fails."""
+    for entrant in {each.width: each for each in space}.values():  # one of each width
+        its = Job(plan_of(job.plan, entrant, trying=True), job.run, job.machine, job.screen)
+        read, split = read_data(its, dataset, data)
+        fit_teachers(its, read, split)
+    crew = []
+    for worker in range(1, order.jobs + 1):
+        _lend(job.run.work, order.out / f"work-{worker}")
+        words = [sys.executable, "-m", "training.cli", *order.as_arguments(worker)]
+        crew.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))  # noqa: S603 - ourselves
+    try:
+        codes = _wait(crew)
+    finally:
+        for each in crew:
+            each.send_signal(signal.SIGTERM)
+        for each in crew:
+            _end(each)
+    if any(codes):
+        raise TrainingError(f"search: the processes ended with {codes}: see their words above")
+
+
+def _wait(crew: list["subprocess.Popen[bytes]"]) -> list[int]:
+    """Until all are done; one that fails ends the wait."""
+    pause = threading.Event()
+    while any(each.poll() is None for each in crew):
+        if any(each.poll() for each in crew):
+            break
+        pause.wait(0.2)
+    return [each.poll() or 0 for each in crew]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _lend(work: Path, own: Path) -> None:
+    """Links to finished stages, so that nobody computes them twice."""
+    own.mkdir(parents=True, exist_ok=True)
+    for stage in work.iterdir():
+        link = own / stage.name
+        if (stage / DONE).exists() and not link.exists():
+            link.symlink_to(stage.resolve(), target_is_directory=True)
