@@ -46,6 +46,12 @@ def add_search(
         "--latency-ms", type=float, required=True, help="of a part, one thread, on this machine"
     )
     search.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="on another instead: what `inspector bench --profile FILE` wrote on the station",
+    )
+    search.add_argument(
         "--escape", type=share, required=True, metavar="SHARE", help="escape rate to hold: 0.5%%"
     )
     search.add_argument(
@@ -101,6 +107,7 @@ def _search(
         jobs=arguments.jobs,
         release=not arguments.no_release,
         weights=arguments.weights,
+        profile=arguments.profile,
         smoke=arguments.smoke,
         quiet=arguments.quiet,
         worker=arguments.worker,

@@ -44,6 +44,8 @@ class Goals:
     latency_ms: float
     escape: float
     overkill: float
+    elsewhere: bool = False
+    """The time is that of another machine, foretold: what students take here does not count."""
 
     def over(self, tried: Tried) -> tuple[float, float]:
         """By how much each is missed, relative to the goal; at most 0 is held."""
@@ -58,11 +60,16 @@ class Study:
     """The record of a search in a file that several processes write, over Optuna's."""
 
     def __init__(
-        self, folder: Path, plan: Plan, goals: Goals, data: str, space: Sequence[Entrant]
+        self,
+        folder: Path,
+        plan: Plan,
+        goals: Goals,
+        data: str,
+        space: Sequence[Entrant],
+        timed: str = "",
     ) -> None:
-        """data: the data's fingerprint. A changed plan, goal or data set is another search.
-
-        space: what may be tried.
+        """data: the data's fingerprint; timed: who says how long a student takes. A changed plan,
+        goal, data set or clock is another search. space: what may be tried.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = tuple(space)
@@ -70,7 +77,8 @@ class Study:
         self._widths = sorted({each.width for each in space_of(plan)})
         self._goals = goals
         self._seed = plan.seed
-        name = fingerprint(plan, [goals.latency_ms, goals.escape, goals.overkill], data)[:12]
+        asked = [goals.latency_ms, goals.escape, goals.overkill, timed]
+        name = fingerprint(plan, asked, data)[:12]
         sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=plan.seed)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
@@ -202,7 +210,8 @@ def _judged(
         width=entrant.width,
         precision=entrant.precision,
         outcome="judged",
-        latency_ms=row.latency_ms * (report.tiles_per_picture or 1.0),
+        latency_ms=(untrained_ms if goals.elsewhere else row.latency_ms)
+        * (report.tiles_per_picture or 1.0),
         overkill=overkill_at_escape(held, goals.escape),
         escape=escape_at_overkill(held, goals.overkill),
         macro_recall=row.validation.macro_recall,

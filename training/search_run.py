@@ -19,7 +19,7 @@ from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
 from training.job import Job, data_of
 from training.origin import dated
-from training.plan import Plan, read_plan, with_weights_from
+from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
 from training.release import prepare, read_data, release
 from training.report import code_text, machine_text
@@ -28,7 +28,14 @@ from training.screen import Screen
 from training.search import Goals, Study, too_slow, work_through
 from training.search_found import Found, Tried, table, write_found
 from training.search_html import write_html
-from training.search_space import Entrant, Stopwatch, plan_of, require_rates, space_of
+from training.search_space import (
+    Entrant,
+    Stopwatch,
+    plan_of,
+    read_profile,
+    require_rates,
+    space_of,
+)
 from training.teaching import fit_teachers
 
 STOP_S = 20.0
@@ -50,6 +57,7 @@ class Order:
     jobs: int
     release: bool
     weights: Path | None
+    profile: Path | None
     smoke: bool
     quiet: bool
     worker: int | None
@@ -62,6 +70,7 @@ class Order:
         words += ["--trials", self.trials, "--jobs", self.jobs, "--worker", worker]
         words += ["--overkill", self.overkill] if self.overkill is not None else []
         words += ["--weights", self.weights] if self.weights else []
+        words += ["--profile", self.profile] if self.profile else []
         words += ["--smoke"] if self.smoke else []
         words += ["--quiet"] if self.quiet else []
         return [str(word) for word in words]
@@ -76,7 +85,8 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     plan, dataset = _read(order)
     allowed = plan.search.overkill_rate_at_most
     overkill = allowed if order.overkill is None else order.overkill
-    goals = Goals(order.latency_ms, order.escape, overkill)
+    elsewhere = order.profile is not None
+    goals = Goals(order.latency_ms, order.escape, overkill, elsewhere)
     screen = Screen(quiet=order.quiet)
     order.out.mkdir(parents=True, exist_ok=True)
     folder = "work" if order.worker is None else f"work-{order.worker}"
@@ -108,18 +118,21 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     space = space_of(job.plan)
     for entrant in space:  # a name or weights that are missing stop it now
         plan_of(job.plan, entrant)
-    watch = Stopwatch(order.out / "untrained-ms.json", job.plan.image)
+    profile = read_profile(order.profile) if order.profile else None
+    by = fingerprint(profile)[:12] if profile else "here"
+    watch = Stopwatch(order.out / f"untrained-ms-{by}.json", job.plan.image, profile)
     times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
     slow = too_slow(times_ms, goals)
     names = {each.name for each in slow}
     left = [entrant for entrant in space if str(entrant) not in names]
     job.screen.say(f"search: {len(slow)} of {len(space)} students are too slow untrained")
-    study = Study(order.out, job.plan, goals, data, left)
+    study = Study(order.out, job.plan, goals, data, left, by)
     if order.worker is None:
         again = study.recover()
         if again:
             job.screen.say(f"search: {again} student(s) that a killed search had in work go on")
-    show = _Page(order, job, dataset, data, study, goals, slow)
+    timed_by = f"foretold of {profile.machine.cpu}" if profile else "this machine"
+    show = _Page(order, job, dataset, data, study, goals, slow, timed_by)
     if order.worker is not None or order.jobs == 1:
         work_through(job, dataset, data, study, goals, times_ms, order.trials, show.write)
     else:
@@ -177,9 +190,10 @@ class _Page:
         study: Study,
         goals: Goals,
         slow: tuple[Tried, ...],
+        timed_by: str,
     ) -> None:
         self._order, self._job, self._study, self._goals = order, job, study, goals
-        self._slow = slow
+        self._slow, self._timed_by = slow, timed_by
         images, split = prepare(job, dataset, data)
         rows = data_of(images, split)
         parts = [
@@ -198,7 +212,7 @@ class _Page:
             overkill_goal=self._goals.overkill,
             defects=self._defects,
             goods=self._goods,
-            timed_by="this machine",
+            timed_by=self._timed_by,
             machine=machine_text(),
             code=code_text(),
             space=len(space_of(self._job.plan)),

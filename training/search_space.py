@@ -11,12 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from inspector.runtime.latency import Profile, estimate_ms
 from training.compress import quantize
 from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
+from training.latency import operations_of
 from training.models import Exported, build, require_map, settle_padding
 from training.plan import Plan, with_weights_from
 from training.run import write_whole
@@ -76,17 +79,19 @@ def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
 
 
 class Stopwatch:
-    """How long an untrained student of each kind takes here, measured once and kept in a file."""
+    """How long an untrained student of each kind takes, found once and kept in a file."""
 
-    def __init__(self, kept: Path, image: ImageSpec) -> None:
+    def __init__(self, kept: Path, image: ImageSpec, profile: Profile | None = None) -> None:
+        """profile: of the station that is meant; else it is measured on this machine."""
         self._kept = kept
         self._image = image
+        self._profile = profile
         self.ms: dict[str, float] = {}
         if kept.exists():
             self.ms = json.loads(kept.read_text(encoding="utf-8"))
 
     def time_all(self, entrants: Iterable[Entrant], bar: Bar) -> dict[Entrant, float]:
-        """Milliseconds of one picture, one thread, onnxruntime on this CPU.
+        """Milliseconds of one picture, one thread, onnxruntime.
 
         Raises ConfigError for a model that timm does not have or that gives no defect map.
         """
@@ -110,8 +115,23 @@ class Stopwatch:
             export_onnx(Exported(network, [0], 2), spec, path)
             if entrant.precision == "int8":
                 path = _quantised(path, pixels)
+            if self._profile is not None:
+                return estimate_ms(operations_of(path), self._profile)
             (timing,) = measure([path], pixels)
         return timing.median_ms
+
+
+def read_profile(path: Path) -> Profile:
+    """What `inspector bench --profile` wrote on a station. Raises ConfigError in words."""
+    try:
+        return Profile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--profile {path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        what = error.errors()[0]
+        where = ".".join(map(str, what["loc"])) or "the file"
+        words = f"is not what `inspector bench --profile` writes: {where}: {what['msg']}"
+        raise ConfigError(f"--profile {path}: {words}") from None
 
 
 def _quantised(path: Path, pixels: NDArray[np.uint8]) -> Path:

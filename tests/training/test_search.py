@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from inspector.bench_profile import measure_profile
 from inspector.contract.bundle import read_bundle
 from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
@@ -18,7 +19,7 @@ from training.cli_search import share
 from training.plan import Plan, read_plan
 from training.search import Goals, Study
 from training.search_found import Found, Tried
-from training.search_space import Entrant, plan_of, space_of
+from training.search_space import Entrant, Stopwatch, plan_of, space_of
 
 TINY = PLAN.replace("resnet18", "test_resnet").replace("epochs = 3", "epochs = 1")
 SPACE = '[search]\nmodels = ["test_resnet", "test_vit"]\nwidths = [32, 64]\nweights = "none"\n'
@@ -71,6 +72,43 @@ def test_what_is_too_slow_is_not_trained(
     assert "none is as quick as 0.001 ms" in capsys.readouterr().err
     assert {each.outcome for each in searched.found("slow").tried} == {"too slow"}
     assert not list((searched.folder / "slow" / "work").glob("student-*"))
+
+
+def test_a_search_for_another_station_takes_its_times_from_its_profile(
+    searched: Searched, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of this machine, and of one that would take a thousand times as long."""
+    here = measure_profile(1, rounds=2)
+    slow = here.model_copy(
+        update={
+            "run_ms": 1000 * here.run_ms,
+            "operations": tuple(
+                each.model_copy(update={"ms": 1000 * each.ms}) for each in here.operations
+            ),
+            "graphs": tuple(each.model_copy(update={"ms": 1000 * each.ms}) for each in here.graphs),
+        }
+    )
+    plan = read_plan(searched.plan)
+    times = [
+        Stopwatch(tmp_path / f"{i}.json", plan.image, profile).time_all(
+            space_of(plan), lambda some, _: some
+        )
+        for i, profile in enumerate((here, slow))
+    ]
+    for entrant, ms in times[0].items():
+        assert 0.0 < ms < 100.0
+        assert times[1][entrant] == pytest.approx(1000 * ms)
+    file = tmp_path / "slow.json"
+    file.write_text(slow.model_dump_json(by_alias=True), encoding="utf-8")
+    arguments = searched.arguments("elsewhere", "--profile", str(file))
+    arguments[arguments.index("1000")] = "1"
+    assert main(arguments) == 3
+    found = searched.found("elsewhere")
+    assert {each.outcome for each in found.tried} == {"too slow"}
+    assert found.timed_by == f"foretold of {here.machine.cpu}"
+    file.write_text('{"schema": 1}', encoding="utf-8")
+    assert main(arguments) == 78
+    assert "is not what `inspector bench --profile` writes: machine" in capsys.readouterr().err
 
 
 def test_killed_processes_are_resumed_and_no_student_is_judged_twice(searched: Searched) -> None:
