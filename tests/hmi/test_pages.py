@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -264,11 +266,25 @@ def test_hostile_text_in_every_field_is_only_ever_text(plant: Plant, panel: Watc
     assert until(lambda: shown_state(plant.clients["viewer"]) == "CONTINUOUS_EXECUTION", 40.0)
 
 
-def test_a_changed_audit_is_shown(plant: Plant, panel: Watched) -> None:
+def test_a_changed_row_of_the_audit_is_shown_on_its_page(plant: Plant, panel: Watched) -> None:
     page = panel.open("/audit")
     expect(page.get_by_text("No row was changed")).to_be_visible()
     page.select_option("#source", "test")
     expect(page.get_by_text("No row was changed")).to_be_visible()
+    with closing(sqlite3.connect(plant.folder / "hmi" / "hmi.db", timeout=10.0)) as db:
+        (rule,) = db.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'audit_unchanged'"
+        ).fetchone()
+        (entry,) = db.execute("SELECT entry FROM audit WHERE seq = 2").fetchone()
+        change = "UPDATE audit SET entry = ? WHERE seq = 2"
+        db.execute("DROP TRIGGER audit_unchanged")
+        db.execute(change, (entry.replace("admin", "nobody"),))
+        db.commit()
+        page.select_option("#source", "")
+        expect(page.get_by_text("TAMPERED")).to_contain_text("row 2 is not as it was written")
+        db.execute(change, (entry,))
+        db.execute(rule)
+        db.commit()
     assert panel.errors == []
 
 
@@ -314,6 +330,7 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
         require_soon(page)
         expect(page.locator(".part .verdict").first).to_have_text("no verdict: old")
         assert page.locator(".part .verdict", has_text="OK").count() == 0
+        assert page.locator(".part", has_text="passed").count() == 0
         expect(page.locator(".state")).to_have_text("OFFLINE")
         expect(page.locator(".age")).to_contain_text("heartbeat")
     finally:
