@@ -39,6 +39,8 @@ from training.search_space import (
 from training.teaching import fit_teachers
 
 STOP_S = 20.0
+NAME_FILES = ("teacher", "ensemble", "student", "search")
+"""Sections of a plan in which weights and folders may be named."""
 
 MachineOf = Callable[[Plan, Path, int], Machine]
 
@@ -174,7 +176,8 @@ def write_plan(plan: Plan, path: Path) -> None:
             return str(Path(str(value)).resolve())
         return value
 
-    kept = {k: rooted(v) for k, v in plan.model_dump(mode="json", exclude_none=True).items()}
+    sections = plan.model_dump(mode="json", exclude_none=True).items()
+    kept = {key: rooted(value) if key in NAME_FILES else value for key, value in sections}
     write_whole(path, tomli_w.dumps(kept).encode())
 
 

@@ -86,15 +86,14 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(seen)
 
 
-def station_of(demo_pid: int) -> int:
-    """Beside it there may be the operator's pages, a child too."""
+def child_of(demo_pid: int, command: str) -> int:
+    """run: the station; hmi: its pages."""
     children = Path(f"/proc/{demo_pid}/task/{demo_pid}/children")
-    (station,) = (
-        pid
-        for pid in map(int, children.read_text(encoding="ascii").split())
-        if b"station.toml" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    return station
+    words = {
+        int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        for pid in children.read_text(encoding="ascii").split()
+    }
+    return next(pid for pid, line in words.items() if command.encode() in line)
 
 
 def lives(pid: int) -> bool:
@@ -122,6 +121,10 @@ def test_twenty_parts_arrive_over_the_broker_inside_and_are_counted(
     assert first_s < 10.0
     assert len(re.findall(r"^ +\d+  part\d{3} ", text, re.MULTILINE)) == PARTS
     assert "embedded, MQTT 3.1.1" in text
+    pages = re.search(r"pages +http://127\.0\.0\.1:\d+/", text)
+    assert pages, "the operator's page is what it says first"
+    assert pages.start() < text.index("broker ")
+    assert "/welcome#" in text
     assert re.search(r"parts +20 \(10 NOT_OK, 10 OK\)", text)
     assert re.search(r"escapes .*  1/10, at most 39\.42 % \(95 %\)", text)
     assert re.search(r"overkill .*  1/10, at most 39\.42 % \(95 %\)", text)
@@ -196,7 +199,7 @@ def test_an_interrupted_demo_sums_up_and_leaves_nothing_behind(
 ) -> None:
     with running(bundle, pictures, "--forever") as process:
         text = read_until(process, r"^ +10 +part0")
-        station = station_of(process.pid)
+        station = child_of(process.pid, "run")
         process.send_signal(number)
         assert process.stdout is not None
         text += process.stdout.read()
@@ -208,18 +211,20 @@ def test_an_interrupted_demo_sums_up_and_leaves_nothing_behind(
     assert leftovers(pictures) == []
 
 
-def test_a_killed_demo_takes_its_station_along(bundle: Bundle, pictures: Path) -> None:
+def test_a_killed_demo_takes_its_station_and_its_pages_along(
+    bundle: Bundle, pictures: Path
+) -> None:
     with running(bundle, pictures, "--forever") as process:
         read_until(process, r"^ +10 +part0")
-        station = station_of(process.pid)
+        children = [child_of(process.pid, command) for command in ("run", "hmi")]
         process.kill()
-        assert until(lambda: not lives(station))
+        assert until(lambda: not any(lives(child) for child in children))
 
 
 def test_a_killed_station_ends_the_demo_with_its_last_words(bundle: Bundle, pictures: Path) -> None:
     with running(bundle, pictures, "--forever") as process:
         text = read_until(process, r"^ +10 +part0")
-        os.kill(station_of(process.pid), signal.SIGKILL)
+        os.kill(child_of(process.pid, "run"), signal.SIGKILL)
         assert process.stdout is not None
         text += process.stdout.read()
     assert process.returncode == 1, text

@@ -17,6 +17,8 @@ from inspector.hmi.throttle import Throttle
 from tests.hmi.plant import PASSWORD, Client, Plant
 from tests.support import run_inspector
 
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+
 
 @pytest.fixture
 def accounts(tmp_path: Path) -> Accounts:
@@ -212,3 +214,9 @@ def test_settings_say_what_is_wrong_with_file_and_key(tmp_path: Path) -> None:
     path.write_text('state_folder = "x"\n[[stations]]\nstation = "a"\n', encoding="utf-8")
     done = run_inspector("hmi", path)
     assert (done.returncode, "topic_root is missing" in done.stderr) == (78, True)
+
+
+def test_the_example_is_what_it_says() -> None:
+    settings = read_hmi_settings(DEPLOY / "hmi.example.toml")
+    assert settings.listen.known_origins == ("http://127.0.0.1:8080", "http://localhost:8080")
+    assert settings.stations[0].settings == DEPLOY / "station.toml"

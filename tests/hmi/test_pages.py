@@ -1,8 +1,11 @@
 """The pages in a real browser, as a person meets them."""
 
 import json
+import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,23 @@ SMALL_TARGETS = """() => {
 }"""
 FOCUS = """() => [document.activeElement.textContent,
   getComputedStyle(document.activeElement).outlineStyle]"""
-NOTE_WHEN_STALE = """() => { window.stale = new Promise((done) => {
+NOTE_WHEN = """(what) => { window.noted = new Promise((done) => {
   const began = performance.now();
-  const look = () => (document.querySelector(".station.stale")
-    ? done((performance.now() - began) / 1000) : setTimeout(look, 20));
+  let [last, held] = [began, 0];
+  const look = () => {
+    const now = performance.now();
+    held = Math.max(held, now - last - 20);
+    last = now;
+    const found = document.querySelector(what);
+    if (found && found.checkVisibility()) done([(now - began) / 1000, held / 1000]);
+    else setTimeout(look, 20);
+  };
   look();
 }); }"""
 STALE_S = 3.0
+
+
+expect.set_options(timeout=20_000)  # a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +59,12 @@ def axe() -> str:
 def panel(browser: Browser, plant: Plant) -> Iterator[Watched]:
     with Watched(browser, plant, "admin", viewport=SIZES["panel"]) as watched:
         yield watched
+
+
+def require_soon(page: Page) -> None:
+    """What the page was told to note came in time, but for what a busy machine kept from it."""
+    seconds, held = page.evaluate("window.noted")
+    assert seconds <= STALE_S + held, f"{seconds:.2f} s, {held:.2f} s of it the machine's"
 
 
 def violations(page: Page, axe: str) -> list[str]:
@@ -247,11 +266,25 @@ def test_hostile_text_in_every_field_is_only_ever_text(plant: Plant, panel: Watc
     assert until(lambda: shown_state(plant.clients["viewer"]) == "CONTINUOUS_EXECUTION", 40.0)
 
 
-def test_a_changed_audit_is_shown(plant: Plant, panel: Watched) -> None:
+def test_a_changed_row_of_the_audit_is_shown_on_its_page(plant: Plant, panel: Watched) -> None:
     page = panel.open("/audit")
     expect(page.get_by_text("No row was changed")).to_be_visible()
     page.select_option("#source", "test")
     expect(page.get_by_text("No row was changed")).to_be_visible()
+    with closing(sqlite3.connect(plant.folder / "hmi" / "hmi.db", timeout=10.0)) as db:
+        (rule,) = db.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'audit_unchanged'"
+        ).fetchone()
+        (entry,) = db.execute("SELECT entry FROM audit WHERE seq = 2").fetchone()
+        change = "UPDATE audit SET entry = ? WHERE seq = 2"
+        db.execute("DROP TRIGGER audit_unchanged")
+        db.execute(change, (entry.replace("admin", "nobody"),))
+        db.commit()
+        page.select_option("#source", "")
+        expect(page.get_by_text("TAMPERED")).to_contain_text("row 2 is not as it was written")
+        db.execute(change, (entry,))
+        db.execute(rule)
+        db.commit()
     assert panel.errors == []
 
 
@@ -290,14 +323,14 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
 ) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
-    page.evaluate(NOTE_WHEN_STALE)
+    page.evaluate(NOTE_WHEN, ".station.stale")
     plant.station.kill()
     plant.station.wait()
-    seconds = page.evaluate("window.stale")
     try:
-        assert seconds <= STALE_S
+        require_soon(page)
         expect(page.locator(".part .verdict").first).to_have_text("no verdict: old")
         assert page.locator(".part .verdict", has_text="OK").count() == 0
+        assert page.locator(".part", has_text="passed").count() == 0
         expect(page.locator(".state")).to_have_text("OFFLINE")
         expect(page.locator(".age")).to_contain_text("heartbeat")
     finally:
@@ -309,25 +342,24 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
 def test_a_hanging_station_is_silent_with_its_age(plant: Plant, panel: Watched) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
-    plant.station.send_signal(19)  # SIGSTOP: nothing closes, nothing is said
+    page.evaluate(NOTE_WHEN, ".station.stale")
+    plant.station.send_signal(signal.SIGSTOP)  # nothing closes, nothing is said
     try:
-        began = time.monotonic()
-        expect(page.locator(".state")).to_have_text("SILENT", timeout=10_000)
-        assert time.monotonic() - began <= STALE_S
+        require_soon(page)
+        expect(page.locator(".state")).to_have_text("SILENT")
         expect(page.locator(".age")).to_contain_text("silent for")
         assert page.locator(".part .verdict", has_text="OK").count() == 0
     finally:
-        plant.station.send_signal(18)
+        plant.station.send_signal(signal.SIGCONT)
     expect(page.locator(".state")).to_have_text("RUNNING")
 
 
 def test_a_page_whose_server_is_gone_says_so_and_comes_back(plant: Plant, panel: Watched) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
+    page.evaluate(NOTE_WHEN, ".banner")
     plant.pages.kill()
-    began = time.monotonic()
-    expect(page.locator(".banner")).to_be_visible()
-    assert time.monotonic() - began <= STALE_S
+    require_soon(page)
     expect(page.locator(".station.stale")).to_have_count(1)
     assert page.locator(".part .verdict", has_text="OK").count() == 0
     plant.pages.start()

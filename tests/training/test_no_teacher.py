@@ -38,6 +38,7 @@ def test_a_release_without_a_teacher_leaves_a_bundle_and_the_students_weights(
     networks = out / "networks" / bundle.name
     assert sorted(path.name for path in networks.iterdir()) == [
         "networks.json",
+        "split.csv",
         "student.safetensors",
     ]
     (tmp_path / "next").mkdir()

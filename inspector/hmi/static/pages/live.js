@@ -141,13 +141,13 @@ class Station {
       replace(card, h("h3", {}, heading), h("p", { class: "quiet" }, t("live.none_yet")));
       return;
     }
-    // an old OK must not look like one: without a heartbeat there is no verdict
+    // an old OK must not look like one: without a heartbeat there is no verdict, and no reason for it
     const verdict = stale ? badge("gone", t("live.old"), "silent") : verdictBadge(result.evaluation);
     replace(card, h("h3", {}, heading), h("div", { class: "verdict" }, verdict),
       pairs([
         [t("part.id"), result.part?.id ?? t("part.unnamed", { seq: result.seq })],
-        [t("part.score"), number(result.score, 3)],
-        [t("part.reason"), result.evaluation === "OK" ? t("part.passed") : `${word("cause", result.cause)}: ${result.reason}`],
+        [t("part.score"), stale ? "–" : number(result.score, 3)],
+        [t("part.reason"), stale ? "–" : result.evaluation === "OK" ? t("part.passed") : `${word("cause", result.cause)}: ${result.reason}`],
         [t("part.time"), time(result.captured_at)],
       ]),
       image ?? picture(this.name, result, { soon: true }),
