@@ -131,6 +131,7 @@ def build(
         first_fault=first_fault,
         keep_fault=keep_fault,
     )
+    courier.at_work = station.busy.at_work
     at_the_line: dict[str, Runs] = {"line": line} if line else {}
     if isinstance(trigger, MqttTrigger):
         at_the_line["trigger"] = trigger

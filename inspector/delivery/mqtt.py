@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -36,6 +36,10 @@ TURN_S = 1.0
 FAREWELL_S = 1.0  # for the last state, after the drain
 STEADY_S = 10.0  # a connection that held this long was a good one
 SHADOW_MAX = 100
+BACKLOG_ROWS = 32
+"""More than these waiting is no news: it may wait for the part in work."""
+REST_MAX_S, REST_TURN_S = 0.03, 0.001
+"""A station that is always at work must not keep its results for ever."""
 
 
 class Courier:
@@ -72,6 +76,8 @@ class Courier:
         self._stop_at = 0.0
         self._all_delivered = False
         self._consumers: Consumers | None = None
+        self.at_work: Callable[[], bool] = lambda: False
+        """Whether the station has a part in work; build.py says how to ask it."""
         # from here on the courier's thread writes; others may read the figures
         self._versions = Versions(settings.protocol)
         self._patience = Patience(settings)
@@ -200,6 +206,7 @@ class Courier:
         """Until the connection is lost, or all is done that stop asked for."""
         farewell_by: float | None = None
         while connection.lost is None:
+            self._give_way(traffic.outbox)
             now = time.monotonic()
             self._settle(connection, traffic, now)
             if connection.ready and not self.connected:
@@ -221,6 +228,14 @@ class Courier:
             if connection.turn(self._wake.out, self._wait_s(traffic, now)):
                 self._wake.drain()
                 traffic.outbox.look()
+
+    def _give_way(self, outbox: Outbox) -> None:
+        """A backlog rests while a part is in work, for a moment: both need Python's lock."""
+        end = time.monotonic() + REST_MAX_S
+        while outbox.waiting > BACKLOG_ROWS and self.at_work() and time.monotonic() < end:
+            if self._stopping.is_set():
+                return
+            time.sleep(REST_TURN_S)
 
     def _part(self, connection: Connection, traffic: Traffic) -> None:
         """End one connection, with goodbye where nothing is left to say."""

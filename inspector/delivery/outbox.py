@@ -53,6 +53,11 @@ class Outbox:
         """Rows deleted before they were sent: only if somebody removed the cursors."""
 
     @property
+    def waiting(self) -> int:
+        """Rows that the broker has not acknowledged."""
+        return self._released.final - self.cursor
+
+    @property
     def in_flight(self) -> int:
         return len(self._in_flight)
 

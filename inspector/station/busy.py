@@ -38,6 +38,10 @@ class Busy:
         """
         self._work = at, under_way
 
+    def at_work(self) -> bool:
+        """Whether a call is under way. Any thread may ask."""
+        return self._work[0] > float("-inf")
+
     def over(self) -> None:
         """The call has come back."""
         self._work = float("-inf"), nothing_to_stop

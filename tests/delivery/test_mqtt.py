@@ -105,6 +105,23 @@ def test_a_new_result_leaves_at_once(tmp_path: Path, journal: Journal, broker: M
     assert sorted(waits_s)[10] < 0.1
 
 
+def test_a_backlog_rests_while_a_part_is_in_work_but_never_for_ever(
+    journal: Journal, broker: Mosquitto
+) -> None:
+    took_s = []
+    with Listener(broker.start().port) as listener, courier(journal, broker.port) as sender:
+        assert until(lambda: sender.connected)
+        for busy in (False, True):
+            sender.at_work = lambda busy=busy: busy  # type: ignore[misc]
+            before = len(seqs(listener))
+            put(journal, 400)
+            start = time.monotonic()
+            sender.wake()
+            assert until(lambda before=before: len(seqs(listener)) == before + 400)  # type: ignore[misc]
+            took_s.append(time.monotonic() - start)
+    assert took_s[1] > 1.5 * took_s[0]
+
+
 def test_a_broker_that_comes_later_gets_everything(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
