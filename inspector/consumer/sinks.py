@@ -19,6 +19,7 @@ from inspector.consumer.settings import (
     SqliteSink,
 )
 from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.sums import sync
 from inspector.contract.table import COLUMNS, cells, csv_line
 
 SinkSettings = JsonLinesSink | CsvSink | SqliteSink | PostgresSink
@@ -133,11 +134,7 @@ class LineSink:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._position)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self._path.parent)
 
 
 class SqlSink:

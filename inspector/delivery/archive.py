@@ -78,8 +78,8 @@ class ImageArchive:
     def keeps(self, evaluation: Evaluation) -> bool:
         """Whether the image of a part judged so is wanted; of those that passed, some by lot."""
         if self._settings.keep == "not_ok":
-            by_lot = random.random() < self._settings.keep_ok_share  # noqa: S311 - no secret
-            return evaluation is not Evaluation.OK or by_lot
+            share = self._settings.keep_ok_share
+            return evaluation is not Evaluation.OK or random.random() < share  # noqa: S311
         return self._settings.keep == "all"
 
     def offer(self, name: str, image: Image) -> None:

@@ -17,6 +17,16 @@ from inspector.contract.errors import ConfigError, InUseError, RecordError
 # Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
 # make the part late, and a late part is rejected anyway.
 BUSY_S = 0.25
+AUDIT = (
+    # AUTOINCREMENT: no number is used twice, also where the last row was taken out
+    "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
+    " hash BLOB NOT NULL)",
+    "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN"
+    " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+    "CREATE TRIGGER audit_whole BEFORE DELETE ON audit BEGIN"
+    " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+)
+"""The table of a chain of rows (contract/chain.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from inspector.contract.audit import AuditEntry
 from inspector.contract.chain import FIRST, checked, head, link
 from inspector.contract.result import utc_text
 from inspector.contract.signed import SignedCommand
-from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
+from inspector.delivery.database import AUDIT, Kind, in_words, open_reader, open_writer, transaction
 
 NONCES_MAX = 2_000
 """Of one sender: nobody's flood keeps another's HALT out."""
@@ -40,13 +40,7 @@ _KIND = Kind(
         # nothing that ended before it is taken: its nonce may be forgotten, whatever the clock says
         "CREATE TABLE forgotten (expires_ms INTEGER NOT NULL)",
         "INSERT INTO forgotten VALUES (0)",
-        # AUTOINCREMENT: no number is used twice, also where the last row was taken out
-        "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
-        " hash BLOB NOT NULL)",
-        "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN"
-        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
-        "CREATE TRIGGER audit_whole BEFORE DELETE ON audit BEGIN"
-        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+        *AUDIT,
     ),
 )
 

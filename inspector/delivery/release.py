@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from inspector.contract.errors import RecordError
+from inspector.contract.sums import sync
 
 _DIGITS = 20  # one sector, written in place: a power cut leaves the old number or the new one
 _TEXT_MAX = 1_000
@@ -53,7 +54,7 @@ class Released:
                 os.pwrite(self._file, b"%0*d" % (_DIGITS, final), 0)
                 os.fdatasync(self._file)
                 if self.is_new:
-                    _sync_folder(self._path.parent)
+                    sync(self._path.parent)
                     self.is_new = False
             except OSError as error:
                 raise RecordError(f"{self._path}: {error.strerror or error}") from error
@@ -97,11 +98,3 @@ def withdrawn(payload: bytes, why: str) -> bytes | None:
 def _number(text: bytes) -> int:
     """0 for a file that holds none: then the last row is withdrawn, which is the safe side."""
     return int(text) if len(text) == _DIGITS and text.isdigit() else 0
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from typing import Self
 
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Kept, Review, Undo
+from inspector.contract.sums import sync
 from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
 
 FILE = "reviews.db"
@@ -182,8 +183,4 @@ def _keep(path: Path, picture: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inspector.contract.errors import RecordError
-from inspector.delivery.database import Kind, in_words, open_writer, transaction
+from inspector.delivery.database import AUDIT, Kind, in_words, open_writer, transaction
 
 KIND = Kind(
     word="accounts' file",
@@ -28,12 +28,7 @@ KIND = Kind(
         # name NULL: the first administrator, who chooses one
         "CREATE TABLE invitation (hash BLOB PRIMARY KEY, name TEXT, role TEXT NOT NULL,"
         " expires_at REAL NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
-        " hash BLOB NOT NULL)",
-        "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN"
-        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
-        "CREATE TRIGGER audit_whole BEFORE DELETE ON audit BEGIN"
-        " SELECT RAISE(ABORT, 'the audit is only added to'); END",
+        *AUDIT,
     ),
 )
 FILE = "hmi.db"

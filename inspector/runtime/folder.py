@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from inspector.contract.bundle import FILES_MAX
 from inspector.contract.strict import Name, Strict
+from inspector.contract.sums import sync
 
 POINTER = "current"
 POINTER_BYTES_MAX = 256
@@ -89,8 +90,4 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)

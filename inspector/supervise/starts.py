@@ -15,6 +15,7 @@ from pydantic import Field
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict, parse
+from inspector.contract.sums import sync
 from inspector.station.alarm import Rules
 
 log = logging.getLogger(__name__)
@@ -90,11 +91,7 @@ class StartLog:
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(self._path.parent)
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._path, error.strerror)
 

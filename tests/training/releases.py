@@ -86,6 +86,13 @@ def kill_in(stage: str, sign: str, words: tuple[object, ...], out: Path) -> None
     assert not list(out.glob(f"work/{stage}-*/done.json"))
 
 
+def require_same_files(bundle: Bundle, other: Bundle) -> None:
+    """Byte for byte, every file of the first."""
+    for ours in sorted(path for path in bundle.folder.rglob("*") if path.is_file()):
+        name = ours.relative_to(bundle.folder)
+        assert ours.read_bytes() == (other.folder / name).read_bytes(), name
+
+
 def learned(plan: Path, data: Path, out: Path, *, processes: int) -> list[str]:
     """A release without a teacher as far as its student, started here; what it said."""
     said: list[str] = []

@@ -11,7 +11,7 @@ from inspector.contract.bundle import Bundle, read_bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import decode, fit
 from tests.training.plates import write_class_folders
-from tests.training.releases import Forked, kill_in
+from tests.training.releases import Forked, kill_in, require_same_files
 from tests.training.test_prune import small_net
 from training.checkpoint import load
 from training.comparison import METRICS, Outcome, Row, comparison_of
@@ -92,9 +92,7 @@ def test_a_job_killed_in_a_cut_and_its_teaching_ends_with_the_same_bundle(
     assert resumed.returncode == 0, resumed.stderr
     assert "prune: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))
-    for ours in sorted(path for path in bundle.folder.rglob("*") if path.is_file()):
-        name = ours.relative_to(bundle.folder)
-        assert ours.read_bytes() == (compressed.bundle.folder / name).read_bytes(), name
+    require_same_files(bundle, compressed.bundle)
 
 
 def test_the_report_has_every_step_with_what_it_cost_and_held(compressed: Compressed) -> None:

@@ -11,7 +11,7 @@ import pytest
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN
-from tests.training.releases import Forked, Released, kill_in
+from tests.training.releases import Forked, Released, kill_in, require_same_files
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.plan_export import Export
@@ -37,9 +37,7 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
     assert resumed.returncode == 0, resumed.stderr
     assert "quantise: goes on where it was" in resumed.stderr
     bundle = read_bundle(Path(resumed.stdout.strip()))
-    for ours in sorted(path for path in bundle.folder.rglob("*") if path.is_file()):
-        name = ours.relative_to(bundle.folder)
-        assert ours.read_bytes() == (released.bundle.folder / name).read_bytes(), name
+    require_same_files(bundle, released.bundle)
     assert bundle.id == released.bundle.id
 
 
