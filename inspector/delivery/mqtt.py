@@ -19,7 +19,7 @@ from inspector.delivery.broker import MqttSettings
 from inspector.delivery.connection import Connection
 from inspector.delivery.consumers import Consumers, Identity
 from inspector.delivery.cursors import Cursors
-from inspector.delivery.outbox import Outbox
+from inspector.delivery.outbox import Outbox, idle
 from inspector.delivery.patience import Patience
 from inspector.delivery.reader import JournalReader
 from inspector.delivery.release import Released
@@ -36,9 +36,7 @@ TURN_S = 1.0
 FAREWELL_S = 1.0  # for the last state, after the drain
 STEADY_S = 10.0  # a connection that held this long was a good one
 SHADOW_MAX = 100
-BACKLOG_ROWS = 32
-"""More than these waiting is no news: it may wait for the part in work."""
-REST_MAX_S, REST_TURN_S = 0.03, 0.001
+REST_MAX_S, REST_TURN_S = 0.03, 0.002
 """A station that is always at work must not keep its results for ever."""
 
 
@@ -76,7 +74,7 @@ class Courier:
         self._stop_at = 0.0
         self._all_delivered = False
         self._consumers: Consumers | None = None
-        self.at_work: Callable[[], bool] = lambda: False
+        self.at_work: Callable[[], bool] = idle
         """Whether the station has a part in work; build.py says how to ask it."""
         # from here on the courier's thread writes; others may read the figures
         self._versions = Versions(settings.protocol)
@@ -206,7 +204,7 @@ class Courier:
         """Until the connection is lost, or all is done that stop asked for."""
         farewell_by: float | None = None
         while connection.lost is None:
-            self._give_way(traffic.outbox)
+            at_work = self._give_way(traffic.outbox)
             now = time.monotonic()
             self._settle(connection, traffic, now)
             if connection.ready and not self.connected:
@@ -218,7 +216,8 @@ class Courier:
                     return
                 traffic.send_board(connection, now)
             elif connection.ready:
-                traffic.send(connection, now, ending=self._stopping.is_set())
+                ending = self._stopping.is_set()
+                traffic.send(connection, now, at_work, ending=ending)
                 self.sent = traffic.outbox.sent
                 if traffic.shadow_waits:
                     self.wake()
@@ -229,13 +228,17 @@ class Courier:
                 self._wake.drain()
                 traffic.outbox.look()
 
-    def _give_way(self, outbox: Outbox) -> None:
-        """A backlog rests while a part is in work, for a moment: both need Python's lock."""
+    def _give_way(self, outbox: Outbox) -> Callable[[], bool]:
+        """A backlog rests while a part is in work, but for no longer than parts take.
+
+        Returns what the rows that go now are to ask: nothing, where the station is at work still.
+        """
         end = time.monotonic() + REST_MAX_S
-        while outbox.waiting > BACKLOG_ROWS and self.at_work() and time.monotonic() < end:
-            if self._stopping.is_set():
-                return
+        while outbox.rests(self.at_work):
+            if self._stopping.is_set() or time.monotonic() > end:
+                return idle
             time.sleep(REST_TURN_S)
+        return self.at_work
 
     def _part(self, connection: Connection, traffic: Traffic) -> None:
         """End one connection, with goodbye where nothing is left to say."""

@@ -6,6 +6,7 @@ come. The cursor is the last row up to which all were acknowledged.
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from inspector.contract.errors import RecordError
 from inspector.delivery.connection import Acknowledgement, Connection
@@ -23,6 +24,13 @@ REFUSED_PAUSE_MAX_S = 30.0
 # A backlog leaves the processor to the thread that inspects: 100,000 results in 35 s at best
 RESULTS_PER_S = 3_000.0
 BURST_S = 0.04
+BACKLOG_ROWS = 32
+"""More than these waiting is no news: it may wait for the part in work."""
+
+
+def idle() -> bool:
+    """Of a station for which no backlog needs to rest."""
+    return False
 
 
 class Outbox:
@@ -61,6 +69,10 @@ class Outbox:
     def in_flight(self) -> int:
         return len(self._in_flight)
 
+    def rests(self, at_work: Callable[[], bool]) -> bool:
+        """Whether so much waits that the part in work goes before it: both need Python's lock."""
+        return self.waiting > BACKLOG_ROWS and at_work()
+
     def look(self) -> None:
         """There may be new rows."""
         self._exhausted = False
@@ -70,8 +82,13 @@ class Outbox:
         self._in_flight.clear()
         self._rewind()
 
-    def send(self, connection: Connection, room: int, now: float) -> None:
-        """Send the next rows until `room` are in flight."""
+    def send(
+        self, connection: Connection, room: int, now: float, at_work: Callable[[], bool]
+    ) -> None:
+        """Send the next rows until `room` are in flight.
+
+        at_work: whether a part is in work; a backlog rests then, from one row to the next.
+        """
         if room < 1 or now < self._paused_until:
             return
         self._paused_until = 0.0
@@ -79,7 +96,7 @@ class Outbox:
         allowed = self._pace.allows(now)
         self._held_back = False
         while len(self._in_flight) < room and connection.lost is None:
-            if allowed < 1:
+            if allowed < 1 or self.rests(at_work):
                 self._held_back = True
                 return
             row = self._next(room)

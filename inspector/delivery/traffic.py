@@ -39,13 +39,15 @@ class Traffic:
         self.inbound = Inbound(topics, queue_max=4 * TAKEN_A_TURN) if topics else None
         self.acknowledged = 0
 
-    def send(self, connection: Connection, now: float, *, ending: bool) -> None:
+    def send(
+        self, connection: Connection, now: float, at_work: Callable[[], bool], *, ending: bool
+    ) -> None:
         """What the window has room for. ending: the state comes last, and nothing but results."""
         if not ending:
             self.send_board(connection, now)
             self._send_shadow(connection)
         others = self._board.in_flight + self.consumers.in_flight
-        self.outbox.send(connection, connection.in_flight_max - others, now)
+        self.outbox.send(connection, connection.in_flight_max - others, now, at_work)
         if not ending:
             free = connection.in_flight_max - self.in_flight
             most = max(1, int(REPLAY_SHARE * connection.in_flight_max)) - self.consumers.in_flight
