@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
     | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
+    | {"inspector.delivery.rejoin"}
     | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
     | {"inspector.delivery.database"},
     "inspector/demo": CONTRACT

@@ -34,6 +34,7 @@ from inspector.delivery.lanes import WAITING_MAX, Answers, Lanes, ShowAgain
 from inspector.delivery.ledger import Ledger
 from inspector.delivery.pace import Pace
 from inspector.delivery.patience import Patience
+from inspector.delivery.rejoin import rejoin
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
 
@@ -44,7 +45,6 @@ EACH_MAX = 64
 """A sender's messages waiting to be looked at: one more is dropped, to be sent again. A broker
 does not hold them back: mosquitto 2.0.11 sent 207 where it was told to send 32 at most."""
 TURN_S = 1.0
-STEADY_S = 10.0
 BURST_S = 0.1
 STOP_S = 3.0
 
@@ -106,23 +106,15 @@ class MqttDoor:
             self._wake.close()
 
     def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            protocol, answer_timeout_s = self._versions.next(self._mqtt)
-            connection = Connection(
-                self._mqtt,
-                protocol,
-                client_id=self._client_id,
-                answer_timeout_s=answer_timeout_s,
-                inbound=self._inbound,
-            )
-            connection.open()
-            opened_at = time.monotonic()
-            self._serve(connection)
-            self._part(connection)
-            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
-            if self._versions.ended(connection):
-                self._stopping.wait(self._patience.delay_s(failures))
+        rejoin(
+            self._mqtt,
+            self._serve,
+            self._stopping,
+            client_id=self._client_id,
+            inbound=self._inbound,
+            versions=self._versions,
+            patience=self._patience,
+        )
         self._drops.sum_up(time.monotonic(), at_once=True)
 
     def _serve(self, connection: Connection) -> None:
@@ -144,6 +136,7 @@ class MqttDoor:
                 timeout_s = max(0.0, self._pace.next_at() - time.monotonic())
             if connection.turn(self._wake.out, timeout_s):
                 self._wake.drain()
+        self._part(connection)
 
     def _has_room(self, now: float) -> bool:
         """For one message more, and its reply, which must not be lost on the way out."""

@@ -4,18 +4,17 @@ Apart from the courier's, so that what comes waits for no result, and no result 
 """
 
 import threading
-import time
 from collections.abc import Callable
 
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.patience import Patience
+from inspector.delivery.rejoin import rejoin
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
 
 TURN_S = 0.5
-STEADY_S = 10.0  # a connection that held this long was a good one
 STOP_S = 3.0
 
 
@@ -58,26 +57,15 @@ class Listening:
             self._wake.close()
 
     def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            opened_at = time.monotonic()
-            connection = self._connect()
-            self._serve(connection)
-            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
-            if self._versions.ended(connection) and not self._stopping.is_set():
-                self._stopping.wait(self._patience.delay_s(failures))
-
-    def _connect(self) -> Connection:
-        protocol, answer_timeout_s = self._versions.next(self._settings)
-        connection = Connection(
+        rejoin(
             self._settings,
-            protocol,
+            self._serve,
+            self._stopping,
             client_id=self._client_id,
-            answer_timeout_s=answer_timeout_s,
             inbound=self._inbound,
+            versions=self._versions,
+            patience=self._patience,
         )
-        connection.open()
-        return connection
 
     def _serve(self, connection: Connection) -> None:
         """Until the connection is lost or `stop`."""

@@ -22,6 +22,7 @@ from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import Inbound, Message
 from inspector.delivery.keys import Signer
 from inspector.delivery.patience import Patience
+from inspector.delivery.rejoin import rejoin
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
 from inspector.hmi.history import newest
@@ -31,7 +32,7 @@ from inspector.hmi.settings import Place
 log = logging.getLogger(__name__)
 
 TURN_S = 0.5
-STEADY_S = 10.0
+PAUSE_MAX_S = 5.0
 QUEUE_MAX = 2_000
 ASKING_MAX = 16
 
@@ -106,29 +107,17 @@ class Follower:
 
     def _run(self) -> None:
         versions, patience = Versions(self.place.mqtt.protocol), Patience(self.place.mqtt)
-        failures = 0
         self._remember()
-        while not self._stopping.is_set():
-            protocol, answer_timeout_s = versions.next(self.place.mqtt)
-            connection = Connection(
-                self.place.mqtt,
-                protocol,
-                client_id=self._client_id,
-                answer_timeout_s=answer_timeout_s,
-                inbound=self._inbound,
-            )
-            connection.open()
-            opened_at = time.monotonic()
-            self._serve(connection, versions, patience)
-            if connection.lost is None:
-                connection.leave()
-            else:
-                self.known.connection(up=False, words=connection.lost)
-                patience.say(f"station {self.place.name}: {connection.lost}")
-                connection.drop()
-            failures = 0 if time.monotonic() - opened_at > STEADY_S else failures + 1
-            if versions.ended(connection):
-                self._stopping.wait(min(5.0, patience.delay_s(failures)))
+        rejoin(
+            self.place.mqtt,
+            lambda connection: self._serve(connection, versions, patience),
+            self._stopping,
+            client_id=self._client_id,
+            inbound=self._inbound,
+            versions=versions,
+            patience=patience,
+            pause_max_s=PAUSE_MAX_S,
+        )
         self._wake.close()
 
     def _remember(self) -> None:
@@ -157,6 +146,12 @@ class Follower:
             connection.acknowledged.clear()
             if connection.turn(self._wake.out, TURN_S):
                 self._wake.drain()
+        if connection.lost is None:
+            connection.leave()
+            return
+        self.known.connection(up=False, words=connection.lost)
+        patience.say(f"station {self.place.name}: {connection.lost}")
+        connection.drop()
 
     def _send(self, connection: Connection) -> None:
         now = time.monotonic()
