@@ -11,7 +11,6 @@ from inspector.contract.errors import ConfigError
 
 if TYPE_CHECKING:
     from inspector.delivery.review_desk import Item, ReviewDesk
-    from inspector.settings import Settings
 
 EPILOG = """\
 examples:
@@ -44,7 +43,9 @@ def add_commands(add: Add) -> None:
     review.add_argument("--why", default="", metavar="TEXT")
     review.add_argument("--severity", type=float, metavar="S", help="0 to 1, how grave it is")
     review.add_argument("--new", action="store_true", help="the label is a class not known yet")
-    review.add_argument("--policy", type=Path, metavar="REVIEW.TOML", help="list: rates and band")
+    review.add_argument(
+        "--policy", type=Path, metavar="REVIEW.TOML", help="list: not the station's own"
+    )
     review.add_argument("--count", type=part_count, default=20, metavar="N", help="list: at most")
     review.add_argument("--out", type=Path, metavar="FILE", help="export: not to the screen")
 
@@ -59,7 +60,7 @@ def _review(args: argparse.Namespace) -> int:
             case "list":
                 _list(desk, args)
             case "label":
-                _label(desk, settings, args)
+                _label(desk, args)
             case "undo":
                 _undo(desk, args)
             case _:
@@ -69,9 +70,9 @@ def _review(args: argparse.Namespace) -> int:
 
 def _list(desk: "ReviewDesk", args: argparse.Namespace) -> None:
     from inspector.contract.strict import read_toml
-    from inspector.delivery.review_desk import Policy
+    from inspector.delivery.review_policy import Policy, read_policy
 
-    policy = read_toml(args.policy, Policy) if args.policy else Policy()
+    policy = read_toml(args.policy, Policy) if args.policy else read_policy(desk.store.path)
     form = "{:<36} {:<12} {:<20} {:<13} {:>6} {:>7} {:>8}  {}"
     heads = ("result_id", "why", "part", "verdict", "score", "novelty", "opinions", "picture")
     print(form.format(*heads))
@@ -85,7 +86,7 @@ def _list(desk: "ReviewDesk", args: argparse.Namespace) -> None:
     print(f"{len(items)} parts to look at" + ("" if len(items) < args.count else ", or more"))
 
 
-def _label(desk: "ReviewDesk", settings: "Settings", args: argparse.Namespace) -> None:
+def _label(desk: "ReviewDesk", args: argparse.Namespace) -> None:
     from inspector.contract.review import Said
     from inspector.contract.strict import parse
 
@@ -98,7 +99,7 @@ def _label(desk: "ReviewDesk", settings: "Settings", args: argparse.Namespace) -
         words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
         said = parse(Said, words, "review label")
         if label is not None and not args.new:
-            _require_known(label, item, desk, settings)
+            _require_known(label, item, desk)
         kept = desk.put(item, said)
         print(
             f"review {kept.id}: {item.result_id} is {label or UNCLEAR}, said by {args.by} "
@@ -113,16 +114,11 @@ def _pair(line: str) -> tuple[str, str]:
     return named, label.strip()
 
 
-def _require_known(label: str, item: "Item", desk: "ReviewDesk", settings: "Settings") -> None:
+def _require_known(label: str, item: "Item", desk: "ReviewDesk") -> None:
     """A slip of the keyboard is no new class. Raises ConfigError, BundleError."""
-    from inspector.contract.bundle import read_bundle
-
-    known = {each.review.label for each in desk.store.all() if each.undone is None} - {None}
-    folder = settings.bundles.folder / item.bundle
-    if folder.is_dir():
-        known |= set(read_bundle(folder).manifest.labels)
+    known = desk.classes(item.bundle).all
     if label not in known:
-        words = ", ".join(sorted(map(str, known))) or "none"
+        words = ", ".join(sorted(known)) or "none"
         raise ConfigError(
             f"label {label!r}: must be one of {words}, or {UNCLEAR}; --new makes a new class"
         )

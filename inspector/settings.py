@@ -130,7 +130,8 @@ def review_places(settings: Settings) -> Places:
     """Where this station keeps what is reviewed."""
     shadow = settings.shadow.folder if settings.shadow else None
     archive = settings.archive
-    return Places(settings.journal.path, archive.folder, shadow, archive.disk_free_min_mb)
+    free = archive.disk_free_min_mb
+    return Places(settings.journal.path, archive.folder, shadow, free, settings.bundles.folder)
 
 
 def read_settings(path: Path) -> Settings:

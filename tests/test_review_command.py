@@ -15,7 +15,8 @@ from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Said, standing_of
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
-from inspector.delivery.review_desk import Policy, Rates, ReviewDesk
+from inspector.delivery.review_desk import ReviewDesk
+from inspector.delivery.review_policy import Policy, Rates
 from inspector.delivery.reviews import read_reviews
 from inspector.settings import read_settings, review_places, reviews_path
 from tests.support import (

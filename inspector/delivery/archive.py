@@ -68,6 +68,7 @@ class ImageArchive:
         self._refused = 0  # written by who offers
         self._failed = 0  # written by the archive's thread
         self._complained = False
+        self._next_wanted = False
         self._claim()
 
     @property
@@ -76,7 +77,11 @@ class ImageArchive:
         return self._refused + self._failed
 
     def keeps(self, evaluation: Evaluation) -> bool:
-        """Whether the image of a part judged so is wanted; of those that passed, some by lot."""
+        """Whether the image of a part judged so is wanted; of those that passed, some by lot, and
+        the next one after somebody asked for a picture that was not kept."""
+        if self._next_wanted and self._settings.keep != "none":
+            self._next_wanted = False
+            return True
         if self._settings.keep == "not_ok":
             share = self._settings.keep_ok_share
             return evaluation is not Evaluation.OK or random.random() < share  # noqa: S311
@@ -105,7 +110,11 @@ class ImageArchive:
         except ValueError:
             return "that is no result_id"
         except FileNotFoundError:
-            return f"no picture of {result_id} is kept, or not yet (archive.keep, size_max_mb)"
+            self._next_wanted = True  # who looks at the camera wants any part's
+            return (
+                f"no picture of {result_id} is kept, or not yet (archive.keep, size_max_mb); "
+                f"{'none ever is' if self._settings.keep == 'none' else 'the next part has one'}"
+            )
         except (OSError, cv2.error) as error:
             words = getattr(error, "strerror", None) or "is no picture"
             return f"the picture of {result_id} cannot be read: {words}"

@@ -6,55 +6,27 @@ journal, archive and shadow record beside the station that writes them, and chan
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import EvaluationName
 from inspector.contract.review import Box, Kept, Review, Said, Undo
-from inspector.contract.strict import Score, Strict
+from inspector.contract.strict import Strict
 from inspector.delivery.archive import SUFFIX
 from inspector.delivery.disagreements import read_disagreements
 from inspector.delivery.reader import JournalReader
+from inspector.delivery.review_policy import Interest, Policy, interest_of, wants_second
 from inspector.delivery.reviews import ReviewStore
 
 PAGE_ROWS = 500
 PICTURE_BYTES_MAX = 64_000_000
 _SIDES = ("x", "y", "width", "height")
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Interest = Literal["novel", "doubtful", "disagreement", "near", "rejected", "passed"]
-"""Why a person should look: unlike anything seen, in the review band, two bundles disagree, near a
-limit on its sure side, and samples of what was rejected and of what passed."""
-
-
-class Rates(Strict):
-    """Share of the parts of each kind that are shown to people, the same ones for everybody."""
-
-    novel: Share = 1.0
-    doubtful: Share = 1.0
-    disagreement: Share = 1.0
-    near: Share = 1.0
-    rejected: Share = 0.05
-    passed: Share = 0.01
-    """The audit: the only look at parts nothing was suspicious about. Needs their pictures:
-    archive.keep_ok_share."""
-
-
-class Policy(Strict):
-    """What people are shown: review.toml."""
-
-    rates: Rates = Rates()
-    band: Score = 0.05
-    """A part whose score is nearer than this to a limit, on its sure side, is `near`."""
-    second_opinion: Share = 0.1
-    """Share of reviewed parts that another person is shown too, without the first's label."""
-    look_back: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    """Newest results of the journal that are looked through."""
 
 
 class Places(NamedTuple):
@@ -66,6 +38,8 @@ class Places(NamedTuple):
     """Folder of the shadow's disagreements; None: no second bundle."""
     disk_free_min_mb: int = 500
     """With less than this free on the store's disk, no review is kept."""
+    bundles: Path | None = None
+    """What judged the parts: their classes. None: only those that people have named."""
 
 
 class Item(Strict):
@@ -93,6 +67,25 @@ class Item(Strict):
     """How many people have said something, those who took it back left out."""
 
 
+class Candidate(NamedTuple):
+    """A part to look at, and who has spoken of it."""
+
+    item: Item
+    by: frozenset[str]
+
+
+class Classes(NamedTuple):
+    """Of the bundle, in its order, and those that people have named beside."""
+
+    good: tuple[str, ...]
+    defects: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.good, *self.defects, *self.named)
+
+
 class ReviewDesk:
     """One station's parts and reviews. Any thread may use it."""
 
@@ -107,28 +100,61 @@ class ReviewDesk:
         by: who looks; a part of which this person has spoken is left out. A part without a picture
         is left out: there is nothing to look at. Raises RecordError.
         """
+        first: list[Item] = []
+        second: list[Item] = []
+        for item, speakers in self.candidates(policy, self.store.all()):
+            if by not in speakers:
+                (second if speakers else first).append(item)
+            if len(first) >= limit:
+                break
+        return [*first, *second][:limit]
+
+    def candidates(self, policy: Policy, reviews: Iterable[Kept]) -> Iterator[Candidate]:
+        """Parts to look at, newest first, whoever looks. reviews: all of the store's.
+
+        Raises RecordError.
+        """
         said: dict[str, list[Review]] = {}
-        for kept in self.store.all():
+        for kept in reviews:
             if kept.undone is None:
                 said.setdefault(kept.review.result_id, []).append(kept.review)
         disagreed = self._disagreed()
-        first: list[Item] = []
-        second: list[Item] = []
         for row in self._newest(policy.look_back):
             opinions = said.get(str(row.get("result_id")), [])
-            if any(each.by == by for each in opinions):
+            if len(opinions) >= 1 + wants_second(row, opinions, policy):
                 continue
-            if len(opinions) >= 1 + _wants_second(row, opinions, policy):
-                continue
-            interest = _interest(row, policy, disagreed)
+            interest = interest_of(row, policy, disagreed)
             if interest is None and not opinions:
                 continue
             item = self._item(row, interest, len(opinions))
             if item is not None:
-                (second if opinions else first).append(item)
-            if len(first) >= limit:
-                break
-        return [*first, *second][:limit]
+                yield Candidate(item, frozenset(each.by for each in opinions))
+
+    def at(self, seq: int, result_id: str) -> Item | None:
+        """The part of this row; None where it is another's, or there is no picture to look at.
+
+        Raises RecordError.
+        """
+        with JournalReader(self._places.journal) as reader:
+            payload = reader.row(seq) if seq <= reader.settled_seq() else None
+        row = self._read(seq, payload) if payload is not None else {}
+        if row.get("result_id") != result_id:
+            return None
+        opinions = [each for each in self.store.of(result_id) if each.undone is None]
+        return self._item(row, None, len(opinions))
+
+    def classes(self, bundle: str) -> Classes:
+        """What a part that this bundle judged may be called. Raises BundleError, RecordError."""
+        good: tuple[str, ...] = ()
+        defects: tuple[str, ...] = ()
+        folder = self._places.bundles / bundle if self._places.bundles else None
+        if folder is not None and folder.is_dir():
+            manifest = read_bundle(folder).manifest
+            good = manifest.good
+            defects = tuple(each for each in manifest.labels if each not in good)
+        said = {each.review.label for each in self.store.all() if each.undone is None}
+        named = {each for each in said if each is not None} - {*good, *defects}
+        return Classes(good, defects, tuple(sorted(named)))
 
     def find(self, named: str) -> Item:
         """The part of this result_id, or the only one the line calls so. Raises ConfigError."""
@@ -152,7 +178,7 @@ class ReviewDesk:
             )
         return item
 
-    def put(self, item: Item, said: Said) -> Kept:
+    def put(self, item: Item, said: Said, *, opinions: int | None = None) -> Kept:
         """Keep what a person said of a part. Raises StateError, RecordError as the store."""
         try:
             with item.picture.open("rb") as file:
@@ -166,7 +192,7 @@ class ReviewDesk:
             image_sha256=hashlib.sha256(picture).hexdigest(),
             at=datetime.now(UTC),
         )
-        return self.store.put(review, picture)
+        return self.store.put(review, picture, opinions=opinions)
 
     def undo(self, number: int, by: str, why: str = "") -> Kept:
         """Take a review back. Raises StateError where there is none, or it was already."""
@@ -195,13 +221,16 @@ class ReviewDesk:
                 for seq, payload in reversed(reader.after(start, end - start)):
                     if letters not in payload:
                         continue
-                    try:
-                        row: dict[str, Any] = json.loads(payload)
-                    except ValueError as error:
-                        words = f"journal {self._places.journal}: row {seq} is no result: {error}"
-                        raise RecordError(words) from None
-                    yield row
+                    yield self._read(seq, payload)
                 end = start
+
+    def _read(self, seq: int, payload: bytes) -> dict[str, Any]:
+        try:
+            row: dict[str, Any] = json.loads(payload)
+        except ValueError as error:
+            words = f"journal {self._places.journal}: row {seq} is no result: {error}"
+            raise RecordError(words) from None
+        return row
 
     def _disagreed(self) -> frozenset[str]:
         if self._places.shadow is None:
@@ -234,41 +263,3 @@ class ReviewDesk:
         folders = [self._places.archive, self._places.shadow]
         paths = (folder / f"{name}{SUFFIX}" for folder in folders if folder is not None)
         return next((path for path in paths if path.is_file() and not path.is_symlink()), None)
-
-
-def _interest(row: dict[str, Any], policy: Policy, disagreed: frozenset[str]) -> Interest | None:
-    """Why a person should look at it, None: no reason, or the policy's rate left it out."""
-    kind = _kind(row, policy, disagreed)
-    if kind is None:
-        return None
-    return kind if _drawn(kind, row, getattr(policy.rates, kind)) else None
-
-
-def _kind(row: dict[str, Any], policy: Policy, disagreed: frozenset[str]) -> Interest | None:
-    if row.get("result_id") in disagreed:
-        return "disagreement"
-    evaluation, score, limits = row.get("evaluation"), row.get("score"), row.get("limits") or {}
-    if evaluation == "NOT_DECIDABLE":
-        return "novel" if row.get("cause") == "novelty" else "doubtful"
-    sure: dict[Any, tuple[str, Interest]] = {
-        "OK": ("review_at", "passed"),
-        "NOT_OK": ("reject_at", "rejected"),
-    }
-    if evaluation not in sure:  # UNDEFINED: the picture, or the line, was at fault, not the part
-        return None
-    limit, kind = sure[evaluation]
-    is_near = score is not None and limit in limits and abs(score - limits[limit]) < policy.band
-    return "near" if is_near else kind
-
-
-def _wants_second(row: dict[str, Any], opinions: list[Review], policy: Policy) -> bool:
-    """Where the first could not tell, somebody else may."""
-    return any(each.label is None for each in opinions) or _drawn(
-        "second", row, policy.second_opinion
-    )
-
-
-def _drawn(lot: str, row: dict[str, Any], share: float) -> bool:
-    """The same answer whenever and wherever it is asked: nothing has to be remembered."""
-    digest = hashlib.sha256(f"{lot}/{row.get('result_id')}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -58,11 +58,12 @@ class ReviewStore:
         self._db = open_writer(path, _KIND, synchronous="FULL")
         self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
-    def put(self, review: Review, picture: bytes) -> Kept:
+    def put(self, review: Review, picture: bytes, *, opinions: int | None = None) -> Kept:
         """Keep a review and the picture it is of, durably; returns it with number and opinion.
 
-        Raises StateError where this person has said something of the part already, RecordError
-        where it cannot be stored.
+        opinions: how many there were when the person was shown the part; None: any number.
+        Raises StateError where this person has said something of the part already, or others did
+        meanwhile, RecordError where it cannot be stored.
         """
         if hashlib.sha256(picture).hexdigest() != review.image_sha256:
             raise RecordError(f"review store {self.path}: image_sha256 is another picture's")
@@ -76,6 +77,11 @@ class ReviewStore:
                     raise StateError(
                         f"{review.by} called {review.result_id} {mine.review.label or 'unclear'} "
                         f"already (review {mine.id}): undo that first"
+                    )
+                if opinions is not None and len(others) != opinions:
+                    raise StateError(
+                        f"{len(others)} people have spoken of {review.result_id} by now, "
+                        f"{opinions} had when it was shown: it is not kept"
                     )
                 review = review.model_copy(update={"opinion": len(others) + 1})
                 number = self._add(review.result_id, None, review.model_dump_json(by_alias=True))
@@ -102,6 +108,11 @@ class ReviewStore:
         """The reviews of one part. Raises RecordError."""
         with self._lock, in_words(_KIND, self.path):
             return self._of(result_id)
+
+    def get(self, number: int) -> Kept | None:
+        """The review of this number. Raises RecordError."""
+        with self._lock, in_words(_KIND, self.path):
+            return self._review(number)
 
     def picture(self, sha256: str) -> Path:
         """Where a review's picture lies."""

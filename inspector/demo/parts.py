@@ -151,7 +151,7 @@ def write_pages(folder: Path) -> Path | None:
     with (folder / "station.toml").open("a", encoding="utf-8") as station:
         station.write(
             '\n[[commands.keys]]\nname = "pages"\nfile = "pages.hmac"\n'
-            'actions = ["select", "start", "single", "stop", "reset", "halt"]\n'
+            'actions = ["select", "start", "single", "stop", "reset", "halt", "image"]\n'
         )
     path = folder / "hmi.toml"
     path.write_text(

@@ -41,7 +41,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
-BY_ITSELF = ("/api/stream", "/api/session")
+BY_ITSELF = ("/api/stream", "/api/session", "/api/review/next")
 """What a page asks without a person: no sign that anybody is there."""
 
 

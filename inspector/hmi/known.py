@@ -36,6 +36,7 @@ class Known:
         self._alarm: dict[str, Any] | None = None
         self._last: dict[str, Any] | None = None
         self._last_rejected: dict[str, Any] | None = None
+        self._last_kept: dict[str, Any] | None = None
         self._beat_at: float | None = None
         self._points: deque[Point] = deque(maxlen=POINTS_MAX)
         self._past_alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS_MAX)
@@ -76,6 +77,8 @@ class Known:
             self._last = _short(message)
             if message.get("evaluation") != "OK":
                 self._last_rejected = self._last
+            if message.get("image"):
+                self._last_kept = self._last
             self._changed += 1
 
     def age_s(self) -> float | None:
@@ -94,6 +97,7 @@ class Known:
                 words = {
                     "connected": self._connected, "trouble": self._trouble, "state": self._state,
                     "alarm": self._alarm, "last": self._last, "rejected": self._last_rejected,
+                    "kept": self._last_kept,
                 }  # fmt: skip
                 self._text = self._changed, json.dumps(words)
             return self._text

@@ -11,6 +11,8 @@ STATIC = Path(__file__).parent / "static"
 PAGES: dict[str, str] = {
     "/": "live",
     "/history": "history",
+    "/review": "review",
+    "/camera": "camera",
     "/alarms": "alarms",
     "/system": "system",
     "/audit": "audit",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from secrets import token_hex
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,14 +66,13 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
 
     @app.get("/api/stations/{station}/pictures/{result_id}")
     def picture(station: Station, result_id: ResultId) -> Response:
-        """The kept picture of a result, by its id, as the archive has it."""
+        """The kept picture of a result, by its id, as the archive has it, or the shadow."""
         if station.place.archive is None:
             raise HTTPException(404, "no_archive")
-        try:
-            data = read_kept(station.place.archive, result_id)
-        except (OSError, ValueError):
-            raise HTTPException(404, "no_picture") from None
-        return Response(data, media_type="image/jpeg")
+        for folder in filter(None, (station.place.archive, station.place.shadow)):
+            with suppress(OSError, ValueError):
+                return Response(read_kept(folder, result_id), media_type="image/jpeg")
+        raise HTTPException(404, "no_picture")
 
 
 def _add_results(app: FastAPI, station_type: Any) -> None:

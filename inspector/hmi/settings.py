@@ -10,6 +10,7 @@ from inspector.contract.address import is_loopback
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.contract.topics import Root
+from inspector.delivery import reviews
 from inspector.delivery.broker import MqttSettings
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$")]
@@ -99,6 +100,11 @@ class StationSettings(Strict):
     journal: Path | None = None
     """Left out and not in `settings`: no history, only what is heard."""
     archive: Path | None = None
+    reviews: Path | None = None
+    """The store of what people say of parts (reviews.db); left out and not in `settings`: none."""
+    recipe: Path | None = None
+    bundles: Path | None = None
+    """The folder of them: the classes of what judged a part."""
     commands: CommandSettings | None = None
     """Left out: the file's own [commands]."""
 
@@ -125,6 +131,10 @@ class _Path(Strict):
     folder: Path | None = None
 
 
+class _Archive(_Path):
+    disk_free_min_mb: int = 500
+
+
 class _StationFile(Strict):
     """What is read of a station.toml: `inspector check` judges the rest."""
 
@@ -133,7 +143,21 @@ class _StationFile(Strict):
     topic_root: Root
     mqtt: MqttSettings
     journal: _Path
-    archive: _Path
+    archive: _Archive
+    recipe: Path | None = None
+    bundles: Path | _Path | None = None
+    shadow: _Path | None = None
+    state_folder: Path | None = None
+
+    @property
+    def bundles_folder(self) -> Path | None:
+        return self.bundles.folder if isinstance(self.bundles, _Path) else self.bundles
+
+    @property
+    def reviews(self) -> Path | None:
+        """As settings.reviews_path."""
+        folder = self.state_folder or (self.journal.path.parent if self.journal.path else None)
+        return folder / reviews.FILE if folder else None
 
 
 class Place(Strict):
@@ -144,6 +168,11 @@ class Place(Strict):
     mqtt: MqttSettings
     journal: Path | None
     archive: Path | None
+    reviews: Path | None
+    shadow: Path | None
+    recipe: Path | None
+    bundles: Path | None
+    disk_free_min_mb: int
     commands: CommandSettings | None
 
 
@@ -181,5 +210,10 @@ def _place(given: StationSettings, commands: CommandSettings | None) -> Place:
         mqtt=mqtt.model_copy(update={"client_id": None}),
         journal=given.journal or (file.journal.path if file else None),
         archive=given.archive or (file.archive.folder if file else None),
+        reviews=given.reviews or (file.reviews if file else None),
+        shadow=file.shadow.folder if file and file.shadow else None,
+        recipe=given.recipe or (file.recipe if file else None),
+        bundles=given.bundles or (file.bundles_folder if file else None),
+        disk_free_min_mb=file.archive.disk_free_min_mb if file else 500,
         commands=given.commands or commands,
     )

@@ -15,8 +15,8 @@ export async function loadSession() {
   return session;
 }
 
-export async function ask(method, path, body) {
-  const options = { method, headers: {}, credentials: "same-origin" };
+export async function ask(method, path, body, more = {}) {
+  const options = { method, headers: {}, credentials: "same-origin", ...more };
   if (method !== "GET") options.headers["X-CSRF-Token"] = session.csrf;
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";

@@ -1,0 +1,156 @@
+"""Camera: what a frame must be, what it is, and a picture of what the camera sees now."""
+
+import base64
+import threading
+import time
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from pydantic import ConfigDict
+
+from inspector.contract.command import Command
+from inspector.contract.errors import ConfigError, DeviceError, InspectorError
+from inspector.contract.strict import Name, Strict, read_toml
+from inspector.hmi.asked import address, visitor
+from inspector.hmi.follow import Follower
+from inspector.hmi.guard import Guard
+from inspector.hmi.history import newest
+from inspector.station.attest_rule import FIGURES, LANDMARK, Attest
+
+if TYPE_CHECKING:
+    from inspector.hmi.app import Parts
+
+POINTS = 120
+GAP_S = 2.0
+"""Between two pictures a station is asked for, whoever asks: a person needs no more."""
+
+
+class Wanted(Strict):
+    result_id: Name
+
+
+class _Recipe(Strict):
+    """What is read of a recipe: the station judges the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: Name
+    attest: Attest | None = None
+
+
+class _Turn:
+    """One picture of a station at a time, and not too soon again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def take(self) -> bool:
+        """Whether it may be asked for now. Then `give` must follow."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        if time.monotonic() < self._free_at:
+            self._lock.release()
+            return False
+        return True
+
+    def give(self) -> None:
+        self._free_at = time.monotonic() + GAP_S
+        self._lock.release()
+
+
+def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
+    turns = {name: _Turn() for name in parts.followers}
+
+    def follower(station: str) -> Follower:
+        found = parts.followers.get(station)
+        if found is None:
+            raise HTTPException(404, "no_station")
+        return found
+
+    @app.get("/api/stations/{station}/camera")
+    def camera(station: Name) -> dict[str, Any]:
+        """Limits, reference and the last figures, as far as they are on this machine."""
+        found = follower(station)
+        words = _limits(found)
+        return {**words, "points": _points(found), "archive": found.place.archive is not None}
+
+    @app.get("/api/stations/{station}/reference")
+    def reference(station: Name) -> Response:
+        """The recipe's own picture of what the camera is to see, reduced."""
+        recipe = _recipe(follower(station))
+        text = recipe.attest.reference if recipe and recipe.attest else None
+        if text is None:
+            raise HTTPException(404, "no_reference")
+        data = base64.b64decode("".join(text.split()))  # the recipe was read: it is a picture
+        return Response(data, media_type="image/jpeg")
+
+    @app.post("/api/stations/{station}/picture")
+    def picture(request: Request, station: Name, wanted: Wanted) -> dict[str, Any]:
+        """Signed, through the station's command door; where it kept none, it keeps the next."""
+        found = follower(station)
+        if not found.commands:
+            raise HTTPException(409, "no_commands")
+        turn = turns[station]
+        if not turn.take():
+            raise HTTPException(429, "soon")
+        try:
+            return _fetch(parts, found, request, wanted.result_id)
+        finally:
+            turn.give()
+
+
+def _fetch(parts: "Parts", found: Follower, request: Request, result_id: str) -> dict[str, Any]:
+    who = visitor(request).name
+    row = {
+        "who": who, "address": address(request), "what": f"picture of {result_id}",
+        "station": found.place.name,
+    }  # fmt: skip
+    words = {"schema": 2, "id": f"{who}-{token_hex(6)}", "action": "image"}
+    try:
+        reply = found.ask(Command.model_validate({**words, "result": result_id}))
+    except DeviceError as error:
+        parts.audit.add(**row, outcome=f"no reply: {error}")
+        raise
+    parts.audit.add(**row, outcome=f"{reply.outcome}: {reply.reason}")
+    shown = {name: getattr(reply, name) for name in ("outcome", "reason")}
+    return {**shown, "jpeg": reply.picture.jpeg if reply.picture else None}
+
+
+def _recipe(found: Follower) -> _Recipe | None:
+    """None where it is not on this machine. Raises ConfigError."""
+    path = found.place.recipe
+    return read_toml(path, _Recipe) if path is not None and path.exists() else None
+
+
+def _limits(found: Follower) -> dict[str, Any]:
+    trouble: str | None = None
+    recipe: _Recipe | None = None
+    try:
+        recipe = _recipe(found)
+    except ConfigError as error:
+        trouble = str(error)[:500]
+    rule = recipe.attest if recipe and recipe.attest else Attest()
+    ranges = {name: getattr(rule, name) for name in FIGURES}
+    return {
+        "recipe": recipe.name if recipe else None,
+        "trouble": trouble,
+        "figures": FIGURES,
+        "limits": {name: each.model_dump() for name, each in ranges.items() if each},
+        "may_repeat": rule.may_repeat,
+        "reference": rule.reference is not None,
+        "landmarks": rule.landmarks,
+        "landmark_px": LANDMARK,
+    }
+
+
+def _points(found: Follower) -> list[dict[str, Any]]:
+    path = found.place.journal
+    if path is None or not path.exists():
+        return []
+    try:
+        rows = newest(path, POINTS)
+    except InspectorError:
+        return []  # the figures that come are shown all the same
+    shown = ("seq", "evaluation", "cause", "attestation")
+    return [{name: each.get(name) for name in shown} for each in rows]
