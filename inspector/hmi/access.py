@@ -46,6 +46,7 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("GET", "/api/stations/{station}/audit"): "engineer",
     # what is done
     ("POST", "/api/stations/{station}/commands"): "operator",
+    ("POST", "/api/alarms/acknowledged"): "operator",
     ("GET", "/api/accounts"): "admin",
     ("POST", "/api/accounts"): "admin",
     ("PATCH", "/api/accounts/{name}"): "admin",
