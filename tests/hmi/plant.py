@@ -6,20 +6,23 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.brokers import Mosquitto
 from tests.support import free_port, make_bundle, start_station, toml, until, write_station
 
+SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "height": 1080}}
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
+expect.set_options(timeout=20_000)  # a busy machine
 ACTIONS = ["select", "start", "single", "stop", "reset", "halt"]
 
 
@@ -104,8 +107,13 @@ class Pages:
             (self.folder / "hmi.log").open("ab") as log,
         ):
             self.process = subprocess.Popen(command, stdout=out, stderr=log, process_group=0)
-        assert until(lambda: "startup complete" in self.log(), 40.0), self.log()
+        assert until(self._answers, 40.0), self.log()
         return self
+
+    def _answers(self) -> bool:
+        # the log of an earlier start says as much
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def said(self) -> str:
         return (self.folder / "hmi.out").read_text(encoding="utf-8")
@@ -187,10 +195,19 @@ def shown_state(client: Client) -> str | None:
     return station["state"] and station["state"]["state"]  # type: ignore[no-any-return]
 
 
+class Seen(Protocol):
+    """What a browser looks at."""
+
+    clients: dict[str, Client]
+
+    @property
+    def url(self) -> str: ...
+
+
 class Watched:
     """A browser that notes what a person never sees: errors, and requests that leave."""
 
-    def __init__(self, browser: Browser, plant: Plant, role: str | None, **context: Any) -> None:
+    def __init__(self, browser: Browser, plant: Seen, role: str | None, **context: Any) -> None:
         self._plant = plant
         self.errors: list[str] = []
         self.outside: list[str] = []
