@@ -87,7 +87,18 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
     versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     context.minimum_version = versions[settings.min_version]
     if settings.cert_file is not None and settings.key_file is not None:
-        _load_ours(context, settings.cert_file, settings.key_file)
+        _load_ours(context, settings.cert_file, settings.key_file, "mqtt.tls.")
+    return context
+
+
+def make_server_context(cert: Path, key: Path, *, what: str) -> ssl.SSLContext:
+    """For who is connected to: TLS 1.2 or newer, no certificate is asked for.
+
+    what: the settings' table, to begin errors with. Raises ConfigError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_ours(context, cert, key, what)
     return context
 
 
@@ -103,12 +114,12 @@ def _authorities(settings: TlsSettings) -> str | None:
     return text
 
 
-def _load_ours(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    read_public(cert, what="mqtt.tls.cert_file ")
-    read_secret(key, what="mqtt.tls.key_file ")
+def _load_ours(context: ssl.SSLContext, cert: Path, key: Path, what: str) -> None:
+    read_public(cert, what=f"{what}cert_file ")
+    read_secret(key, what=f"{what}key_file ")
 
     def ask() -> NoReturn:  # without it OpenSSL asks at the terminal
-        raise ConfigError(f"mqtt.tls.key_file {key}: is encrypted; its mode must protect it")
+        raise ConfigError(f"{what}key_file {key}: is encrypted; its mode must protect it")
 
     try:
         context.load_cert_chain(cert, key, password=ask)
@@ -117,17 +128,17 @@ def _load_ours(context: ssl.SSLContext, cert: Path, key: Path) -> None:
             why = f"is not the key of {cert}"
         else:
             why = f"this, or {cert}, is not in PEM ({error.reason or error})"
-        raise ConfigError(f"mqtt.tls.key_file {key}: {why}") from None
+        raise ConfigError(f"{what}key_file {key}: {why}") from None
 
 
-def certificate_ends(path: Path) -> datetime:
+def certificate_ends(path: Path, *, what: str = "mqtt.tls.") -> datetime:
     """Until when the first certificate of a file is valid. Raises ConfigError."""
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
-        certificate = load_pem_x509_certificate(read_public(path, what="mqtt.tls.cert_file "))
+        certificate = load_pem_x509_certificate(read_public(path, what=f"{what}cert_file "))
     except ValueError:
-        raise ConfigError(f"mqtt.tls.cert_file {path}: holds no certificate in PEM") from None
+        raise ConfigError(f"{what}cert_file {path}: holds no certificate in PEM") from None
     return certificate.not_valid_after_utc.astimezone(UTC)
 
 

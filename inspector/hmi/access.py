@@ -57,6 +57,7 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("POST", "/api/stations/{station}/reviews/{number}/undo"): "operator",
     ("POST", "/api/stations/{station}/classes"): "engineer",
     ("POST", "/api/stations/{station}/sampling"): "engineer",
+    ("POST", "/api/alarms/acknowledged"): "operator",
     ("GET", "/api/accounts"): "admin",
     ("POST", "/api/accounts"): "admin",
     ("PATCH", "/api/accounts/{name}"): "admin",

@@ -13,6 +13,7 @@ from inspector import __version__
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.hmi import (
     routes_accounts,
+    routes_alarms,
     routes_camera,
     routes_live,
     routes_review,
@@ -21,6 +22,7 @@ from inspector.hmi import (
 )
 from inspector.hmi.access import require_complete
 from inspector.hmi.accounts import AccountError, Accounts
+from inspector.hmi.alarm_log import AlarmLog
 from inspector.hmi.audit import Audit
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
@@ -40,6 +42,7 @@ class Parts:
     store: Store
     accounts: Accounts
     audit: Audit
+    alarms: AlarmLog
     throttle: Throttle
     followers: dict[str, Follower]
     streams: Streams
@@ -47,17 +50,25 @@ class Parts:
     @classmethod
     def of(cls, settings: HmiSettings) -> "Parts":
         """Raises ConfigError, RecordError."""
-        followers = {each.name: Follower(each) for each in places(settings)}
+        stations = places(settings)
         store = Store(settings.state_folder)
+        alarms = AlarmLog(settings.state_folder, [each.name for each in stations])
+        followers = {each.name: Follower(each, alarms, settings.stale_after_s) for each in stations}
         return cls(
             settings=settings,
             store=store,
             accounts=Accounts(store, settings.session),
             audit=Audit(store),
+            alarms=alarms,
             throttle=Throttle(),
             followers=followers,
             streams=Streams({name: each.known for name, each in followers.items()}),
         )
+
+    def close(self) -> None:
+        """The files; followers are stopped."""
+        self.alarms.close()
+        self.store.close()
 
 
 def make_app(parts: Parts) -> tuple[FastAPI, Guard]:
@@ -71,7 +82,7 @@ def make_app(parts: Parts) -> tuple[FastAPI, Guard]:
         parts.streams.closing = True
         for each in parts.followers.values():
             each.stop()
-        parts.store.close()
+        parts.close()
 
     app = FastAPI(
         title="inspector hmi",
@@ -87,7 +98,7 @@ def make_app(parts: Parts) -> tuple[FastAPI, Guard]:
     _add_answers(app)
     for routes in (routes_session, routes_live, routes_system, routes_accounts):
         routes.add(app, parts, guard)
-    for routes in (routes_review, routes_camera):
+    for routes in (routes_review, routes_camera, routes_alarms):
         routes.add(app, parts, guard)
     require_complete(app)
     return app, guard

@@ -25,6 +25,7 @@ from inspector.delivery.patience import Patience
 from inspector.delivery.rejoin import rejoin
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
+from inspector.hmi.alarm_log import AlarmLog
 from inspector.hmi.history import newest
 from inspector.hmi.known import POINTS_MAX, Known
 from inspector.hmi.settings import Place
@@ -49,9 +50,11 @@ class _Asking:
 
 
 class Follower:
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, alarms: AlarmLog, stale_after_s: float) -> None:
         """Raises ConfigError where the key cannot be used."""
         self.place = place
+        self._alarms = alarms
+        self._stale_after_s = stale_after_s
         self.known = Known(place.name)
         self._topics = Topics.of(place.topic_root, place.name)
         self._commands = place.commands
@@ -133,14 +136,19 @@ class Follower:
 
     def _serve(self, connection: Connection, versions: Versions, patience: Patience) -> None:
         greeted = False
+        greeted_at = looked_at = 0.0
         while connection.lost is None and not self._stopping.is_set():
             if self._inbound.listening and not greeted:
-                greeted = True
+                greeted, greeted_at = True, time.monotonic()
                 versions.accepted(connection)
                 patience.greet(connection.protocol)
                 self.known.connection(up=True)
             while self._inbound.received:
                 self._take(self._inbound.received.popleft())
+            now = time.monotonic()
+            if greeted and now - looked_at < 2.0 * TURN_S:
+                self._watch(greeted_at)  # not where we ourselves were held up: beats wait unread
+            looked_at = now
             if greeted:
                 self._send(connection)
             connection.acknowledged.clear()
@@ -150,8 +158,23 @@ class Follower:
             connection.leave()
             return
         self.known.connection(up=False, words=connection.lost)
+        self._alarms.watched(self.place.name, "broker", connection.lost)
         patience.say(f"station {self.place.name}: {connection.lost}")
         connection.drop()
+
+    def _watch(self, greeted_at: float) -> None:
+        """Whether the station is heard goes into the alarms."""
+        age_s = self.known.age_s()
+        if age_s is None:
+            age_s = time.monotonic() - greeted_at
+            if age_s <= self._stale_after_s:
+                return  # too early to say
+        if age_s <= self._stale_after_s:
+            self._alarms.watched(self.place.name, None)
+        elif self.known.station_state() == "OFFLINE":
+            self._alarms.watched(self.place.name, "offline", self.known.cause())
+        else:
+            self._alarms.watched(self.place.name, "silent")
 
     def _send(self, connection: Connection) -> None:
         now = time.monotonic()
@@ -182,6 +205,7 @@ class Follower:
             self.known.state(found)
         elif message.topic == topics.alarm:
             self.known.alarm(found)
+            self._alarms.heard(self.place.name, found)
         elif message.topic == topics.result:
             self.known.result(found)
 

@@ -1,8 +1,9 @@
 """The door of the pages: decides of every request, before anything reads it, whether it comes in.
 
-In this order: called by a name that is ours (no rebinding of DNS), small enough, a route that is in
-the table, for an unsafe method from our own page (Origin) with its token (CSRF), a session whose
-role suffices. Everything else is refused, and every answer carries the same headers.
+In this order: over TLS where a proxy does it, called by a name that is ours (no rebinding of DNS),
+small enough, a route that is in the table, for an unsafe method from our own page (Origin) with
+its token (CSRF), a session whose role suffices. Everything else is refused, and every answer
+carries the same headers.
 """
 
 import hmac
@@ -42,7 +43,13 @@ HEADERS = {
     "cache-control": "no-store",
 }
 BY_ITSELF = ("/api/stream", "/api/session", "/api/review/next")
-"""What a page asks without a person: no sign that anybody is there."""
+"""What a page asks without a person, as all that it only looks at: no sign that anybody is there.
+A page tells of clicks and keys by itself (/api/session/used)."""
+DETAILS = {
+    "plaintext": "these pages are reached by their reverse proxy alone, over HTTPS: it must be "
+    "named under listen.proxies and send X-Forwarded-Proto: https",
+    "host": "these pages are not called by this name: see listen.origins",
+}
 
 
 class Guard:
@@ -51,6 +58,8 @@ class Guard:
     def __init__(self, app: FastAPI, listen: ListenSettings, accounts: Accounts) -> None:
         self._app = app
         self._secure = listen.secure
+        self._proxied = listen.behind_proxy
+        self._hsts_s = 86_400 * listen.hsts_days if listen.secure else 0
         self._accounts = accounts
         self._origins = frozenset(listen.known_origins)
         self._hosts = frozenset(urlsplit(each).netloc for each in listen.known_origins)
@@ -88,11 +97,9 @@ class Guard:
 
     async def _decide(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
-        if headers.get("host", "") not in self._hosts:
-            return 421, "host"
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
-            return 413, "too_long"
+        refusal = self._refused_unread(scope, headers)
+        if refusal is not None:
+            return refusal
         needed = self._needed(scope)
         if needed is None:
             return 404, "not_found"
@@ -105,7 +112,8 @@ class Guard:
                 return 403, "csrf"
         visitor: Visitor | None = None
         if token:
-            used = scope["path"] not in BY_ITSELF
+            looks = scope["method"] in SAFE and scope["path"].startswith("/api/")
+            used = not looks and scope["path"] not in BY_ITSELF
             visitor = await run_in_threadpool(self._accounts.visitor, token, used=used)
         scope["state"] = {**scope.get("state", {}), "visitor": visitor, "cookie": token}
         if needed == OPEN:
@@ -113,6 +121,17 @@ class Guard:
         if visitor is None:
             return 401, "log_in"
         return None if allows(visitor.role, needed) else (403, "role")
+
+    def _refused_unread(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Whatever it asks for, and whoever it is."""
+        if self._proxied and scope["scheme"] != "https":
+            return 403, "plaintext"  # not from a named proxy, or that one did no TLS
+        if headers.get("host", "") not in self._hosts:
+            return 421, "host"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+            return 413, "too_long"
+        return None
 
     def _needed(self, scope: Scope) -> Role | Literal["open"] | None:
         """Of the route that will be taken; None where there is none."""
@@ -135,8 +154,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                if self._secure:
-                    headers["strict-transport-security"] = "max-age=31536000"
+                if self._hsts_s:
+                    headers["strict-transport-security"] = f"max-age={self._hsts_s}"
             await send(message)
 
         return sending
@@ -163,6 +182,9 @@ async def _refuse(scope: Scope, send: Send, status: int, word: str) -> None:
     if status == 401 and not scope["path"].startswith("/api/"):
         status = 303
         headers.append((b"location", b"/login"))
-    body = json.dumps({"error": word}).encode()
+    words = {"error": word}
+    if word in DETAILS:
+        words["detail"] = DETAILS[word]
+    body = json.dumps(words).encode()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

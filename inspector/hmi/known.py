@@ -8,13 +8,9 @@ import json
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import Any
 
-from inspector.contract.result import utc_text
-
 POINTS_MAX = 600
-ALARMS_MAX = 500
 REGIONS_MAX = 256
 TEXT_MAX = 2_000
 
@@ -39,7 +35,6 @@ class Known:
         self._last_kept: dict[str, Any] | None = None
         self._beat_at: float | None = None
         self._points: deque[Point] = deque(maxlen=POINTS_MAX)
-        self._past_alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS_MAX)
         self.unreadable = 0
 
     def connection(self, *, up: bool, words: str = "") -> None:
@@ -62,7 +57,6 @@ class Known:
 
     def alarm(self, message: dict[str, Any]) -> None:
         with self._lock:
-            self._note_alarms(message)
             self._alarm = message
             self._changed += 1
 
@@ -90,6 +84,11 @@ class Known:
         with self._lock:
             return None if self._state is None else _word(self._state.get("state"))
 
+    def cause(self) -> str:
+        """Why it is in its state, in its own words."""
+        with self._lock:
+            return "" if self._state is None else _word(self._state.get("cause"))
+
     def snapshot(self) -> tuple[int, str]:
         """Which version it is, and all but the points as JSON; made once for all who look."""
         with self._lock:
@@ -114,16 +113,6 @@ class Known:
                 found.append(point)
         return found[::-1]
 
-    def alarms(self) -> dict[str, Any]:
-        """Those that stand, and those that came and went since the pages began to listen."""
-        with self._lock:
-            return {
-                "station": self.name,
-                "now": self._alarm,
-                "withheld": (self._state or {}).get("withheld"),
-                "past": list(reversed(self._past_alarms)),
-            }
-
     def message(self) -> dict[str, Any] | None:
         """The state as it came."""
         with self._lock:
@@ -131,25 +120,6 @@ class Known:
 
     def _same_boot(self, message: dict[str, Any]) -> bool:
         return self._last is None or self._last.get("boot") == message.get("boot")
-
-    def _note_alarms(self, message: dict[str, Any]) -> None:
-        at = utc_text(datetime.now(UTC))
-        now = {_word(each.get("kind")): each for each in _alarms(message)}
-        open_ones = {each["kind"]: each for each in self._past_alarms if each["gone_at"] is None}
-        for kind, each in open_ones.items():
-            if kind not in now:
-                each["gone_at"] = at
-        for kind, each in now.items():
-            if kind not in open_ones:
-                cause, since = _word(each.get("cause")), _word(each.get("since"))
-                self._past_alarms.append(
-                    {"kind": kind, "cause": cause, "since": since, "gone_at": None}
-                )
-
-
-def _alarms(message: dict[str, Any]) -> list[dict[str, Any]]:
-    found = message.get("alarms")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _word(value: object) -> str:

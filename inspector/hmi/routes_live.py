@@ -62,7 +62,8 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
             return parts.accounts.visitor(token, used=False) is not None
 
         events: AsyncIterator[str] = parts.streams.events(still_in)
-        return StreamingResponse(events, media_type="text/event-stream")
+        headers = {"x-accel-buffering": "no"}  # nginx would gather some kilobytes first
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
     @app.get("/api/stations/{station}/pictures/{result_id}")
     def picture(station: Station, result_id: ResultId) -> Response:

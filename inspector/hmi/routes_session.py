@@ -77,6 +77,7 @@ def _allowed(parts: "Parts", found: Visitor) -> dict[str, Any]:
         "pages": pages,
         "commands": [action for action, role in COMMANDS.items() if allows(found.role, role)],
         "dangerous": sorted(DANGEROUS),
+        "acknowledges": allows(found.role, ACCESS["POST", "/api/alarms/acknowledged"]),
     }
 
 

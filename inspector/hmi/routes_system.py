@@ -1,4 +1,4 @@
-"""Alarms, the system's figures, and the audits."""
+"""The system's figures, and the audits."""
 
 import os
 import time
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
     started_at = time.time()
-
-    @app.get("/api/alarms")
-    def alarms() -> dict[str, Any]:
-        return {
-            "since": started_at,
-            "stations": [each.known.alarms() for each in parts.followers.values()],
-        }
 
     @app.get("/api/system")
     def system() -> dict[str, Any]:

@@ -2,23 +2,28 @@
 
 import logging
 import socket
+import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 
 from inspector.contract.errors import ConfigError
+from inspector.delivery.tls import certificate_ends, make_server_context
 from inspector.hmi.app import Parts, make_app
-from inspector.hmi.settings import HmiSettings, read_hmi_settings
+from inspector.hmi.settings import HmiSettings, ListenSettings, read_hmi_settings
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 512
 LEAVE_S = 2
+WARN_DAYS = 30
 
 
 def serve(path: Path) -> int:
     """Raises ConfigError, RecordError where it cannot start."""
     settings = read_hmi_settings(path)
+    context = _context(settings.listen)
     parts = Parts.of(settings)
     guard = make_app(parts)[1]
     bound = _bound(settings)
@@ -31,17 +36,12 @@ def serve(path: Path) -> int:
         server_header=False,
         proxy_headers=listen.behind_proxy,
         forwarded_allow_ips=list(listen.proxies),
-        ssl_certfile=listen.cert_file,
-        ssl_keyfile=str(listen.key_file) if listen.key_file else None,
+        ssl_context_factory=(lambda *_: context) if context else None,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=LEAVE_S,
         h11_max_incomplete_event_size=32_768,
         ws="none",
     )
-    try:
-        config.load()
-    except OSError as error:  # ssl.SSLError too
-        raise ConfigError(f"{path}: listen.cert_file, key_file: {error}") from None
     _introduce(parts)
     server = Server(config)
     server.parts = parts
@@ -57,6 +57,18 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.parts.streams.closing = True
         await super().shutdown(sockets)
+
+
+def _context(listen: ListenSettings) -> ssl.SSLContext | None:
+    """None without TLS of our own. Raises ConfigError."""
+    if listen.cert_file is None or listen.key_file is None:
+        return None
+    context = make_server_context(listen.cert_file, listen.key_file, what="listen.")
+    context.set_alpn_protocols(["http/1.1"])
+    left_days = (certificate_ends(listen.cert_file, what="listen.") - datetime.now(UTC)).days
+    if left_days < WARN_DAYS:
+        log.warning("listen.cert_file %s: ends in %d days", listen.cert_file, left_days)
+    return context
 
 
 def _bound(settings: HmiSettings) -> socket.socket:

@@ -1,10 +1,11 @@
 """Which stations the pages show, and who may reach them: hmi.toml."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from inspector.contract.address import is_loopback
 from inspector.contract.errors import ConfigError
@@ -17,6 +18,17 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\-\[\]:
 STATIONS_MAX = 32
 
 
+def _is_network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("must be an address or a network, as 10.0.0.7 or 10.0.0.0/24") from None
+    return text
+
+
+Proxy = Annotated[str, AfterValidator(_is_network)]
+
+
 class ListenSettings(Strict):
     """Where browsers reach the pages. Beyond this machine only by TLS, ours or a proxy's."""
 
@@ -27,7 +39,10 @@ class ListenSettings(Strict):
     key_file: Path | None = None
     behind_proxy: bool = False
     """A reverse proxy does TLS; its X-Forwarded-For is believed, from `proxies` alone."""
-    proxies: tuple[str, ...] = ("127.0.0.1",)
+    proxies: Annotated[tuple[Proxy, ...], Field(min_length=1, max_length=16)] = ("127.0.0.1",)
+    """Addresses or networks; whoever else connects is refused, since it would be without TLS."""
+    hsts_days: Annotated[int, Field(ge=0, le=730)] = 365
+    """How long browsers ask this host by HTTPS alone, on every port of it; 0: not told."""
     origins: Annotated[tuple[Origin, ...], Field(max_length=16)] = ()
     """How browsers call the pages, "https://panel.plant:8443"; left out on loopback."""
 

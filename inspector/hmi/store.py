@@ -1,5 +1,7 @@
 """hmi.db: accounts, sessions, one-time links and the audit, in a file nobody else may read.
 
+`Store` is how the pages keep such a file, alarms.db too.
+
 One file and SQLite, so that `inspector hmi-user` and the running pages may use it together. Of
 sessions and links only the hash is kept: who reads the file cannot log in by it.
 """
@@ -37,9 +39,12 @@ FILE = "hmi.db"
 class Store:
     """Any thread may use it; one at a time does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, kind: Kind = KIND, file: str = FILE, *, synchronous: str = "FULL"
+    ) -> None:
         """Raises ConfigError for a file of another version, RecordError for a damaged one."""
-        self.path = folder / FILE
+        self.path = folder / file
+        self._kind = kind
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,21 +53,21 @@ class Store:
             self.path.chmod(0o600)
         except OSError as error:
             raise RecordError(f"{self.path}: {error.strerror}") from error
-        self._db = open_writer(self.path, KIND, synchronous="FULL")
-        with in_words(KIND, self.path):
+        self._db = open_writer(self.path, kind, synchronous=synchronous)
+        with in_words(kind, self.path):
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA busy_timeout = 5000")  # hmi-user beside us
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Raises RecordError."""
-        with self._lock, in_words(KIND, self.path):
+        with self._lock, in_words(self._kind, self.path):
             yield self._db
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """All of it or nothing, also where calls are nested. Raises RecordError."""
-        with self._lock, in_words(KIND, self.path):
+        with self._lock, in_words(self._kind, self.path):
             if self._db.in_transaction:
                 yield self._db
                 return

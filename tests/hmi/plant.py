@@ -6,20 +6,24 @@ import os
 import re
 import secrets
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.brokers import Mosquitto
 from tests.support import free_port, make_bundle, start_station, toml, until, write_station
 
+SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "height": 1080}}
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
+expect.set_options(timeout=20_000)  # a busy machine
 ACTIONS = ["select", "start", "single", "stop", "reset", "halt"]
 
 
@@ -36,9 +40,14 @@ class Answer:
 class Client:
     """A browser's manners without a browser: keeps its cookie, brings token and origin."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, *, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+    ) -> None:
+        """tls: by HTTPS, of "localhost"; address: from where it comes."""
         self.port = port
-        self.origin = f"http://127.0.0.1:{port}"
+        self.origin = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+        self._tls = tls
+        self._address = address
         self.cookie = ""
         self.csrf = ""
 
@@ -47,7 +56,7 @@ class Client:
         whole: bool = True,
     ) -> Answer:  # fmt: skip
         """whole: read the body; a stream has no end."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20.0)
+        connection = self.connect()
         sent = {"Cookie": self.cookie, "Origin": self.origin, "X-CSRF-Token": self.csrf}
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -62,6 +71,12 @@ class Client:
             return Answer(answer.status, found, answer.read() if whole else b"")
         finally:
             connection.close()
+
+    def connect(self) -> http.client.HTTPConnection:
+        words: Any = {"timeout": 20.0, "source_address": (self._address, 0)}
+        if self._tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, **words)
+        return http.client.HTTPSConnection("localhost", self.port, context=self._tls, **words)
 
     def look(self) -> Any:
         """Who am I; also fetches the token."""
@@ -88,12 +103,13 @@ class Pages:
 
     def __init__(self, folder: Path, *stations: dict[str, Any], **more: Any) -> None:
         self.folder = folder
-        self.port = free_port()
+        listen = {"port": free_port(), **more.pop("listen", {})}
+        self.port = listen["port"]
         self.settings = folder / "hmi.toml"
-        words = {"state_folder": "hmi", **more, "listen": {"port": self.port}}
+        words = {"state_folder": "hmi", **more, "listen": listen}
         text = toml(words)
         for each in stations:
-            text += f"\n[[stations]]\n{toml(each)}"
+            text += f"\n[[stations]]\n{toml(each, 'stations.')}"
         self.settings.write_text(text, encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -104,8 +120,18 @@ class Pages:
             (self.folder / "hmi.log").open("ab") as log,
         ):
             self.process = subprocess.Popen(command, stdout=out, stderr=log, process_group=0)
-        assert until(lambda: "startup complete" in self.log(), 40.0), self.log()
+        until(
+            lambda: self._answers() or self.process is None or self.process.poll() is not None, 40.0
+        )
+        if not self._answers():
+            self.kill()
+            raise AssertionError(self.log())
         return self
+
+    def _answers(self) -> bool:
+        # the log of an earlier start says as much
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def said(self) -> str:
         return (self.folder / "hmi.out").read_text(encoding="utf-8")
@@ -187,10 +213,19 @@ def shown_state(client: Client) -> str | None:
     return station["state"] and station["state"]["state"]  # type: ignore[no-any-return]
 
 
+class Seen(Protocol):
+    """What a browser looks at."""
+
+    clients: dict[str, Client]
+
+    @property
+    def url(self) -> str: ...
+
+
 class Watched:
     """A browser that notes what a person never sees: errors, and requests that leave."""
 
-    def __init__(self, browser: Browser, plant: Plant, role: str | None, **context: Any) -> None:
+    def __init__(self, browser: Browser, plant: Seen, role: str | None, **context: Any) -> None:
         self._plant = plant
         self.errors: list[str] = []
         self.outside: list[str] = []
@@ -224,12 +259,12 @@ class Watched:
         self.context.close()
 
 
-def chromium() -> Any:
-    """Playwright with the browser of the system; it downloads none."""
+def chromium(*more: str) -> Any:
+    """Playwright with the browser of the system, with more flags; it downloads none."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs the Debian package chromium")
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    flags = [*more, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     playwright = sync_playwright().start()
     browser = playwright.chromium.launch(executable_path=program, args=flags)
     return playwright, browser

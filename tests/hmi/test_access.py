@@ -21,7 +21,7 @@ def small_app(folder: Path) -> FastAPI:
     station = StationSettings.model_validate(words)
     parts = Parts.of(HmiSettings(state_folder=folder, stations=(station,)))
     app, _ = make_app(parts)
-    parts.store.close()
+    parts.close()
     return app
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,26 @@ def test_a_session_ends_by_idleness_and_by_age_and_a_wall_panel_goes_on(
     with sqlite3.connect(tmp_path / "state" / "hmi.db") as db:
         db.execute(f"UPDATE session SET {column} = ?", (time.time() - 3_600.0 * hours,))  # noqa: S608
     assert (accounts.visitor(token, used=False) is not None) is goes_on
+
+
+def test_what_a_page_looks_at_by_itself_does_not_keep_a_session(plant: Plant) -> None:
+    client = Client(plant.pages.port)
+    assert client.log_in("operator").status == 200
+    for method, path, told in (
+        ("GET", "/api/stations/test/pictures/x", False),
+        ("GET", "/api/system", False),
+        ("GET", "/api/alarms", False),
+        ("POST", "/api/session/used", True),
+        ("GET", "/history", True),
+    ):
+        with closing(sqlite3.connect(plant.folder / "hmi" / "hmi.db", timeout=10.0)) as db:
+            begun = time.time() - 1_000.0
+            db.execute("UPDATE session SET used_at = ? WHERE name = 'operator'", (begun,))
+            db.commit()
+            assert client.ask(method, path).status in (200, 404)
+            query = "SELECT max(used_at) FROM session WHERE name = 'operator'"
+            (used_at,) = db.execute(query).fetchone()
+        assert (used_at > begun) is told, path
 
 
 def test_the_last_administrator_stays(accounts: Accounts) -> None:
@@ -197,6 +218,8 @@ def test_a_changed_row_of_the_audit_is_found_and_so_is_one_taken_out(tmp_path: P
         ({"cert_file": "a.pem"}, "both or none"),
         ({"behind_proxy": True}, "origins is missing"),
         ({"behind_proxy": True, "origins": ["http://panel"]}, "must begin with https"),
+        ({"proxies": ["*"]}, "must be an address or a network"),
+        ({"proxies": ["10.0.0.7/24"]}, "must be an address or a network"),
     ],
 )
 def test_beyond_this_machine_there_is_tls_or_a_proxy_or_no_page(

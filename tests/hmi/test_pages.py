@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from inspector.hmi.pages import APART, PAGES
 from tests.brokers import Listener
 from tests.delivery.results import result
-from tests.hmi.plant import PASSWORD, Client, Plant, Watched, shown_state
+from tests.hmi.clock import note_when, require_soon
+from tests.hmi.plant import PASSWORD, SIZES, Client, Plant, Watched, shown_state
 from tests.sparkplug.oracles import node_modules
 from tests.support import until
 
-SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "height": 1080}}
 EVIL = '"><img src=x onerror=document.title="owned"><script>document.title="owned"</script>'
 TARGET_PX = 44
 SMALL_TARGETS = """() => {
@@ -30,23 +30,6 @@ SMALL_TARGETS = """() => {
 }"""
 FOCUS = """() => [document.activeElement.textContent,
   getComputedStyle(document.activeElement).outlineStyle]"""
-NOTE_WHEN = """(what) => { window.noted = new Promise((done) => {
-  const began = performance.now();
-  let [last, held] = [began, 0];
-  const look = () => {
-    const now = performance.now();
-    held = Math.max(held, now - last - 20);
-    last = now;
-    const found = document.querySelector(what);
-    if (found && found.checkVisibility()) done([(now - began) / 1000, held / 1000]);
-    else setTimeout(look, 20);
-  };
-  look();
-}); }"""
-STALE_S = 3.0
-
-
-expect.set_options(timeout=20_000)  # a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +42,6 @@ def axe() -> str:
 def panel(browser: Browser, plant: Plant) -> Iterator[Watched]:
     with Watched(browser, plant, "admin", viewport=SIZES["panel"]) as watched:
         yield watched
-
-
-def require_soon(page: Page) -> None:
-    """What the page was told to note came in time, but for what a busy machine kept from it."""
-    seconds, held = page.evaluate("window.noted")
-    assert seconds <= STALE_S + held, f"{seconds:.2f} s, {held:.2f} s of it the machine's"
 
 
 def violations(page: Page, axe: str) -> list[str]:
@@ -196,20 +173,6 @@ def test_what_is_not_in_the_table_or_not_confirmed_is_not_sent(
     assert answer.status in (403, 409)
 
 
-def test_eight_tabs_share_one_stream_and_can_still_ask(plant: Plant, panel: Watched) -> None:
-    before = plant.clients["viewer"].ask("GET", "/api/system").json()["streams"]
-    pages = [panel.open(path) for path in ("/", "/", *["/alarms"] * 6)]
-    for page in pages[:2]:
-        expect(page.locator(".state")).to_have_text("RUNNING")
-    for page in pages[2:]:
-        expect(page.locator("h3")).to_have_text("test")
-    assert plant.clients["viewer"].ask("GET", "/api/system").json()["streams"] <= before + 1
-    began = time.monotonic()
-    assert pages[3].evaluate("fetch('/api/system').then((answer) => answer.status)") == 200
-    assert time.monotonic() - began < 5.0
-    assert panel.errors == []
-
-
 def test_where_there_are_no_shared_workers_hidden_tabs_let_go_of_their_stream(
     plant: Plant, panel: Watched
 ) -> None:
@@ -323,7 +286,7 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
 ) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
-    page.evaluate(NOTE_WHEN, ".station.stale")
+    note_when(page, ".station.stale")
     plant.station.kill()
     plant.station.wait()
     try:
@@ -342,7 +305,7 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
 def test_a_hanging_station_is_silent_with_its_age(plant: Plant, panel: Watched) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
-    page.evaluate(NOTE_WHEN, ".station.stale")
+    note_when(page, ".station.stale")
     plant.station.send_signal(signal.SIGSTOP)  # nothing closes, nothing is said
     try:
         require_soon(page)
@@ -357,7 +320,7 @@ def test_a_hanging_station_is_silent_with_its_age(plant: Plant, panel: Watched) 
 def test_a_page_whose_server_is_gone_says_so_and_comes_back(plant: Plant, panel: Watched) -> None:
     page = panel.open("/")
     expect(page.locator(".state")).to_have_text("RUNNING")
-    page.evaluate(NOTE_WHEN, ".banner")
+    note_when(page, ".banner")
     plant.pages.kill()
     require_soon(page)
     expect(page.locator(".station.stale")).to_have_count(1)

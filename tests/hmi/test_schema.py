@@ -24,7 +24,7 @@ def schema_of(plant: Plant) -> FastAPI:
     settings = read_hmi_settings(plant.pages.settings)
     parts = Parts.of(settings.model_copy(update={"state_folder": plant.folder / "schema"}))
     app, _ = make_app(parts)
-    parts.store.close()
+    parts.close()
     return app
 
 

@@ -44,14 +44,25 @@ class Tile {
   turn() {
     const known = this.stream.stations[this.name];
     const stale = this.stream.isStale(this.name);
-    const alarms = known?.alarm?.alarms?.length ?? 0;
-    const now = `${stateOf(known)} ${stale} ${alarms}`;
+    const trouble = troubleOf(known, stale);
+    const now = `${stateOf(known)} ${stale} ${trouble}`;
     if (now === this.shown) return;
     this.shown = now;
     replace(this.state, stateBadge(stateOf(known), stale));
-    setText(this.trouble, alarms ? t("live.alarm_count", { count: alarms }) : "");
+    setText(this.trouble, trouble);
     this.element.classList.toggle("stale", stale);
+    this.element.classList.toggle("troubled", trouble !== "");
   }
+}
+
+// The gravest thing first, in few words; of a station that is not heard nothing else is sure.
+function troubleOf(known, stale) {
+  if (known && !known.connected) return t("live.unheard");
+  if (stale) return "";
+  const alarms = Array.isArray(known?.alarm?.alarms) ? known.alarm.alarms : [];
+  const words = alarms.length > 1 ? t("live.alarm_count", { count: alarms.length }) : alarms.length ? word("alarm", alarms[0].kind) : "";
+  if (known?.alarm?.line_stop) return `${t("alarms.line_stop")}${words ? `: ${words}` : ""}`;
+  return words || (known?.state?.withheld ? t("live.no_pass") : "");
 }
 
 class Station {
