@@ -6,6 +6,7 @@ on the machine falls on all of them alike.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -15,12 +16,12 @@ import torch
 from torch import nn
 
 from inspector.contract.errors import ConfigError
-from training.augment import Augmenter
-from training.distill import Labels, Taught, Teachers
+from training.distill import Labels, Taught
 from training.fit import CLIP_NORM, Objective
-from training.job import Data, Job
+from training.learning import augmenter_of, fresh
 from training.models import Network
-from training.teaching import fresh
+from training.sights import Sights
+from training.teachers import Teachers
 from training.views import Batch, Views
 
 ROUNDS_DROPPED = 1
@@ -72,22 +73,23 @@ class _Way:
         return Speed(self.name, float(median), float((high - low) / 2 / median))
 
 
-def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
+def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     """Images per second of the plan's student, images: in a round; rounds: at least 2.
 
     Starting weights are drawn: what is in them takes no time. Raises ConfigError where the plan has
     no teacher.
     """
-    plan, machine = job.plan, job.machine
+    job, data, _ = sights.own
+    plan, machine, apart = job.plan, job.machine, sights.apart
     if plan.teacher is None:
         raise ConfigError(f"plan {plan.name!r}: has no teacher; bench measures what one costs")
     its = plan.teacher
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
     teacher = fresh(its.model_copy(update={"weights": "none"}), len(data.labels), 0)
-    material = data.material(plan.good)
+    material = replace(data.material(plan.good), larger=apart.larger if apart else None)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
-    shown = Views(material, Augmenter(plan.augment, plan.image, plan.seed), how.mix, plan.seed)
+    shown = Views(material, augmenter_of(plan, material), how.mix, plan.seed)
 
     def batches(view: int) -> Iterator[Batch]:
         return shown.batches(rows, view, how.batch, machine.threads)
@@ -104,6 +106,7 @@ def measure(job: Job, data: Data, *, images: int, rounds: int) -> list[Speed]:
                 machine,
                 views=views,
                 dims=dims,
+                sees=apart.sees[:1] if apart else (),
             )
             return _Way(name, network, Taught(how, material, asked, network, machine), how.lr)
 

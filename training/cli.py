@@ -233,7 +233,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset
     from training.job import Job
     from training.plan import read_plan
-    from training.release import read_data
+    from training.release import read_sights
     from training.run import Run
     from training.screen import Screen
 
@@ -244,12 +244,12 @@ def _bench(arguments: argparse.Namespace) -> int:
         run = Run(Path(folder), screen.say)
         try:
             job = Job(plan, run, machine_of(plan, arguments.plan), screen)
-            data, _ = read_data(job, dataset, "bench")
-            speeds = measure(job, data, images=arguments.images, rounds=arguments.rounds)
+            sights = read_sights(job, dataset, "bench")
+            speeds = measure(sights, images=arguments.images, rounds=arguments.rounds)
         finally:
             run.close()
     for speed in speeds:
-        print(speed.line(len(data.rows["train"])))
+        print(speed.line(len(sights.own.data.rows["train"])))
     print(f"kept answers: {speeds[1].images_per_s / speeds[2].images_per_s:.2f} times the epochs")
     return 0
 

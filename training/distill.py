@@ -1,10 +1,8 @@
 """Who teaches whom, and with what: labels, a teacher's answers, its features."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
@@ -16,131 +14,10 @@ from training.losses import SeverityLoss, hard_loss, log_prior, soft_loss
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
-from training.soft import combine, rebalanced, soft_kl, temperature_at
+from training.soft import rebalanced, soft_kl, temperature_at
+from training.teachers import Answer, Teachers
 from training.team import ALONE, Team
-from training.views import Batch, Kept, chunks, principal
-
-BASIS = "basis.npz"
-BASIS_IMAGES = 512
-"""Training pictures that tell in which directions a teacher's features differ."""
-BASIS_BATCH = 32
-
-
-class Answer(NamedTuple):
-    """What the teachers say to a batch of views."""
-
-    logits: Tensor
-    """batch x classes."""
-    features: Tensor | None
-    """batch x dims: the teacher's pooled features along their principal directions."""
-
-
-class Teachers:
-    """One teacher or several, asked once about each view where answers are kept."""
-
-    def __init__(
-        self,
-        networks: list[Network],
-        material: Material,
-        folder: Path,
-        precision: str,
-        machine: Machine,
-        *,
-        views: int,
-        dims: int,
-        mean: Literal["mean_logits", "mean_probabilities"] = "mean_logits",
-    ) -> None:
-        """views 0: nothing repeats, so nothing is kept, and they are asked every time.
-
-        dims: of the features in an answer; 0 for none.
-        """
-        self._networks = [network.to(machine.device).eval() for network in networks]
-        self._precision = precision
-        self._machine = machine
-        self._mean = mean
-        self._centre: Tensor | None = None
-        self._basis: Tensor | None = None
-        self._logits: Kept | None = None
-        self._features: Kept | None = None
-        folder.mkdir(exist_ok=True)
-        with machine.team.first():
-            if dims:
-                centre, basis = self._learn_basis(dims, material, folder / BASIS)
-                self._centre = torch.from_numpy(centre).to(machine.device)
-                self._basis = torch.from_numpy(basis).to(machine.device)
-            if views:
-                rows = material.taught_rows()
-                self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
-                if self._basis is not None:
-                    found = self._basis.shape[1]
-                    self._features = Kept(folder / "features.npy", rows, views, found)
-
-    @property
-    def dims(self) -> int:
-        """Numbers in the features of an answer; 0 where none are wanted."""
-        return 0 if self._basis is None else self._basis.shape[1]
-
-    def of(self, batch: Batch) -> Answer:
-        """The answer to a batch of views, kept from an earlier epoch or asked for now."""
-        logits = self._logits.read(batch.rows, batch.view) if self._logits else None
-        features = self._features.read(batch.rows, batch.view) if self._features else None
-        if logits is None or (self._features and features is None):
-            fresh = self._ask(batch.images)
-            if self._logits is None:
-                return fresh
-            logits = self._logits.write(batch.rows, batch.view, fresh.logits.cpu().numpy())
-            if self._features and fresh.features is not None:
-                features = self._features.write(
-                    batch.rows, batch.view, fresh.features.cpu().numpy()
-                )
-        device = self._machine.device
-        return Answer(
-            torch.from_numpy(logits).to(device),
-            None if features is None else torch.from_numpy(features).to(device),
-        )
-
-    @torch.no_grad()
-    def inside(self, batch: Batch, names: list[str]) -> dict[str, Tensor]:
-        """What layers of the first teacher put out; too large to keep, so asked every time."""
-        with (
-            autocast(self._machine, self._precision),
-            tapped(self._networks[0], names, "teacher") as seen,
-        ):
-            self._networks[0].with_features(batch.images)
-        return seen
-
-    @torch.no_grad()
-    def _ask(self, images: Tensor) -> Answer:
-        logits, features = self._both(images)
-        if self._basis is None or self._centre is None:
-            return Answer(logits, None)
-        return Answer(logits, (features - self._centre) @ self._basis)
-
-    @torch.no_grad()
-    def _both(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """All teachers' logits as one's, and their features side by side."""
-        with autocast(self._machine, self._precision):
-            each = [network.with_features(images) for network in self._networks]
-        logits = combine([logits.float() for logits, _ in each], self._mean)
-        return logits, torch.cat([features.float() for _, features in each], dim=1)
-
-    def _learn_basis(
-        self, dims: int, material: Material, path: Path
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Kept with the answers: a resumed run goes on with the very same directions."""
-        if not path.exists():
-            rows = np.sort(material.train)[:: max(1, len(material.train) // BASIS_IMAGES)]
-            seen = [
-                self._both(torch.from_numpy(material.pixels[some]).to(self._machine.device))[1]
-                for some in chunks(rows, BASIS_BATCH)
-            ]
-            features = torch.cat(seen).cpu().numpy()
-            centre, basis = principal(features, dims)
-            draft = path.with_suffix(".part.npz")
-            np.savez(draft, centre=centre, basis=basis)
-            draft.replace(path)
-        with np.load(path) as kept:
-            return kept["centre"], kept["basis"]
+from training.views import Batch
 
 
 class LabelLoss(nn.Module):

@@ -61,10 +61,16 @@ class Hints(nn.Module):
     """
 
     def __init__(
-        self, hints: Sequence[Hint], student: Network, teacher: Network, spec: ImageSpec
+        self,
+        hints: Sequence[Hint],
+        student: Network,
+        teacher: Network,
+        spec: ImageSpec,
+        seen: ImageSpec | None = None,
     ) -> None:
         """Both networks are shown one empty picture to learn shapes; they are left as they were.
 
+        seen: by the teacher, where it is not what the student sees.
         Raises ConfigError where a layer is not there, does not run, or gives no map.
         """
         super().__init__()
@@ -72,7 +78,7 @@ class Hints(nn.Module):
             raise ValueError("hints: none given")
         self.hints = tuple(hints)
         ours = _channels(student, [hint.student for hint in hints], "student", spec)
-        theirs = _channels(teacher, [hint.teacher for hint in hints], "teacher", spec)
+        theirs = _channels(teacher, [hint.teacher for hint in hints], "teacher", seen or spec)
         self.projectors = nn.ModuleList(
             nn.Conv2d(ours[hint.student], theirs[hint.teacher], kernel_size=1) for hint in hints
         )

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, LAST, EpochRow, Progress, checkpoint, resume, save
 from training.losses import require_finite
-from training.material import Material, Pixels
+from training.material import Brought, Material, Pixels
 from training.models import Network
 from training.norms import reestimate
 from training.plan_networks import Fit
@@ -157,7 +157,7 @@ def autocast(machine: Machine, precision: str) -> torch.autocast:
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, pixels: Pixels, rows: NDArray[np.int64], machine: Machine
+    network: nn.Module, pixels: Pixels | Brought, rows: NDArray[np.int64], machine: Machine
 ) -> NDArray[np.float32]:
     """Logits of the images as they are, rows x classes; a team shares the work."""
     network.eval()

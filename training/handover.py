@@ -26,6 +26,8 @@ from training.plan_networks import Fit
 from training.run import write_whole
 
 FACTS = "networks.json"
+OLD = "student.old.networks"
+HANDED = "teacher.handed"
 Role = Literal["teacher", "student"]
 
 
@@ -35,6 +37,8 @@ class Networks(Strict):
     labels: tuple[str, ...]
     """The classes, in the order of both heads."""
     image: ImageSpec
+    teacher_image: ImageSpec | None = None
+    """What the teacher was trained on, where that is of another size; None: `image`."""
     teacher: str | None
     """timm model of teacher.safetensors; None where the student learned without one."""
     student: str

@@ -46,10 +46,12 @@ from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
 from training.reparam import reparameterised
 from training.run import Stage, write_whole
+from training.sights import Sights
 
 PARITY_IMAGES = 8
 USUAL_IMAGES = 256
 """Good parts that tell what is usual in each cell of the defect map."""
+TIMED_IMAGES = 32
 FEW = 32
 """Pictures asked at once."""
 NOVELTY_FILE = "novelty.npz"
@@ -107,23 +109,28 @@ def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
         yield torch.from_numpy(data.images.pixels[mine[start : start + FEW]])
 
 
-def judge_models(job: Job, data: Data, split: Stage, models: dict[str, Stage]) -> Stage:
+def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
     """Each model's probabilities on the sets held back, and its time on this machine."""
+    job, _, split = sights.own
 
     def make(folder: Path) -> None:
         paths = {role: stage.folder / "model.onnx" for role, stage in models.items()}
         for role, path in job.screen.bar(paths.items(), len(paths), "judging"):
+            data = sights.of(role).data
             for name in judged_sets(data):
                 answers = run_model(path, data.images.pixels, data.rows[name])
                 np.save(folder / f"{role}-{name}.npy", answers.probabilities)
                 if answers.novelty is not None:
                     np.save(folder / f"{role}-{name}-novelty.npy", answers.novelty)
-        sample = data.images.pixels[data.rows["validation"][:32]]
         # The teacher apart: the students in turn with it would be timed with cold caches.
-        teacher = [path for role, path in paths.items() if role == "teacher"]
-        students = [path for role, path in paths.items() if role != "teacher"]
-        timed = [each for some in (teacher, students) if some for each in measure(some, sample)]
-        times = {role: each._asdict() for role, each in zip(models, timed, strict=True)}
+        teacher = [role for role in paths if role == "teacher"]
+        students = [role for role in paths if role != "teacher"]
+        times: dict[str, dict[str, float]] = {}
+        for roles in filter(None, (teacher, students)):
+            data = sights.of(roles[0]).data
+            sample = data.images.pixels[data.rows["validation"][:TIMED_IMAGES]]
+            timed = measure([paths[role] for role in roles], sample)
+            times |= {role: each._asdict() for role, each in zip(roles, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
     return job.run.stage("judge", make, 4, split, *models, *models.values())

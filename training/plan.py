@@ -17,7 +17,16 @@ from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
 from training.plan_compress import Compress
 from training.plan_export import Export
-from training.plan_networks import Fit, Peer, Rate, Section, Share, Student, Teacher
+from training.plan_networks import (
+    Fit,
+    Peer,
+    Rate,
+    Section,
+    Share,
+    Student,
+    Teacher,
+    require_proportions,
+)
 from training.plan_search import Search
 from training.plan_tiles import Tiles
 
@@ -151,10 +160,19 @@ class Plan(Section):
         """The teacher and the plan's further ones; none where the student learns without."""
         return (self.teacher, *self.ensemble) if self.teacher else ()
 
+    def seen_by(self, teacher: Teacher) -> ImageSpec:
+        """The pictures that a teacher sees: the plan's, or the same in its own size."""
+        if teacher.width is None:
+            return self.image
+        return self.image.model_copy(update={"width": teacher.width, "height": teacher.height})
+
     def architecture(self, role: str) -> str:
-        """timm's name of a release's model, and what was done to it."""
+        """timm's name of a release's model, its pictures' size where it has its own, and what was
+        done to it."""
         if self.teacher and role == "teacher":
-            return self.teacher.model
+            seen = self.seen_by(self.teacher)
+            size = "" if seen == self.image else f" at {seen.width}x{seen.height}"
+            return f"{self.teacher.model}{size}"
         done = self.compress.kinds if self.compress and role != "original" else ()
         return " + ".join((self.student.model, *done))
 
@@ -173,6 +191,13 @@ class Plan(Section):
                     f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_see_the_same(self) -> Self:
+        for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
+            if how:
+                require_proportions(self.image, self.seen_by(how), name)
         return self
 
     @model_validator(mode="after")

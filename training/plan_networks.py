@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from inspector.contract.image import ImageSpec, Pixels
 from inspector.contract.strict import Strict
 
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -73,10 +74,27 @@ class Fit(Section):
         return self
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class Teacher(Fit):
     handed: str | None = None
     """A folder `networks/BUNDLE` of an earlier release, whose teacher is taken as it is: a line's
     general teacher for several products. It must know every class; `epochs` is not used then."""
+    # Left out of what is fingerprinted where absent: stages of plans without them stay the same.
+    width: Pixels | None = Field(default=None, exclude_if=_absent)
+    """Of the pictures it sees, where that is not the plan's: a teacher that sees more can teach a
+    student that is quick. Absent: the plan's; of a handed teacher, the size it was trained at."""
+    height: Pixels | None = Field(default=None, exclude_if=_absent)
+    """The same; one needs the other, in the proportions of [image]."""
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            there, other = ("width", "height") if self.height is None else ("height", "width")
+            raise ValueError(f"{there} {getattr(self, there)}: needs {other} beside it")
+        return self
 
 
 class Peer(Section):
@@ -163,3 +181,14 @@ class Student(Fit):
     def is_taught(self) -> bool:
         """Whether anything but labels is learned from."""
         return self.needs_teacher or bool(self.peers) or self.old is not None
+
+
+def require_proportions(image: ImageSpec, seen: ImageSpec, who: str) -> None:
+    """Raises ValueError where a picture would be of another shape for a teacher."""
+    height = seen.width * image.height / image.width
+    if abs(seen.height - height) > max(1.0, seen.width / image.width):  # whole pixels
+        raise ValueError(
+            f"{who}: sees {seen.width}x{seen.height}, the student {image.width}x{image.height}: "
+            f"one view at two sizes needs the same proportions; {seen.width}x{round(height)} has "
+            f"them ({who}.width, {who}.height)"
+        )

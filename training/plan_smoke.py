@@ -1,19 +1,29 @@
 """A plan for `--smoke`: the whole chain on a dozen images, in about a minute."""
 
+from typing import Any
+
 from training.plan import Plan, without_idle_teacher
+from training.plan_networks import Teacher
+
+SIDE, TEACHER_SIDE = 64, 96
+"""Pixels; the teacher's where the plan gives it a size of its own."""
 
 
 def smoke(plan: Plan) -> Plan:
     """The same chain small: tiny pictures, two epochs, no download, no promise."""
-    small = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
-    image = plan.image.model_copy(update={"width": 64, "height": 64})
-    teacher = plan.teacher and plan.teacher.model_copy(update={**small, "handed": None})
+    small: dict[str, Any] = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
+    image = plan.image.model_copy(update={"width": SIDE, "height": SIDE})
+
+    def taught_by(each: Teacher) -> Teacher:
+        side = TEACHER_SIDE if each.width else None
+        return each.model_copy(update={**small, "handed": None, "width": side, "height": side})
+
     tiny = plan.model_copy(
         update={
             "name": f"{plan.name[:58]}-smoke",
             "image": image,
-            "teacher": teacher,
-            "ensemble": tuple(each.model_copy(update=small) for each in plan.ensemble),
+            "teacher": plan.teacher and taught_by(plan.teacher),
+            "ensemble": tuple(taught_by(each) for each in plan.ensemble),
             "student": plan.student.model_copy(
                 update={**small, "views": 2, "unlabelled": None, "old": None}
             ),

@@ -5,6 +5,7 @@ Each line of `release` is a stage whose result is kept; see run.py.
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from training.dataset import (
 from training.folds import Fold, split_by_fold
 from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
+from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
 from training.report import NO_TEACHER
@@ -35,6 +37,7 @@ from training.running import SPLIT, write_split
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
+from training.sights import Sight, Sights, resolved
 from training.split import split_by_part
 from training.teaching import fit_student, fit_teachers
 from training.tiles import Task, load_tiles, write_tiles
@@ -48,7 +51,8 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
     and resumed ends with the same bundle. Raises DataError, ConfigError, TrainingError, or
     QualityGateError after the report is written.
     """
-    plan = job.plan
+    plan = resolved(job.plan)
+    job = replace(job, plan=plan)
     require_workable(plan)
     data_fingerprint = dataset.fingerprint(marks=plan.tiles is not None)
     done = train_and_judge(job, dataset, data_fingerprint)
@@ -82,18 +86,18 @@ def train_and_judge(
     job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
 ) -> Judged:
     """All stages up to the figures. fold: takes the place of the plan's own golden set."""
-    data, split = read_data(job, dataset, data_fingerprint, fold)
-    return train_and_judge_on(job, data, split)
+    return train_and_judge_on(read_sights(job, dataset, data_fingerprint, fold))
 
 
-def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
+def train_and_judge_on(sights: Sights) -> Judged:
     """The same from pictures, or tiles, that are read and split."""
+    job, data, _ = sights.own
     plan = job.plan
     require_teachable(plan, data)
-    teachers = fit_teachers(job, data, split)
+    teachers = fit_teachers(sights)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")
-    chain = compress(job, data, fit_student(job, data, split, teachers))
+    chain = compress(job, data, fit_student(sights, teachers))
     networks: dict[str, tuple[Fit, Stage, Stage | None]] = {}
     if plan.teacher:
         networks["teacher"] = plan.teacher, teachers[0], None
@@ -101,16 +105,14 @@ def train_and_judge_on(job: Job, data: Data, split: Stage) -> Judged:
         if role == "student" or plan.compress:
             learned = package.learn_novelty(job, data, plan.student, student)
             networks[role] = plan.student, student, learned
-    trained = {
-        role: judging.Trained(stage, calibrate(job, data, how, stage, role), novelty)
-        for role, (how, stage, novelty) in networks.items()
-    }
-    models = {
-        role: package.export(job, data, how, trained[role], role)
-        for role, (how, _, _) in networks.items()
-    }
+    trained, models = {}, {}
+    for role, (how, stage, novelty) in networks.items():
+        sight = sights.of(role)
+        calibrated = calibrate(sight.job, sight.data, how, stage, role)
+        trained[role] = judging.Trained(stage, calibrated, novelty)
+        models[role] = package.export(sight.job, sight.data, how, trained[role], role)
     models |= forms.small_forms(job, data, models["student"])
-    judged = package.judge_models(job, data, split, models)
+    judged = package.judge_models(sights, models)
     steps, found = measure_steps(job, data, chain), forms.quantised(models)
     candidate = judging.candidate_of(plan, data, trained, models, judged, found, steps)
     return Judged(data, trained, judged, candidate)
@@ -126,6 +128,7 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
     networks = Networks(
         labels=data.labels,
         image=plan.image,
+        teacher_image=_own_image(plan),
         teacher=plan.teacher.model if plan.teacher else None,
         student=plan.student.model,
         compressed=shape_in(trained["student"].folder),
@@ -137,6 +140,11 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     write_split(data, folder)
     write_networks(folder, networks, states)
+
+
+def _own_image(plan: Plan) -> ImageSpec | None:
+    seen = plan.seen_by(plan.teacher) if plan.teacher else plan.image
+    return None if seen == plan.image else seen
 
 
 def _sealed(
@@ -159,6 +167,23 @@ def _sealed(
         stage = job.run.stage("bundle", make, 3, *inputs)
         folder = bundles / (stage.folder / "bundle.txt").read_text(encoding="utf-8")
     return read_bundle(folder)
+
+
+def read_sights(
+    job: Job, dataset: Dataset, data_fingerprint: str, fold: Fold | None = None
+) -> Sights:
+    """The data in each size that one of the plan's networks sees."""
+    plan = resolved(job.plan)
+
+    def read(image: ImageSpec) -> Sight:
+        if image != plan.image:
+            job.screen.once(
+                f"a teacher sees {image.width}x{image.height}: the pictures in its size"
+            )
+        its = replace(job, plan=plan.model_copy(update={"image": image}))
+        return Sight(its, *read_data(its, dataset, data_fingerprint, fold))
+
+    return Sights(plan, read)
 
 
 def read_data(

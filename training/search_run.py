@@ -21,7 +21,7 @@ from training.job import Job, data_of
 from training.origin import dated
 from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
-from training.release import prepare, read_data, release
+from training.release import prepare, read_sights, release
 from training.report import code_text, machine_text
 from training.run import DONE, Run, write_whole
 from training.screen import Screen
@@ -230,8 +230,7 @@ def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[
     """Several processes take one student after the other. Raises TrainingError where one fails."""
     for entrant in {each.width: each for each in space}.values():  # one of each width
         its = Job(plan_of(job.plan, entrant, trying=True), job.run, job.machine, job.screen)
-        read, split = read_data(its, dataset, data)
-        fit_teachers(its, read, split)
+        fit_teachers(read_sights(its, dataset, data))
     crew = []
     for worker in range(1, order.jobs + 1):
         _lend(job.run.work, order.out / f"work-{worker}")

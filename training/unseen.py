@@ -23,8 +23,9 @@ from training.export import run_model
 from training.job import Data, Job, part_numbers, without_class
 from training.judging import Candidate
 from training.plan import Plan, Severities
-from training.release import read_data, train_and_judge_on
-from training.run import Stage, write_whole
+from training.release import read_sights, train_and_judge_on
+from training.run import write_whole
+from training.sights import Sight, Sights
 from training.standing import farthest, standing
 from training.workable import require_workable
 
@@ -86,7 +87,8 @@ def leave_out_each(
     plan = _plan_for(job.plan)
     require_workable(plan)
     job = Job(plan, job.run, job.machine, job.screen)
-    data, split = read_data(job, dataset, dataset.fingerprint(marks=plan.tiles is not None))
+    sights = read_sights(job, dataset, dataset.fingerprint(marks=plan.tiles is not None))
+    data = sights.own.data
     defects = sorted(set(data.labels) - set(plan.good))
     if len(defects) < 2:
         raise DataError(f"leaving a class out takes two defect classes; there is {defects[0]}")
@@ -97,7 +99,7 @@ def leave_out_each(
     found = []
     for number, label in enumerate(chosen, start=1):
         job.screen.say(f"{number} of {len(chosen)}: without {label}")
-        found.append(_leave_out(job, data, split, label))
+        found.append(_leave_out(sights, label))
         _write(found, out)
         yield found[-1]
 
@@ -118,16 +120,21 @@ def _plan_for(plan: Plan) -> Plan:
     return plan.model_copy(update={"quality": quality, "export": export})
 
 
-def _leave_out(job: Job, data: Data, split: Stage, label: str) -> LeftOut:
-    # Nothing is made, but every stage after it is kept under a name of its own.
-    without = job.run.stage("without", lambda _: None, 1, split, label)
-    kept = without_class(data, label)
-    candidate = train_and_judge_on(job, kept, without).candidate
+def _leave_out(sights: Sights, label: str) -> LeftOut:
+    def without(sight: Sight) -> Sight:
+        job, data, split = sight
+        # Nothing is made, but every stage after it is kept under a name of its own.
+        stage = job.run.stage("without", lambda _: None, 1, split, label)
+        return Sight(job, without_class(data, label), stage)
+
+    kept = sights.changed(without)
+    candidate = train_and_judge_on(kept).candidate
+    job, data, _ = sights.own
     # Of training's parts only some tiles were cut; a part is judged by all of its tiles.
     sets = SPLITS if data.layout is None else tuple(name for name in SPLITS if name != "train")
     rows = np.concatenate([data.rows[name] for name in sets])
     left_out = rows[[data.images.samples[i].label == label for i in rows]]
-    return judge_left_out(job.plan, kept, candidate, label, np.sort(left_out))
+    return judge_left_out(job.plan, kept.own.data, candidate, label, np.sort(left_out))
 
 
 def judge_left_out(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.augment import Augmenter, ahead
-from training.material import Material
+from training.material import Material, brought
 from training.plan_networks import Mix
 from training.team import ALONE, Team
 
@@ -38,10 +38,13 @@ class Batch(NamedTuple):
     batch x classes: all 0 where there is no label."""
     severity: Tensor | None = None
     """0 to 1, NaN where nobody said; batch."""
+    drawn: Tensor | None = None
+    """The same views as they were drawn, for a teacher that sees more; None: `images`."""
     weight: float = 1.0
     """Of this batch's loss, where it is one process's share of a batch (team.py)."""
 
     def to(self, device: torch.device) -> "Batch":
+        # `drawn` stays where it is: once their answers are kept, nobody looks at it
         severity = None if self.severity is None else self.severity.to(device)
         images, target = self.images.to(device), self.target.to(device)
         return self._replace(images=images, target=target, severity=severity)
@@ -56,11 +59,19 @@ class View(NamedTuple):
 
 
 class Views:
-    """Draws batches of views of the training images."""
+    """Draws batches of views of the training images.
+
+    Where a teacher sees more than the student, a view is drawn in the teacher's size and brought to
+    the student's as the station brings a picture there: it stays the same view for both.
+    """
 
     def __init__(self, material: Material, augmenter: Augmenter, mix: Mix, seed: int) -> None:
-        """A picture is mixed with one of its kind: labelled ones are, the others likewise."""
+        """A picture is mixed with one of its kind: labelled ones are, the others likewise.
+
+        augmenter: for pictures of the size of `material.drawn`.
+        """
         self._material = material
+        self._drawn = material.drawn
         self._augmenter = augmenter
         self._mix = mix
         self._seed = seed
@@ -89,7 +100,8 @@ class Views:
     def batch(self, rows: NDArray[np.int64], view: int) -> Batch:
         """The views of some images, in their order."""
         drawn = [self.one(int(row), view) for row in rows]
-        images = torch.from_numpy(np.stack([view.image for view in drawn]))
+        pictures, larger = np.stack([view.image for view in drawn]), self._material.larger
+        shown = brought(pictures, larger.shown) if larger else pictures
         if self._shares:
             target = torch.from_numpy(np.stack([view.target for view in drawn]))
         else:
@@ -97,7 +109,8 @@ class Views:
         severity = None
         if self._material.severity is not None:
             severity = torch.tensor([view.severity for view in drawn])
-        return Batch(rows, view, images, target, severity)
+        images, whole = torch.from_numpy(shown), torch.from_numpy(pictures)
+        return Batch(rows, view, images, target, severity, whole if larger else None)
 
     def one(self, row: int, view: int) -> View:
         """One view of one image."""
@@ -116,7 +129,7 @@ class Views:
         return View(image, mixed, share * severity + (1.0 - share) * self._severe(other))
 
     def _augmented(self, row: int, view: int) -> NDArray[np.uint8]:
-        return self._augmenter.view(self._material.pixels[row], image=row, view=view)
+        return self._augmenter.view(self._drawn[row], image=row, view=view)
 
     def _label(self, row: int) -> NDArray[np.float32]:
         """One share of 1, or none at all for a picture without a label."""

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import torch
+
 from inspector.contract.errors import ConfigError
+from inspector.contract.image import ImageSpec
 from training.augment import Augmenter
 from training.compress import prune
 from training.compress.costs import cost_of
@@ -10,13 +13,14 @@ from training.compress.lowrank import lower
 from training.compress.shape import shape_of
 from training.distill import LabelLoss
 from training.features import Hints
-from training.handover import read_networks
+from training.handover import HANDED, OLD, read_networks
 from training.job import Data
+from training.learning import fresh
 from training.models import Network, build, require_map
 from training.plan import Plan
-from training.plan_networks import Fit, Peer
+from training.plan_networks import Fit, Peer, Teacher
+from training.sights import resolved
 from training.soft import require_relations
-from training.teaching import HANDED, OLD, fresh
 
 
 def require_teachable(plan: Plan, data: Data) -> None:
@@ -29,19 +33,22 @@ def require_teachable(plan: Plan, data: Data) -> None:
 
 def require_workable(plan: Plan) -> None:
     """What would stop the job hours from now stops it here. Raises ConfigError in words."""
-    student = plan.student
-    teacher = plan.teacher
+    plan = resolved(plan)
+    student, teacher = plan.student, plan.teacher
     if student.hints and teacher:
         ours, theirs = (
             fresh(how.model_copy(update={"weights": "none"}), 2, plan.seed)
             for how in (student, teacher)
         )
-        Hints(student.hints, ours, theirs, plan.image)
-    Augmenter(plan.augment, plan.image, plan.seed)
+        Hints(student.hints, ours, theirs, plan.image, plan.seen_by(teacher))
+    for image in {plan.image, *map(plan.seen_by, plan.teachers)}:
+        Augmenter(plan.augment, image, plan.seed)
     networks: tuple[Fit | Peer, ...] = (*plan.teachers, *student.peers, student)
     for how in networks:
         weights = "none" if how.weights == "hub" else how.weights
         network = build(how.model, weights, classes=2)
+        if isinstance(how, Teacher) and how.width is not None:
+            require_taken(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
         if how is student:
             require_map(network, plan.image)
             require_compressible(plan, network)
@@ -52,6 +59,18 @@ def require_workable(plan: Plan) -> None:
     if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
         folder = student.unlabelled.folder
         raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")
+
+
+def require_taken(network: Network, image: ImageSpec, key: str) -> None:
+    """Raises ConfigError where a network does not take pictures of this size."""
+    blank = torch.zeros(1, image.height, image.width, 3, dtype=torch.uint8)
+    try:
+        with torch.no_grad():
+            network.eval()(blank)
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigError(
+            f"plan: {key} does not take pictures of {image.width}x{image.height}: {error}"
+        ) from None
 
 
 def require_compressible(plan: Plan, network: Network) -> None:

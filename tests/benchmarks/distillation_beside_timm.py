@@ -21,7 +21,7 @@ from torch import nn
 
 from training.augment import Augmenter
 from training.dataset import read_dataset
-from training.distill import Taught, Teachers
+from training.distill import Taught
 from training.fit import Machine, autocast
 from training.job import Job, data_of
 from training.material import Material
@@ -31,6 +31,7 @@ from training.plan import Plan, read_plan
 from training.release import prepare
 from training.run import Run
 from training.screen import Screen
+from training.teachers import Teachers
 from training.views import Batch, Views
 
 Step = Callable[[Batch], None]

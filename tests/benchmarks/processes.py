@@ -19,7 +19,7 @@ from training.cli import machine_of
 from training.dataset import read_dataset
 from training.job import Job
 from training.plan import Plan, read_plan
-from training.release import read_data
+from training.release import read_sights
 from training.run import Run
 from training.screen import Screen
 from training.teaching import fit_student
@@ -35,9 +35,9 @@ def epochs_s(plan: Plan, path: Path, data_path: Path, processes: int) -> tuple[l
         run = Run(Path(folder), screen.say)
         try:
             job = Job(plan, run, machine_of(plan, path, processes), screen)
-            data, split = read_data(job, dataset, "benchmark")
+            sights = read_sights(job, dataset, "benchmark")
             started = time.monotonic()
-            stage = fit_student(job, data, split, ())
+            stage = fit_student(sights, ())
             whole = time.monotonic() - started
         finally:
             run.close()

@@ -22,7 +22,7 @@ from training.dataset import read_dataset
 from training.fit import Machine
 from training.job import Job
 from training.plan import read_plan
-from training.release import read_data
+from training.release import read_sights
 from training.run import Run
 from training.screen import Screen
 from training.teaching import fit_student
@@ -101,8 +101,7 @@ def learned(plan: Path, data: Path, out: Path, *, processes: int) -> list[str]:
     try:
         machine = Machine(torch.device("cpu"), 1, processes)
         job = Job(training, work, machine, Screen(quiet=True))
-        read, split = read_data(job, dataset, dataset.fingerprint())
-        fit_student(job, read, split, ())
+        fit_student(read_sights(job, dataset, dataset.fingerprint()), ())
     finally:
         work.close()
     return said

@@ -11,12 +11,13 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from tests.training.plates import draw
 from training.augment import Augmenter
-from training.distill import LabelLoss, Taught, Teachers
+from training.distill import LabelLoss, Taught
 from training.fit import Machine
 from training.material import Material
 from training.models import Network, build
 from training.plan import Step
 from training.plan_networks import Mix, Student
+from training.teachers import Teachers
 from training.views import Kept, Views, cutmix, mixup, principal
 
 SIDE = 32

@@ -23,13 +23,14 @@ from training.compress.shape import shape_in, shape_of, write_shape
 from training.compress.sparse import hold_zeros, thin
 from training.crew import together
 from training.job import Data, Job, Work, load_network
+from training.learning import learn_from
 from training.losses import hard_loss
 from training.models import Network
 from training.norms import reestimate
 from training.plan_compress import Compress
 from training.plan_networks import Student
 from training.run import Stage, write_whole
-from training.teaching import identity, learn_from, unlabelled_of
+from training.teaching import identity, unlabelled_of
 from training.views import chunks
 
 START = "start.pt"
