@@ -177,9 +177,8 @@ def read_sights(
 
     def read(image: ImageSpec) -> Sight:
         if image != plan.image:
-            job.screen.once(
-                f"a teacher sees {image.width}x{image.height}: the pictures in its size"
-            )
+            size = f"{image.width}x{image.height}"
+            job.screen.once(f"the pictures at {size}, as a teacher sees them:")
         its = replace(job, plan=plan.model_copy(update={"image": image}))
         return Sight(its, *read_data(its, dataset, data_fingerprint, fold))
 
