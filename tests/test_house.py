@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
     | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
     | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
-    | {"inspector.delivery.database"},
+    | {f"inspector.delivery.{name}" for name in ("database", "disagreements")},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},
     "inspector": STATION

@@ -11,7 +11,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from inspector import __version__
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
-from inspector.hmi import routes_accounts, routes_live, routes_session, routes_system
+from inspector.hmi import (
+    routes_accounts,
+    routes_bundles,
+    routes_live,
+    routes_recipe,
+    routes_session,
+    routes_system,
+)
 from inspector.hmi.access import require_complete
 from inspector.hmi.accounts import AccountError, Accounts
 from inspector.hmi.audit import Audit
@@ -78,7 +85,14 @@ def make_app(parts: Parts) -> tuple[FastAPI, Guard]:
     guard = Guard(app, parts.settings.listen, parts.accounts)
     _add_files(app)
     _add_answers(app)
-    for routes in (routes_session, routes_live, routes_system, routes_accounts):
+    for routes in (
+        routes_session,
+        routes_live,
+        routes_recipe,
+        routes_bundles,
+        routes_system,
+        routes_accounts,
+    ):
         routes.add(app, parts, guard)
     require_complete(app)
     return app, guard

@@ -41,6 +41,12 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
+SANDBOX = {
+    "content-security-policy": "sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "x-frame-options": "SAMEORIGIN",
+}
+"""Of a page that somebody else made, shown inside one of ours: no script, nothing loaded."""
 BY_ITSELF = ("/api/stream", "/api/session")
 """What a page asks without a person: no sign that anybody is there."""
 
@@ -134,7 +140,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 if self._secure:
                     headers["strict-transport-security"] = "max-age=31536000"
             await send(message)

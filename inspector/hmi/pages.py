@@ -12,6 +12,8 @@ PAGES: dict[str, str] = {
     "/": "live",
     "/history": "history",
     "/alarms": "alarms",
+    "/recipe": "recipe",
+    "/bundles": "bundles",
     "/system": "system",
     "/audit": "audit",
     "/accounts": "accounts",

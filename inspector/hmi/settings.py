@@ -134,6 +134,9 @@ class _StationFile(Strict):
     mqtt: MqttSettings
     journal: _Path
     archive: _Path
+    recipe: Path | None = None
+    bundles: Path | _Path | None = None
+    shadow: _Path | None = None
 
 
 class Place(Strict):
@@ -145,6 +148,9 @@ class Place(Strict):
     journal: Path | None
     archive: Path | None
     commands: CommandSettings | None
+    recipe: Path | None = None
+    bundles: Path | None = None
+    shadow: Path | None = None
 
 
 def read_hmi_settings(path: Path) -> HmiSettings:
@@ -182,4 +188,12 @@ def _place(given: StationSettings, commands: CommandSettings | None) -> Place:
         journal=given.journal or (file.journal.path if file else None),
         archive=given.archive or (file.archive.folder if file else None),
         commands=given.commands or commands,
+        recipe=file.recipe if file else None,
+        bundles=_bundles(file) if file else None,
+        shadow=file.shadow.folder if file and file.shadow else None,
     )
+
+
+def _bundles(file: _StationFile) -> Path | None:
+    """`bundles = "DIR"`, or a table."""
+    return file.bundles.folder if isinstance(file.bundles, _Path) else file.bundles
