@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.regions import RegionRule
-from inspector.contract.revision import Revised, read_revisions, revisions_path
+from inspector.contract.revision import Revised, Revision, read_revisions, revisions_path
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.archive import is_kept
@@ -71,11 +71,11 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
     said: the station's state.
     """
     written = read_written(place)
-    status = said.get("bundles") if isinstance(said.get("bundles"), dict) else {}
-    number = int((status or {}).get("revision") or 0)
+    status = said.get("bundles")
+    status = status if isinstance(status, dict) else {}
     serving = said.get("bundle") if said.get("recipe") == written.name else None
     revised = _revised(place, written.name)
-    holds: Any = next((each for each in revised.revisions if each.number == number), None)
+    number, holds = _holds(revised, said)
     return {
         "name": written.name,
         "serving": serving,
@@ -84,7 +84,7 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
         "holds": _shown(holds or written),
         "written": _shown(written),
         "frame": written.frame.model_dump() if written.frame else None,
-        "on_trial": bool((status or {}).get("on_trial")),
+        "on_trial": bool(status.get("on_trial")),
         "revisions": [
             {**each.model_dump(mode="json"), **_shown(each)}
             for each in reversed(revised.revisions[-REVISIONS_SHOWN:])
@@ -93,6 +93,21 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
         "pictures": pictures(place),
         "bundle": _bundle(place, serving, said),
     }
+
+
+def has_own_limits(place: Place, said: dict[str, Any]) -> bool:
+    """Whether the recipe that holds is pinned to its bundle by limits. Raises ConfigError."""
+    written = read_written(place)
+    _, holds = _holds(_revised(place, written.name), said)
+    return (holds or written).limits is not None
+
+
+def _holds(revised: Revised, said: dict[str, Any]) -> tuple[int, Revision | None]:
+    """Which revision the station says it goes by; None: the file, or one that is not here."""
+    status = said.get("bundles")
+    number = status.get("revision") if isinstance(status, dict) else 0
+    number = number if isinstance(number, int) else 0
+    return number, next((each for each in revised.revisions if each.number == number), None)
 
 
 def _revised(place: Place, recipe: str) -> Revised:

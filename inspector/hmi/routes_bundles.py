@@ -18,11 +18,12 @@ from inspector.hmi import bundles
 from inspector.hmi.commanding import SLOW_S, command
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import SANDBOX, Guard
+from inspector.hmi.recipes import has_own_limits
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
 
-DISAGREEMENTS_SHOWN = 100
+DISAGREEMENTS_SHOWN = 50
 Index = Annotated[int, PathParameter(ge=0, lt=10_000)]
 ResultId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -80,7 +81,9 @@ def _add_bundles(app: FastAPI, station_type: Any) -> None:
 
     @app.get("/api/stations/{station}/bundles")
     def all_of(station: station_type) -> dict[str, Any]:
-        return {"bundles": bundles.listed(_folder(station))}
+        said = station.known.message() or {}
+        pinned = station.place.recipe is not None and has_own_limits(station.place, said)
+        return {"bundles": bundles.listed(_folder(station)), "pinned": pinned}
 
     @app.get("/api/stations/{station}/bundles/{bundle}")
     def one(which: Found) -> dict[str, Any]:

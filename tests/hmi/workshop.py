@@ -20,7 +20,8 @@ GOOD = np.sort(np.random.default_rng(2).beta(1.2, 6.0, 185))
 REPORT = """<!doctype html><html lang="en"><head><title>report</title></head><body>
 <h1>A report</h1><script>document.body.textContent = "it ran"</script>
 <img alt="elsewhere" src="http://198.51.100.7/x.png"><img alt="" src="/api/system">
-<img alt="mine" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">
+<img alt="mine" src="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
+width='1' height='1'/%3E">
 </body></html>"""
 
 

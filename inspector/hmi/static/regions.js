@@ -141,8 +141,8 @@ export class RegionEditor {
 
   // Pixels of the frame in one of the screen.
   scale() {
-    const wide = this.drawing.getBoundingClientRect().width;
-    return wide > 0 ? this.size[0] / wide : 1;
+    const drawn = this.drawing.getScreenCTM()?.a ?? 0;
+    return drawn > 0 ? 1 / drawn : 1;
   }
 
   box(i, chosen, scale) {

@@ -46,7 +46,8 @@ class BundlesPage {
     this.bundles = [];
     setText(this.said, "");
     try {
-      this.bundles = (await ask("GET", `${this.path}/bundles`)).bundles;
+      const found = await ask("GET", `${this.path}/bundles`);
+      [this.bundles, this.pinned] = [found.bundles, found.pinned];
     } catch (error) {
       setText(this.said, failed(error));
     }
@@ -178,18 +179,21 @@ class BundlesPage {
       ? t("bundles.seen", { judged: number(this.found.judged), others: number(this.found.disagreements) }) : t("bundles.unseen");
     this.confirm.ask({
       title: t("bundles.confirm", { bundle: candidate.id, station: this.name }),
-      body: h("div", {}, this.compared(this.bundle(this.state?.bundle), candidate), h("p", {}, seen), h("p", { class: "quiet" }, t("bundles.confirm_help"))),
+      body: h("div", {}, this.compared(this.bundle(this.state?.bundle), candidate), h("p", {}, seen), this.pin(), h("p", { class: "quiet" }, t("bundles.confirm_help"))),
       action: t("bundles.promote"),
       go: (why) => this.send({ action: "reload", bundle: candidate.id, why, confirmed: true }),
     });
   }
+
+  // Limits of the recipe's own were made for one bundle: the station will refuse another.
+  pin() { return this.pinned ? h("p", { class: "warning" }, t("bundles.pinned")) : null; }
 
   askBack() {
     const previous = this.state?.bundles?.previous;
     const known = this.bundle(previous);
     this.confirm.ask({
       title: t("bundles.confirm_back", { bundle: previous, station: this.name }),
-      body: h("div", {}, known ? this.compared(this.bundle(this.state?.bundle), known) : null, h("p", { class: "quiet" }, t("bundles.confirm_help"))),
+      body: h("div", {}, known ? this.compared(this.bundle(this.state?.bundle), known) : null, this.pin(), h("p", { class: "quiet" }, t("bundles.confirm_help"))),
       action: t("bundles.rollback"),
       go: (why) => this.send({ action: "rollback", why, confirmed: true }),
     });

@@ -80,6 +80,8 @@ class RecipePage {
 
   async load(name) {
     this.name = name;
+    this.frame = undefined;
+    setText(this.said, "");
     this.path = `/api/stations/${encodeURIComponent(name)}`;
     try {
       this.take(await ask("GET", `${this.path}/recipe`));
@@ -93,7 +95,8 @@ class RecipePage {
   take(found) {
     this.found = found;
     this.body.hidden = false;
-    const words = [t("recipe.name_words", { name: found.name, revision: found.revision === 0 ? t("recipe.file") : t("recipe.revision", { number: found.revision }) })];
+    const holds = found.serving === null ? t("recipe.not_said") : found.revision === 0 ? t("recipe.file_holds") : t("recipe.revision", { number: found.revision });
+    const words = [t("recipe.name_words", { name: found.name, revision: holds })];
     words.push(t("recipe.bundle_words", { bundle: found.serving ?? "–" }));
     if (found.on_trial) words.push(t("recipe.on_trial"));
     if (!found.known) words.push(t("recipe.unknown"));
@@ -128,7 +131,7 @@ class RecipePage {
 
   showPicture() {
     const value = this.view.value;
-    if (!value) { this.editor.show("", "", 0, 0); return; }
+    if (!value) { this.editor.show("", "", 0, 0); setText(this.coverage, t("recipe.no_size")); return; }
     const address = value === "reference" ? `${this.path}/recipe/reference` : `${this.path}/pictures/${encodeURIComponent(value.slice(5))}`;
     const picture = new Image();
     picture.onload = () => {
@@ -138,6 +141,7 @@ class RecipePage {
       this.frame = width ? { width, height } : this.frame;
       this.editor.show(address, this.view.selectedOptions[0].textContent, width, height);
       this.editor.build();
+      this.kind.disabled = !this.frame; // nothing can be drawn on a frame of unknown size
       this.turnCoverage();
       if (!width) this.needSize();
     };
@@ -229,6 +233,7 @@ class RecipePage {
   redraw({ kinds = false } = {}) {
     if (kinds) this.kinds();
     this.kind.value = this.kindOf(this.draft.regions);
+    this.kind.disabled = !this.frame;
     const boxes = boxesOf(this.draft.regions);
     const shown = boxes ?? shownOf(this.found, this.draft.regions);
     this.editor.set(shown, { locked: boxes === null, most: this.tiling ? 1 : 64 });
@@ -329,8 +334,20 @@ class RecipePage {
     this.element.classList.toggle("stale", stale);
     const count = this.stream.stations[this.name]?.points?.length ?? 0;
     if (count > 0 && !this.counted) { this.counted = true; this.showPrediction(); } // the first parts are heard
+    this.follow(stale, nothing);
     if (stale && !this.busy) setText(this.said, t("recipe.silent"));
     else if (this.said.textContent === t("recipe.silent")) setText(this.said, "");
+  }
+
+  // The station holds something else by now: shown, but for a change somebody is in the midst of.
+  follow(stale, nothing) {
+    const state = this.stream.stations[this.name]?.state;
+    const other = Boolean(state?.recipe) && (state.bundle !== this.found.serving || (state.bundles?.revision ?? 0) !== this.found.revision);
+    if (!other || stale || this.busy || this.following) return;
+    if (!nothing) { setText(this.said, t("recipe.overtaken")); return; }
+    this.following = true;
+    ask("GET", `${this.path}/recipe`).then((found) => this.take(found)).catch(() => {})
+      .finally(() => setTimeout(() => { this.following = false; }, AGAIN_MS));
   }
 
   request(more) {
@@ -394,16 +411,16 @@ class RecipePage {
 
   showHistory() {
     const { revisions, written, revision } = this.found;
-    const rows = [...revisions, { number: 0, at: null, by: "–", why: t("recipe.file_why"), ...written }];
+    const rows = [...revisions, { number: 0, at: null, by: null, why: t("recipe.file_why"), ...written }];
     const load = (each) => {
       const other = each.limits !== null && each.bundle !== this.found.serving;
-      if (each.number === revision) return h("span", {}, t("recipe.holds"));
+      if (each.number === revision && this.found.serving !== null) return h("span", {}, t("recipe.holds"));
       return h("button", { type: "button", disabled: other, title: other ? t("recipe.other_bundle") : null,
         "aria-label": t("recipe.load_this", { number: each.number }), onclick: () => this.loadBack(each) }, t(other ? "recipe.other_bundle" : "recipe.load"));
     };
     replace(this.history, h("h2", {}, t("recipe.revisions")), h("p", { class: "quiet" }, t("recipe.revisions_help")),
       table(t("recipe.revisions"), ["number", "at", "by", "why", "limits", "where", "bundle", "back"].map((each) => t(`recipe.head_${each}`)),
-        rows.map((each) => [each.number === 0 ? t("recipe.file") : String(each.number), time(each.at), each.by, each.why,
+        rows.map((each) => [each.number === 0 ? t("recipe.file") : String(each.number), time(each.at), each.by ?? "–", each.why,
           each.limits === null ? t("recipe.of_bundle") : t("recipe.limit_words", { review: number(each.limits.review_at, 3), reject: number(each.limits.reject_at, 3) }),
           regionWords(each.regions), h("span", { class: "mono" }, each.bundle), load(each)])));
   }
