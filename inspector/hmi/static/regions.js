@@ -130,13 +130,13 @@ export class RegionEditor {
   focusChosen() { this.drawing.querySelector(`[data-region="${this.chosen}"]`)?.focus(); }
 
   draw() {
-    const focused = document.activeElement?.dataset?.region;
+    const focused = this.drawing.contains(document.activeElement) ? document.activeElement.dataset.region : undefined;
     const scale = this.scale();
     const last = this.chosen;
     const order = this.regions.map((_, i) => i).filter((i) => i !== last);
     if (last !== null && last < this.regions.length) order.push(last); // its corners lie above all
     replace(this.drawing, order.map((i) => this.box(i, i === last && !this.locked, scale)));
-    if (focused !== undefined) this.drawing.querySelector(`[data-region="${focused}"]`)?.focus();
+    if (focused !== undefined) this.drawing.querySelector(`[data-region="${last ?? focused}"]`)?.focus();
   }
 
   // Pixels of the frame in one of the screen.
