@@ -5,22 +5,26 @@ files only where the manifest or this module name them.
 """
 
 import json
+import math
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from inspector.contract.bundle import MANIFEST, SUMS, Manifest, file_sha256
 from inspector.contract.errors import ConfigError
+from inspector.contract.strict import Name
 from inspector.contract.verdict import Limits
 
 BUNDLES_MAX = 200
 MANIFEST_BYTES_MAX = 4_000_000
 REPORT_BYTES_MAX = 32_000_000
 POINTS_MAX = 1_000
+NUMBER_MAX = 2**53
 REPORT, FIGURES = "report.html", "report.json"
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 _GOLDEN = re.compile(r"golden/[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.png")
 
 
@@ -32,6 +36,14 @@ def read_inside(folder: Path, name: str, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise ValueError(f"{name}: longer than {bytes_max} bytes")
     return data
+
+
+def folder_of(bundles: Path, name: object) -> Path:
+    """Where a bundle of this name lies. Raises ConfigError for what is no bundle's name."""
+    try:
+        return bundles / _NAME.validate_python(name)
+    except ValidationError:
+        raise ConfigError(f"{str(name)[:64]!r} is no bundle's name") from None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -118,10 +130,10 @@ def limits_of(manifest: Manifest, variant: str | None) -> Limits:
 def curve(folder: Path) -> dict[str, Any] | None:
     """What other limits would have meant on the parts they were chosen with; None: not told."""
     row = _shipped(_report(folder))
-    choice = _dict(row.get("choice"))
+    choice = as_dict(row.get("choice"))
     goals = choice.get("goals")
-    escape = _dict(_dict(goals[0]).get("escape")) if isinstance(goals, list) and goals else {}
-    overkill = _dict(choice.get("overkill"))
+    escape = as_dict(as_dict(goals[0]).get("escape")) if isinstance(goals, list) and goals else {}
+    overkill = as_dict(choice.get("overkill"))
     points = [
         [each["review_at"], each["escapes"], each["escape_at_most"], each["overkill"]]
         for each in _list(choice.get("curve"))[:POINTS_MAX]
@@ -129,6 +141,8 @@ def curve(folder: Path) -> dict[str, Any] | None:
     ]
     if not points or not _numbers(escape, "n", "confidence") or not _numbers(overkill, "n"):
         return None
+    if escape["n"] <= 0 or overkill["n"] <= 0:
+        return None  # a rate of none
     return {
         "points": sorted(points),
         "defects": escape["n"],
@@ -143,9 +157,9 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
     row = _shipped(report)
     found = []
     for on in ("golden", "validation"):
-        rates = _dict(row.get(on))
+        rates = as_dict(row.get(on))
         for name in ("escape", "overkill", "review"):
-            rate = _dict(rates.get(name))
+            rate = as_dict(rates.get(name))
             if _numbers(rate, "events", "n", "at_most", "confidence"):
                 kept = {key: rate[key] for key in ("events", "n", "at_most", "confidence")}
                 found.append({"on": on, "what": name, **kept})
@@ -154,25 +168,27 @@ def _figures(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _report(folder: Path) -> dict[str, Any]:
     try:
-        return _dict(json.loads(read_inside(folder, FIGURES, REPORT_BYTES_MAX)))
+        return as_dict(json.loads(read_inside(folder, FIGURES, REPORT_BYTES_MAX)))
     except (OSError, ValueError, RecursionError):
         return {}
 
 
 def _shipped(report: dict[str, Any]) -> dict[str, Any]:
-    rows = [_dict(each) for each in _list(report.get("models"))]
+    rows = [as_dict(each) for each in _list(report.get("models"))]
     return next((each for each in rows if each.get("role") == report.get("shipped")), {})
 
 
 def _numbers(row: object, *names: str) -> bool:
-    found = _dict(row)
-    return all(
-        isinstance(found.get(each), int | float) and not isinstance(found[each], bool)
-        for each in names
-    )
+    return all(_is_number(as_dict(row).get(each)) for each in names)
 
 
-def _dict(value: object) -> dict[str, Any]:
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < NUMBER_MAX if isinstance(value, int) else math.isfinite(value)
+
+
+def as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
@@ -71,8 +70,6 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
     said: the station's state.
     """
     written = read_written(place)
-    status = said.get("bundles")
-    status = status if isinstance(status, dict) else {}
     serving = said.get("bundle") if said.get("recipe") == written.name else None
     revised = _revised(place, written.name)
     number, holds = _holds(revised, said)
@@ -84,7 +81,7 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
         "holds": _shown(holds or written),
         "written": _shown(written),
         "frame": written.frame.model_dump() if written.frame else None,
-        "on_trial": bool(status.get("on_trial")),
+        "on_trial": bool(bundles.as_dict(said.get("bundles")).get("on_trial")),
         "revisions": [
             {**each.model_dump(mode="json"), **_shown(each)}
             for each in reversed(revised.revisions[-REVISIONS_SHOWN:])
@@ -104,8 +101,7 @@ def has_own_limits(place: Place, said: dict[str, Any]) -> bool:
 
 def _holds(revised: Revised, said: dict[str, Any]) -> tuple[int, Revision | None]:
     """Which revision the station says it goes by; None: the file, or one that is not here."""
-    status = said.get("bundles")
-    number = status.get("revision") if isinstance(status, dict) else 0
+    number = bundles.as_dict(said.get("bundles")).get("revision")
     number = number if isinstance(number, int) else 0
     return number, next((each for each in revised.revisions if each.number == number), None)
 
@@ -129,13 +125,12 @@ def _bundle(place: Place, serving: object, said: dict[str, Any]) -> dict[str, An
     """Of the bundle that serves, where its folder is on this machine."""
     if place.bundles is None or not isinstance(serving, str):
         return None
-    folder = place.bundles / Path(serving).name
     try:
+        folder = bundles.folder_of(place.bundles, serving)
         manifest = bundles.read_manifest(folder)
     except ConfigError as error:
         return {"trouble": str(error)[:500]}
-    model = said.get("model")
-    variant = str(model.get("variant")) if isinstance(model, dict) else None
+    variant = str(bundles.as_dict(said.get("model")).get("variant"))
     return {
         **bundles.summary(serving, manifest),
         "limits": bundles.limits_of(manifest, variant).model_dump(),

@@ -64,15 +64,19 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
             raise HTTPException(409, "no_commands")
         said = station.known.message() or {}
         words = {"schema": 2, "action": asked.action, "bundle": asked.bundle}
-        before = (said.get("bundles") or {}).get("previous")
-        row = {"old": said.get("bundle"), "new": asked.bundle or before, "why": asked.why}
+        before = bundles.as_dict(said.get("bundles")).get("previous")
+        row: dict[str, str | None] = {
+            "old": str(said.get("bundle")),
+            "new": asked.bundle or str(before),
+            "why": asked.why,
+        }
         return command(parts, request, station, words, row=row, wait_s=SLOW_S)
 
 
 def _add_bundles(app: FastAPI, station_type: Any) -> None:
 
     def found(station: station_type, bundle: Name) -> tuple[Path, Manifest]:
-        folder = _folder(station) / bundle
+        folder = bundles.folder_of(_folder(station), bundle)
         if not folder.is_dir():
             raise HTTPException(404, "no_bundle")
         return folder, bundles.read_manifest(folder)
@@ -121,8 +125,8 @@ def _add_shadow(app: FastAPI, station_type: Any) -> None:
         """What a second bundle would have said, of the pair that judges now."""
         folder = station.place.shadow
         said = station.known.message() or {}
-        second = said.get("shadow") if isinstance(said.get("shadow"), dict) else None
-        if folder is None or second is None:
+        second = bundles.as_dict(said.get("shadow"))
+        if folder is None or not second:
             return {"shadow": None}
         pair = (said.get("bundle"), second.get("bundle"))
         newest: deque[dict[str, Any]] = deque(maxlen=DISAGREEMENTS_SHOWN)
@@ -165,9 +169,13 @@ def _counted(
         return counts
     older = [each for each in before if each.boot != boot]
     return (
-        sum(each.judged for each in older) + int(now.get("judged") or 0),
-        sum(each.disagreements for each in older) + int(now.get("disagreements") or 0),
+        sum(each.judged for each in older) + _count(now.get("judged")),
+        sum(each.disagreements for each in older) + _count(now.get("disagreements")),
     )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _folder(station: Follower) -> Path:

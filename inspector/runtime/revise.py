@@ -98,8 +98,12 @@ class Revisions:
 
 
 def print_of(written: Recipe) -> str:
-    """Of what a revision replaces: what else is written into the file leaves revisions alone."""
-    said = written.model_dump_json(include={"bundle", "regions", "limits", "frame"})
+    """Of what a revision replaces: what else is written into the file leaves revisions alone.
+
+    Without what was left out, so that a key a later version knows makes no other file of it.
+    """
+    kept = {"bundle", "regions", "limits", "frame"}
+    said = written.model_dump_json(include=kept, exclude_defaults=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 

@@ -137,9 +137,9 @@ class ShadowJudge:
 
     def _job_for(self, recipe: Recipe) -> Job:
         if self._job is None or self._shown is not recipe:  # another, or a revision of it
-            self._shown = recipe
             changes = {"bundle": self._runtime.bundle_id, "limits": None}
             self._job = Job(recipe.model_copy(update=changes), self._runtime)
+            self._shown = recipe
         return self._job
 
     def _message(self, result: InspectionResult, judged: Judged) -> ShadowMessage:
