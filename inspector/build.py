@@ -26,7 +26,7 @@ from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_recipe
+from inspector.settings import Settings, read_recipe, revisions_of, written_recipe
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
 from inspector.station.line import NO_LINE
@@ -91,7 +91,7 @@ def build(
     reloader = build_reloader(settings, exchange)
 
     def prepare() -> Job:
-        return reloader.prepare(read_recipe(settings))
+        return reloader.prepare(written_recipe(settings))
 
     if first_fault is None:
         prepare()
@@ -222,6 +222,7 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
     return Reloader(
         settings.bundles,
         record=served_path(settings.journal.path),
+        revisions=revisions_of(settings),
         exchange=exchange,
         runtime=settings.runtime,
         wanted=settings.model_variant,

@@ -34,7 +34,7 @@ from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.model import defect_score
 from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_settings, state_folder
+from inspector.settings import Settings, read_recipe, read_settings, revisions_of, state_folder
 from inspector.station.recipe import (
     Recipe,
     Tiles,
@@ -59,6 +59,9 @@ def check(path: Path) -> Iterator[Finding]:
         try:
             recipe = read_toml(recipe_path, Recipe)
             yield Finding("ok", f"{recipe_path}: recipe {recipe.name}")
+            if settings is not None:
+                written, recipe = recipe, read_recipe(settings)
+                yield from _say_revision(settings, written)
         except ConfigError as error:
             yield from _faults(error)
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
@@ -144,6 +147,14 @@ def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
         return Finding("ok", text)
     has = wanted in ("auto", *(each.name for each in bundle.manifest.variants))
     return Finding("note" if has else "fault", text)
+
+
+def _say_revision(settings: Settings, written: Recipe) -> Iterator[Finding]:
+    """A person who reads the file must know that another holds."""
+    number = revisions_of(settings).number(written)
+    if number:
+        text = f"revision {number} of it holds, made by a command: see the audit"
+        yield Finding("note", f"{settings.recipe}: {text}")
 
 
 def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:

@@ -17,9 +17,9 @@ FAILED = 1
 def add_commands(add: Add) -> None:
     ask = add("command", _command, "ask a running station, print its one reply")
     ask.add_argument("settings", type=Path, metavar="STATION.TOML")
-    actions = "status select start single stop reset halt reload rollback trigger image"
+    actions = "status select start single stop reset halt reload rollback recipe trigger image"
     ask.add_argument("action", choices=actions.split())
-    words = "reload: the bundle's; image: the result's result_id"
+    words = "reload: the bundle's; image: the result's result_id; recipe: a JSON file's"
     ask.add_argument("name", nargs="?", metavar="NAME", help=words)
     ask.add_argument("--part", metavar="ID", help="trigger: what the line calls the part")
     ask.add_argument("--out", type=Path, metavar="FILE", help="image: left out, NAME.jpg")
@@ -45,7 +45,10 @@ def _command(args: argparse.Namespace) -> int:
     from inspector.supervise.door import ask
 
     words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "part": args.part}
-    words["result" if args.action == "image" else "bundle"] = args.name
+    if args.action == "recipe":
+        words |= {"schema": 3, "recipe": _change(args.name)}
+    else:
+        words["result" if args.action == "image" else "bundle"] = args.name
     command = parse(Command, words, "command")
     if args.mqtt:
         reply = _send(args.settings, args.station, command)
@@ -60,6 +63,18 @@ def _command(args: argparse.Namespace) -> int:
         target.write_bytes(b64decode(reply.picture.jpeg))
         print(f"written to {target}")
     return 0 if reply.outcome == "done" else FAILED
+
+
+def _change(name: str | None) -> object:
+    """What the recipe shall be: `inspector schema command` says how it is written."""
+    import json
+
+    if name is None:
+        raise ConfigError("recipe: name a JSON file: based_on, bundle, regions, limits, why")
+    try:
+        return json.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name}: cannot be read: {error}") from None
 
 
 def _send(path: Path, station: str | None, command: "Command") -> "Reply":

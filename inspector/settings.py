@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from inspector.contract import topics
+from inspector.contract.revision import revisions_path
 from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.contract.variant import Wanted
 from inspector.delivery import reviews
@@ -31,6 +32,7 @@ from inspector.devices.trigger_part_present import PartPresentSettings
 from inspector.energy import EnergySettings
 from inspector.logs import LogSettings
 from inspector.runtime.folder import BundleSettings, FolderAlone
+from inspector.runtime.revise import Revisions
 from inspector.runtime.settings import RuntimeSettings
 from inspector.station.alarm import Rules
 from inspector.station.recipe import Recipe
@@ -139,6 +141,16 @@ def read_settings(path: Path) -> Settings:
     return resolved(read_toml(path, Settings), path.resolve().parent)
 
 
-def read_recipe(settings: Settings) -> Recipe:
-    """Raises ConfigError naming every fault of the file."""
+def revisions_of(settings: Settings) -> Revisions:
+    """What was changed of this station's recipes from afar."""
+    return Revisions(revisions_path(settings.journal.path))
+
+
+def written_recipe(settings: Settings) -> Recipe:
+    """As its file has it. Raises ConfigError naming every fault of the file."""
     return read_toml(settings.recipe, Recipe)
+
+
+def read_recipe(settings: Settings) -> Recipe:
+    """As it holds: the file, or its newest revision. Raises ConfigError."""
+    return revisions_of(settings).held(written_recipe(settings))

@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
     | {"inspector.delivery.rejoin"}
     | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
-    | {"inspector.delivery.database", "inspector.station.attest_rule", "inspector.delivery.tls"}
+    | {f"inspector.delivery.{name}" for name in ("database", "disagreements", "tls")}
+    | {"inspector.station.attest_rule"}
     | {f"inspector.delivery.{name}" for name in ("reviews", "review_desk", "review_policy")},
     "inspector/demo": CONTRACT
     | {"inspector.demo", "inspector.delivery.journal", "paho", "amqtt", "rich", "elpv_dataset"},

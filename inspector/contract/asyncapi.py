@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from inspector.contract.channels import CHANNELS, Channel
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the contract as a whole: the first number rises where a consumer would have to change."""
 
 _BINDING = "0.2.0"

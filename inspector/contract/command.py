@@ -1,7 +1,8 @@
 """Commands to a station and its answers: one reply to every command.
 
 The same message on every door. Version 2 of a command has `trigger` with `part` and `image` with
-`result`, version 2 of a reply has `picture`; those of version 1 are still read.
+`result`, version 2 of a reply has `picture`, version 3 of a command has `recipe`; older ones are
+still read.
 """
 
 from typing import Annotated, Literal, Self, get_args
@@ -9,6 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from inspector.contract.foreign import REASON_MAX, read_message
+from inspector.contract.revision import RecipeChange
 from inspector.contract.status import StateName
 from inspector.contract.strict import Name, Strict
 from inspector.contract.trigger import PartId
@@ -25,6 +27,7 @@ Action = Literal[
     "status",
     "trigger",
     "image",
+    "recipe",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
@@ -37,7 +40,7 @@ REPLY_BYTES_MAX = 1_000_000
 
 
 class Command(Strict):
-    schema_version: Literal[1, 2] = Field(alias="schema")
+    schema_version: Literal[1, 2, 3] = Field(alias="schema")
     id: Name
     """The sender's name for it; the reply repeats it."""
     action: Action
@@ -47,6 +50,8 @@ class Command(Strict):
     """trigger: what the line calls the part that is there."""
     result: Name | None = None
     """image: the result_id of the part whose kept picture is wanted."""
+    recipe: RecipeChange | None = None
+    """recipe: what it shall be from the next part on."""
 
     @model_validator(mode="after")
     def _what_its_action_needs(self) -> Self:
@@ -56,6 +61,8 @@ class Command(Strict):
             raise ValueError("reload names a bundle, no other action does")
         if (self.result is not None) is not (self.action == "image"):
             raise ValueError("image names a result, no other action does")
+        if (self.recipe is not None) is not (self.action == "recipe"):
+            raise ValueError("recipe brings a recipe, no other action does")
         return self
 
     def to_json(self) -> bytes:

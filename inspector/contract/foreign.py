@@ -8,7 +8,7 @@ from inspector.contract.errors import CommandError, ConfigError
 from inspector.contract.strict import Strict, parse
 
 MESSAGE_BYTES_MAX = 65_536
-DEPTH_MAX = 4
+DEPTH_MAX = 6
 REASON_MAX = 1_000
 
 # ends also where the text does: no character is looked at twice

@@ -80,6 +80,10 @@ class BundleStatus(Strict):
     """The last one that was refused, and why; None once another was taken after it."""
     previous: str | None = None
     """What a rollback brings back."""
+    on_trial: bool = False
+    """It serves since so short a time that, should the process die, the one before serves again."""
+    revision: Count = 0
+    """Of the recipe, that holds; 0: its file does."""
 
 
 class ModelStatus(Strict):
@@ -91,6 +95,9 @@ class ModelStatus(Strict):
     fell_back: bool = False
     """It is float though a variant was to run: that one failed its self-test on this machine, or
     the bundle has not got what the settings name."""
+    golden_error: float | None = None
+    """The largest difference of a golden picture's probability from the expected, on this machine,
+    when it was loaded; the bundle's tolerance was kept."""
 
 
 class ShadowStatus(Strict):
@@ -175,7 +182,7 @@ class ConsumerStatus(Strict):
 
 
 class StateMessage(Strict):
-    schema_version: Literal[3] = Field(default=3, alias="schema")
+    schema_version: Literal[4] = Field(default=4, alias="schema")
     station: str
     boot: str
     state: StateName

@@ -246,6 +246,11 @@ def read_kept(folder: Path, result_id: str) -> bytes:
         return file.read(READ_BYTES_MAX)
 
 
+def is_kept(folder: Path, result_id: str) -> bool:
+    """Whether `read_kept` would find one now."""
+    return _is_file_name(result_id) and (folder / (result_id + SUFFIX)).is_file()
+
+
 def _is_file_name(name: str) -> bool:
     return 0 < len(name) <= NAME_MAX and not name.startswith(".") and not set(name) & set("/\\\0")
 

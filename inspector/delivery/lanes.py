@@ -17,7 +17,7 @@ from inspector.delivery.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-SLOW: frozenset[Action | None] = frozenset({"reload", "rollback", "image"})
+SLOW: frozenset[Action | None] = frozenset({"reload", "rollback", "recipe", "image"})
 WAITING_MAX = 8
 LARGE_BYTES = 65_536
 

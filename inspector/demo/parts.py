@@ -151,7 +151,8 @@ def write_pages(folder: Path) -> Path | None:
     with (folder / "station.toml").open("a", encoding="utf-8") as station:
         station.write(
             '\n[[commands.keys]]\nname = "pages"\nfile = "pages.hmac"\n'
-            'actions = ["select", "start", "single", "stop", "reset", "halt", "image"]\n'
+            'actions = ["select", "start", "single", "stop", "reset", "halt", "image"'
+            ', "reload", "rollback", "recipe"]\n'
         )
     path = folder / "hmi.toml"
     path.write_text(

@@ -26,6 +26,8 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("GET", "/camera"): "viewer",
     ("GET", "/alarms"): "viewer",
     ("GET", "/system"): "viewer",
+    ("GET", "/recipe"): "engineer",
+    ("GET", "/bundles"): "engineer",
     ("GET", "/audit"): "engineer",
     ("GET", "/accounts"): "admin",
     ("GET", "/static/{path:path}"): OPEN,
@@ -49,6 +51,14 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("GET", "/api/stations/{station}/camera"): "viewer",
     ("GET", "/api/stations/{station}/reference"): "viewer",
     ("GET", "/api/stations/{station}/sampling"): "operator",
+    ("GET", "/api/stations/{station}/recipe"): "engineer",
+    ("GET", "/api/stations/{station}/recipe/reference"): "engineer",
+    ("GET", "/api/stations/{station}/bundles"): "engineer",
+    ("GET", "/api/stations/{station}/bundles/{bundle}"): "engineer",
+    ("GET", "/api/stations/{station}/bundles/{bundle}/report"): "engineer",
+    ("GET", "/api/stations/{station}/bundles/{bundle}/golden/{index}"): "engineer",
+    ("GET", "/api/stations/{station}/shadow"): "engineer",
+    ("GET", "/api/stations/{station}/shadow/pictures/{result_id}"): "engineer",
     # what is done
     ("POST", "/api/stations/{station}/commands"): "operator",
     ("POST", "/api/stations/{station}/picture"): "operator",
@@ -58,6 +68,8 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("POST", "/api/stations/{station}/classes"): "engineer",
     ("POST", "/api/stations/{station}/sampling"): "engineer",
     ("POST", "/api/alarms/acknowledged"): "operator",
+    ("POST", "/api/stations/{station}/recipe"): "engineer",
+    ("POST", "/api/stations/{station}/bundles"): "engineer",
     ("GET", "/api/accounts"): "admin",
     ("POST", "/api/accounts"): "admin",
     ("PATCH", "/api/accounts/{name}"): "admin",
@@ -73,7 +85,8 @@ COMMANDS: dict[Action, Role] = {
     "reset": "operator",
     "halt": "operator",
 }
-"""What the pages may ask of a station, and who for it; nothing else can be asked."""
+"""What Live may ask of a station, and who for it; recipe, reload and rollback have routes of their
+own, and nothing else can be asked."""
 DANGEROUS: frozenset[Action] = frozenset({"stop", "reset", "halt"})
 """Asked in two steps."""
 

@@ -14,8 +14,10 @@ from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.hmi import (
     routes_accounts,
     routes_alarms,
+    routes_bundles,
     routes_camera,
     routes_live,
+    routes_recipe,
     routes_review,
     routes_session,
     routes_system,
@@ -96,9 +98,17 @@ def make_app(parts: Parts) -> tuple[FastAPI, Guard]:
     guard = Guard(app, parts.settings.listen, parts.accounts)
     _add_files(app)
     _add_answers(app)
-    for routes in (routes_session, routes_live, routes_system, routes_accounts):
-        routes.add(app, parts, guard)
-    for routes in (routes_review, routes_camera, routes_alarms):
+    for routes in (
+        routes_session,
+        routes_live,
+        routes_review,
+        routes_camera,
+        routes_recipe,
+        routes_bundles,
+        routes_alarms,
+        routes_system,
+        routes_accounts,
+    ):
         routes.add(app, parts, guard)
     require_complete(app)
     return app, guard

@@ -87,8 +87,11 @@ class Follower:
         if self._thread.is_alive():
             self._thread.join(2.0)
 
-    def ask(self, command: Command) -> Reply:
-        """Raises DeviceError where no reply comes, or too many commands are under way."""
+    def ask(self, command: Command, wait_s: float | None = None) -> Reply:
+        """wait_s: for the reply; left out, as hmi.toml has it.
+
+        Raises DeviceError where no reply comes, or too many commands are under way.
+        """
         if self._signer is None or self._commands is None:
             raise DeviceError(f"station {self.place.name}: hmi.toml has no [commands]")
         envelope = self._signer.seal(command, self.place.name, self._commands.lifetime_s)
@@ -98,12 +101,13 @@ class Follower:
                 raise DeviceError(f"station {self.place.name}: {ASKING_MAX} commands wait already")
             self._asking.append(asking)
         self._wake()
-        answered = asking.answered.wait(self._commands.wait_s)
+        wait_s = wait_s or self._commands.wait_s
+        answered = asking.answered.wait(wait_s)
         with self._asking_lock:
             self._asking.remove(asking)
         if not answered or asking.reply is None:
             raise DeviceError(
-                f"no reply came within {self._commands.wait_s:g} s: does the station run, and does "
+                f"no reply came within {wait_s:g} s: does the station run, and does "
                 "it know our key? It may still follow the command"
             )
         return asking.reply

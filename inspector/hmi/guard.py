@@ -42,6 +42,12 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
+SANDBOX = {
+    "content-security-policy": "sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "x-frame-options": "SAMEORIGIN",
+}
+"""Of a page that somebody else made, shown inside one of ours: no script, nothing loaded."""
 BY_ITSELF = ("/api/stream", "/api/session", "/api/review/next")
 """What a page asks without a person, as all that it only looks at: no sign that anybody is there.
 A page tells of clicks and keys by itself (/api/session/used)."""
@@ -153,7 +159,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 if self._hsts_s:
                     headers["strict-transport-security"] = f"max-age={self._hsts_s}"
             await send(message)

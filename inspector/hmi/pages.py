@@ -14,6 +14,8 @@ PAGES: dict[str, str] = {
     "/review": "review",
     "/camera": "camera",
     "/alarms": "alarms",
+    "/recipe": "recipe",
+    "/bundles": "bundles",
     "/system": "system",
     "/audit": "audit",
     "/accounts": "accounts",

@@ -3,21 +3,20 @@
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from secrets import token_hex
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import Field, StringConstraints
 
-from inspector.contract.command import Action, Command
-from inspector.contract.errors import DeviceError
+from inspector.contract.command import Action
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.archive import read_kept
 from inspector.hmi.access import COMMANDS, DANGEROUS, allows
-from inspector.hmi.asked import address, cookie, visitor
+from inspector.hmi.asked import cookie, visitor
+from inspector.hmi.commanding import command as send
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
 from inspector.hmi.history import Page, Search, export, one, search
@@ -126,18 +125,5 @@ def _add_commands(app: FastAPI, parts: "Parts", station_type: Any) -> None:
             raise HTTPException(409, "confirm")
         if not station.commands:
             raise HTTPException(409, "no_commands")
-        old = station.known.station_state()
-        row = {
-            "who": who.name, "address": address(request), "what": f"command {asked.action}",
-            "station": station.place.name, "old": old, "why": asked.why or None,
-        }  # fmt: skip
-        # the station's own audit keeps the id: it says who, beside our key's name
-        words = {"schema": 2, "id": f"{who.name}-{token_hex(6)}", "action": asked.action}
-        try:
-            reply = station.ask(Command.model_validate(words))
-        except DeviceError as error:
-            parts.audit.add(**row, outcome=f"no reply: {error}")
-            raise
-        parts.audit.add(**row, new=reply.state, outcome=f"{reply.outcome}: {reply.reason}")
-        shown = ("outcome", "reason", "state", "cause", "withheld")
-        return JSONResponse({name: getattr(reply, name) for name in shown})
+        row = {"old": station.known.station_state(), "why": asked.why or None}
+        return send(parts, request, station, {"schema": 2, "action": asked.action}, row=row)

@@ -18,7 +18,7 @@ from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, cut, fit
 from inspector.contract.verdict import Evaluation, Prediction, judge
 from inspector.runtime.model import ModelRuntime, defect_score
-from inspector.station.recipe import Grid, Recipe, Tiles, region_rule, regions_for
+from inspector.station.recipe import Grid, Recipe, Rectangles, Tiles, region_rule, regions_for
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,8 @@ def require_suits(
     if recipe.limits is not None and candidate.bundle_id != recipe.bundle:
         # found with one model's scores, they mean nothing for another's
         raise BundleError(
-            f"recipe {recipe.name} has limits of its own, made for {recipe.bundle}: write bundle "
-            "and limits into the recipe and start again"
+            f"recipe {recipe.name} has limits of its own, made for {recipe.bundle}: give it the "
+            "bundle's own limits first, or write bundle and limits into the recipe and start again"
         )
 
 
@@ -188,6 +188,9 @@ def _frame(runtime: ModelRuntime, recipe: Recipe, seen: tuple[int, int] | None) 
         height, width = runtime.spec.height * rule.rows, runtime.spec.width * rule.columns
     elif rule.kind == "rectangle":
         height, width = rule.y + rule.height, rule.x + rule.width
+    elif isinstance(rule, Rectangles):
+        height = max(each.y + each.height for each in rule.regions)
+        width = max(each.x + each.width for each in rule.regions)
     elif isinstance(rule, Tiles):
         raise BundleError("cannot be timed: the recipe names no frame, and none was seen yet")
     else:

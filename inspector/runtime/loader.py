@@ -75,7 +75,8 @@ def open_runtime(
         except BundleError as error:
             reason = f"{variant.name} is not what it was where it was made: {error}"
             running = ModelStatus(variant=FLOAT, reason=reason, fell_back=True)
-    runtime.running = running
+    runtime.running = running.model_copy(update={"golden_error": runtime.golden_error})
+    running = runtime.running
     level = logging.WARNING if running.fell_back else logging.INFO
     log.log(level, "bundle %s: runs %s: %s", bundle.id, running.variant, running.reason)
     return runtime

@@ -11,29 +11,31 @@ have stayed as they are from one look to the next; a wish is tried once, and aga
 or a file of the bundle has changed. The recipe wins where it is newer: when a station starts with a
 recipe, or with another bundle in it, for the first time, the pointer it finds is not followed.
 
+**A recipe's change** (`revise`) goes the same way: the serving bundle is opened anew with the new
+regions and limits, tested, timed and offered; the revision is on disk before the station has it.
+
 **Trial.** For TRIAL_S after the swap a bundle is on trial: if the process ends without a word
 meanwhile, the next start goes back to the bundle before, and says so.
 """
 
-import ctypes
 import logging
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full, Queue
 
 from inspector.contract.errors import BundleError, ConfigError
-from inspector.contract.status import BundleStatus, LoadOutcome
+from inspector.contract.revision import RecipeChange
 from inspector.contract.variant import Wanted
-from inspector.runtime.fitness import require_quick, require_suits, warn_if_slow
+from inspector.runtime.fitness import require_quick, require_suits
 from inspector.runtime.folder import BundleSettings, Wish, is_name, read_wish
 from inspector.runtime.loader import load_runtime
+from inspector.runtime.memory import give_back_memory
 from inspector.runtime.model import ModelRuntime
-from inspector.runtime.served import Record, Served
+from inspector.runtime.revise import Revisions, revised_job
+from inspector.runtime.served import Served
+from inspector.runtime.serving import TRIAL_S, Serving
 from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 from inspector.runtime.signature import trust_in
 from inspector.station.cycle import Job
@@ -42,7 +44,6 @@ from inspector.station.recipe import Recipe
 
 LOOK_S = 1.0
 SWAP_S = 30.0
-TRIAL_S = 60.0
 REQUESTS_MAX = 4
 STOP_S = 20.0
 
@@ -59,6 +60,8 @@ class _Request:
     by: str
     mark: str | None = None
     """Of the wish it follows, where it follows one."""
+    change: RecipeChange | None = None
+    """The serving bundle stays, the recipe does not."""
     done: Done | None = None
 
 
@@ -72,6 +75,7 @@ class Reloader:
         settings: BundleSettings,
         *,
         record: Path,
+        revisions: Revisions,
         exchange: JobExchange,
         runtime: RuntimeSettings = AS_JUDGED,
         wanted: Wanted = "auto",
@@ -81,65 +85,38 @@ class Reloader:
         """Raises ConfigError where the public key cannot be used."""
         self._settings = settings
         self._trust = trust_in(settings.public_key)
-        self._record = Record(record)
         self._exchange = exchange
         self._runtime = runtime
         self._wanted = wanted
         self._look_s = look_s
-        self._trial_s = trial_s
         self._requests: Queue[_Request] = Queue(REQUESTS_MAX)
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # of what a recipe changeover and a reload both change
         self._thread: threading.Thread | None = None
-        self._loads: Counter[LoadOutcome] = Counter()
         self._seen: Wish | None = None
-        self._trial_ends_at = float("inf")
-        self._job: Job | None = None
-        self._served: Served | None = None
+        self._now = Serving(
+            settings.folder,
+            self._open,
+            record=record,
+            revisions=revisions,
+            exchange=exchange,
+            trial_s=trial_s,
+        )
 
     @property
     def serving(self) -> Job | None:
         """`job`, or None where no recipe was prepared yet."""
-        return self._job
+        return self._now.job
 
     @property
     def job(self) -> Job:
         """The recipe last prepared with the bundle that serves it now."""
-        if self._job is None:
+        if self._now.job is None:
             raise ConfigError("no recipe is prepared")
-        return self._job
+        return self._now.job
 
-    def prepare(self, recipe: Recipe) -> Job:
-        """A recipe with the bundle that served it last, else its own.
-
-        Loads, and waits for a reload under way: not for the station's thread.
-
-        Where that one is damaged, the one before it serves, and the state says so. Raises
-        BundleError or ConfigError where none can.
-        """
-        with self._lock:
-            served = self._record.recall(recipe, self._settings.folder)
-            first: BundleError | None = None
-            candidates = [served.serving, served.previous, recipe.bundle]
-            if recipe.limits is not None:  # they hold for the bundle they were made for alone
-                candidates = [recipe.bundle]
-            for bundle_id in dict.fromkeys(filter(None, candidates)):
-                try:
-                    runtime = self._open(bundle_id)
-                    job = Job(recipe.model_copy(update={"bundle": bundle_id}), runtime)
-                    warn_if_slow(runtime, job.recipe)
-                except BundleError as error:
-                    log.error("bundle %s cannot serve: %s", bundle_id, error)
-                    first = first or error
-                    continue
-                if bundle_id != served.serving:
-                    previous = None if bundle_id == served.previous else served.previous
-                    changes = {"serving": bundle_id, "previous": previous, "refused": str(first)}
-                    served = served.model_copy(update=changes)
-                self._remember(recipe, served)
-                self._job = job
-                return job
-            raise first or BundleError(f"bundle {recipe.bundle}: cannot serve")
+    def prepare(self, written: Recipe) -> Job:
+        """As `Serving.prepare`: loads. Raises BundleError, ConfigError."""
+        return self._now.prepare(written)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -153,9 +130,9 @@ class Reloader:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(STOP_S)
-        if self._lock.acquire(timeout=STOP_S):
-            self._end_trial()
-            self._lock.release()
+        if self._now.lock.acquire(timeout=STOP_S):
+            self._now.end_trial()
+            self._now.lock.release()
 
     def offer(self, bundle_id: str, by: str, done: Done | None = None) -> bool:
         """Ask for a bundle of the folder. False where too many requests wait already."""
@@ -164,6 +141,10 @@ class Reloader:
     def rollback(self, by: str, done: Done | None = None) -> bool:
         """Ask for the bundle that served before. False where too many requests wait already."""
         return self._ask(_Request(None, by, done=done))
+
+    def revise(self, change: RecipeChange, by: str, done: Done | None = None) -> bool:
+        """Ask for another recipe with the same bundle. False where too many requests wait."""
+        return self._ask(_Request(None, by, done=done, change=change))
 
     def _ask(self, request: _Request) -> bool:
         try:
@@ -181,48 +162,46 @@ class Reloader:
             except Empty:
                 found = self._look()
                 if found is None:
-                    self._end_trial_in_time()
+                    self._now.end_trial_in_time()
                     continue
                 request = found
-            with self._lock:
+            with self._now.lock:
                 self._serve(request)
 
     def _look(self) -> _Request | None:
         """The folder's wish, once it has not changed from one look to the next."""
         wish = read_wish(self._settings.folder) if self._settings.watch else None
         settled, self._seen = wish == self._seen, wish
-        handled = self._served.handled if self._served else ""
+        handled = self._now.served.handled if self._now.served else ""
         if wish is None or not settled or wish.mark == handled:
             return None
         return _Request(wish.bundle, "the file current", mark=wish.mark)
 
     def _serve(self, request: _Request) -> None:
-        served, job = self._served, self._job
+        served, job = self._now.served, self._now.job
         if served is None or job is None:  # a station that began in ERROR
             self._answer(request, "no recipe is prepared", taken=False)
+            return
+        if request.change is not None:
+            del job
+            self._revise(request.change, request, served)
             return
         if request.mark is not None:
             served = served.model_copy(update={"handled": request.mark})
         wanted = served.previous if request.bundle_id is None else request.bundle_id
         if wanted == served.serving:
-            self._remember(job.recipe, served)
+            self._now.remember(job.recipe, served)
             self._answer(request, f"bundle {wanted} serves already", taken=True)
             return
         reason = self._try(wanted, request)
         if reason is not None:
-            self._loads["refused"] += 1
             words = f"{wanted or 'rollback'}, asked for by {request.by}: {reason}"
             log.error("bundle refused, %s goes on: %s", served.serving, words)
-            self._remember(job.recipe, served.model_copy(update={"refused": words}))
+            self._now.refused(job.recipe, served, words)
         else:
-            self._loads["taken"] += 1
-            changes = {"serving": wanted, "previous": served.serving, "refused": None}
-            self._remember(
-                job.recipe, served.model_copy(update={**changes, "on_trial": self._trial_s > 0})
-            )
-            self._trial_ends_at = time.monotonic() + self._trial_s
+            self._now.taken(self.job, served)
         del job
-        _give_back_memory()
+        give_back_memory()
         self._answer(request, reason or f"bundle {wanted} serves", taken=reason is None)
 
     def _try(self, wanted: str | None, request: _Request) -> str | None:
@@ -253,8 +232,46 @@ class Reloader:
             latency.p99_ms,
             latency.n,
         )
-        self._job = candidate
+        self._now.job = candidate
         return None
+
+    def _revise(self, change: RecipeChange, request: _Request, served: Served) -> None:
+        try:
+            words, taken = self._changed(change, request.by, served), True
+            log.info("recipe: %s, asked for by %s", words, request.by)
+        except (BundleError, ConfigError) as error:
+            words, taken = str(error), False
+            log.error("recipe not changed, asked for by %s: %s", request.by, error)
+        except Exception as error:  # as _try: refused, not the line stopped
+            log.exception("recipe, asked for by %s", request.by)
+            words, taken = f"{type(error).__name__}: {error}", False
+        give_back_memory()
+        self._answer(request, words, taken=taken)
+
+    def _changed(self, change: RecipeChange, by: str, served: Served) -> str:
+        """What has become of the recipe, in words. Raises BundleError, ConfigError."""
+        now, holds = self._now, self._now.revision
+        written = now.written or self.job.recipe
+        if change.based_on != holds:
+            raise ConfigError(
+                f"revision {holds} of the recipe holds, this was made from {change.based_on}: look "
+                "at what holds now"
+            )
+        if served.on_trial:
+            raise ConfigError(f"bundle {served.serving} is on trial for a minute: ask again then")
+        candidate, words = revised_job(self.job, change, self._open, self._exchange.frame_size)
+        if change.only_check:
+            return f"would be taken: {words}"
+        revision = now.revisions.add(written, change, by)
+        if not self._exchange.offer(candidate, SWAP_S):
+            why = f"the station did not take it between two parts within {SWAP_S:.0f} s"
+            try:
+                now.revisions.take_back(written, revision)
+            except ConfigError as error:
+                raise ConfigError(f"{why}, but its next start will: {error}") from None
+            raise BundleError(why)
+        now.revised(candidate, revision.number, served)
+        return f"{written.name}, revision {revision.number}: {words}; why: {change.why}"
 
     def _open(self, bundle_id: str) -> ModelRuntime:
         if not is_name(bundle_id):
@@ -265,35 +282,3 @@ class Reloader:
     def _answer(self, request: _Request, words: str, *, taken: bool) -> None:
         if request.done is not None:
             request.done(taken, words)
-
-    # --- the record ---
-
-    def _remember(self, recipe: Recipe, served: Served) -> None:
-        """On disk, and in what the station says."""
-        self._served = served
-        self._exchange.status = BundleStatus(
-            loads=dict(self._loads), refused=served.refused, previous=served.previous
-        )
-        self._record.keep(recipe, served)
-
-    def _end_trial_in_time(self) -> None:
-        if time.monotonic() >= self._trial_ends_at:
-            with self._lock:
-                self._end_trial()
-
-    def _end_trial(self) -> None:
-        self._trial_ends_at = float("inf")
-        if self._job is not None and self._served is not None and self._served.on_trial:
-            served = self._served.model_copy(update={"on_trial": False})
-            self._remember(self._job.recipe, served)
-
-
-def _give_back_memory() -> None:
-    """What a closed session leaves to the C library goes back to the system.
-
-    onnxruntime's memory grows over session swaps (onnxruntime#26831): glibc keeps what was freed
-    in pieces. Measured, 30 swaps of a 9 MB model: 106 MB became 140 to 163 without this, 92 with
-    it; the arena switched off, or one shared allocator, did not help by themselves.
-    """
-    with suppress(OSError, AttributeError):  # not glibc: nothing to trim
-        ctypes.CDLL(None).malloc_trim(0)

@@ -1,6 +1,6 @@
 """What a station does for one product."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,45 +14,15 @@ from inspector.contract.image import (
     tiles_of,
     whole,
 )
+from inspector.contract.regions import Grid as Grid
+from inspector.contract.regions import Rectangle as Rectangle
+from inspector.contract.regions import Rectangles as Rectangles
+from inspector.contract.regions import RegionRule as RegionRule
+from inspector.contract.regions import Tiles as Tiles
+from inspector.contract.regions import WholeFrame as WholeFrame
 from inspector.contract.strict import Name, Strict
 from inspector.contract.verdict import Limits
 from inspector.station.attest_rule import Attest
-
-
-class WholeFrame(Strict):
-    """The frame is one region."""
-
-    kind: Literal["whole"] = "whole"
-
-
-class Rectangle(Strict):
-    """One rectangle of the frame, in pixels."""
-
-    kind: Literal["rectangle"] = "rectangle"
-    x: Annotated[int, Field(ge=0)]
-    y: Annotated[int, Field(ge=0)]
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
-
-
-class Grid(Strict):
-    """The frame, or a rectangle of it, cut into tiles that share `overlap` pixels."""
-
-    kind: Literal["grid"] = "grid"
-    rows: Annotated[int, Field(ge=1, le=128)]
-    columns: Annotated[int, Field(ge=1, le=128)]
-    overlap: Annotated[int, Field(ge=0, le=1_024)] = 0
-    within: Rectangle | None = None
-
-
-class Tiles(Tiling):
-    """The frame, or a rectangle of it, in tiles of one size in pixels, as many as it takes."""
-
-    kind: Literal["tiles"] = "tiles"
-    within: Rectangle | None = None
-
-
-RegionRule = Annotated[WholeFrame | Rectangle | Grid | Tiles, Field(discriminator="kind")]
 
 
 class FrameSize(Strict):
@@ -149,6 +119,8 @@ def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
         return (frame,)
     if isinstance(rule, Rectangle):
         return (_inside(_region(rule), frame),)
+    if isinstance(rule, Rectangles):
+        return tuple(_inside(each, frame) for each in rule.regions)
     area = _inside(_region(rule.within), frame) if rule.within else frame
     if isinstance(rule, Tiles):
         return tiles_of(area, rule)

@@ -63,6 +63,7 @@ class ShadowJudge:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._job: Job | None = None
+        self._shown: Recipe | None = None
         self._dropped = 0  # written by who offers
         # written by the shadow's thread
         self._judged = 0
@@ -135,9 +136,10 @@ class ShadowJudge:
             self._keep(self._message(shown.result, judged), shown.image)
 
     def _job_for(self, recipe: Recipe) -> Job:
-        if self._job is None or self._job.recipe.name != recipe.name:
+        if self._job is None or self._shown is not recipe:  # another, or a revision of it
             changes = {"bundle": self._runtime.bundle_id, "limits": None}
             self._job = Job(recipe.model_copy(update=changes), self._runtime)
+            self._shown = recipe
         return self._job
 
     def _message(self, result: InspectionResult, judged: Judged) -> ShadowMessage:

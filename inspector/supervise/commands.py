@@ -19,6 +19,7 @@ from inspector.contract.command import (
 )
 from inspector.contract.errors import CommandError, InspectorError
 from inspector.contract.foreign import REASON_MAX
+from inspector.contract.revision import RecipeChange
 from inspector.station.cycle import Job
 from inspector.station.inbox import Answer, Order
 from inspector.station.loop import Station
@@ -48,6 +49,9 @@ class Loader(Protocol):
 
     def rollback(self, by: str, done: Callable[[bool, str], None]) -> bool:
         """As `offer`, for the bundle that served before."""
+
+    def revise(self, change: RecipeChange, by: str, done: Callable[[bool, str], None]) -> bool:
+        """As `offer`, for another recipe with the bundle that serves."""
 
 
 class Audit(Protocol):
@@ -142,8 +146,8 @@ class Commands:
             return self._trigger(command.part)
         if command.result is not None:
             return self._show(command.result)
-        if command.action in ("reload", "rollback"):
-            return self._load(command.bundle, sender)
+        if command.action in ("reload", "rollback", "recipe"):
+            return self._load(command, sender)
         return self._ask(Order(EVENTS[command.action], cause))
 
     def _show(self, result_id: str) -> Answer:
@@ -153,17 +157,19 @@ class Commands:
         scaled = "" if found.scale == 1.0 else f", made smaller: {found.scale:.2f} of its size"
         return Answer("done", f"the picture of {result_id}{scaled}", found)
 
-    def _load(self, bundle: str | None, sender: str) -> Answer:
-        """The named bundle, or the one before; None stands for that."""
+    def _load(self, command: Command, sender: str) -> Answer:
+        """The named bundle, the one before, or another recipe."""
         told: Queue[Answer] = Queue()
 
         def done(taken: bool, words: str) -> None:  # noqa: FBT001 - as the loader calls it
             told.put(Answer("done" if taken else "refused", words))
 
-        if bundle is None:
-            waits = self._loader.rollback(sender, done)
+        if command.recipe is not None:
+            waits = self._loader.revise(command.recipe, f"{sender}, {command.id}", done)
+        elif command.bundle is not None:
+            waits = self._loader.offer(command.bundle, sender, done)
         else:
-            waits = self._loader.offer(bundle, sender, done)
+            waits = self._loader.rollback(sender, done)
         if not waits:
             return Answer("refused", "too many bundles wait to be loaded already")
         try:

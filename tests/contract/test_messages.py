@@ -36,11 +36,11 @@ DATA = Path(__file__).parent.parent / "data"
     ("model", "snapshot"),
     [
         (InspectionResult, "result-v3.json"),
-        (StateMessage, "state-v3.json"),
+        (StateMessage, "state-v4.json"),
         (AlarmMessage, "alarm-v2.json"),
         (Heartbeat, "heartbeat-v1.json"),
         (ShadowMessage, "shadow-v1.json"),
-        (Command, "command-v2.json"),
+        (Command, "command-v3.json"),
         (Reply, "reply-v2.json"),
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),

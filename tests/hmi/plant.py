@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from inspector.contract.bundle import Bundle
 from tests.brokers import Mosquitto
 from tests.support import free_port, make_bundle, start_station, toml, until, write_station
 
@@ -24,7 +25,7 @@ SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "heigh
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
 expect.set_options(timeout=20_000)  # a busy machine
-ACTIONS = ["select", "start", "single", "stop", "reset", "halt"]
+ACTIONS = ["select", "start", "single", "stop", "reset", "halt", "reload", "rollback", "recipe"]
 
 
 @dataclass(slots=True)
@@ -174,18 +175,24 @@ class Plant:
         self.station.wait()
 
 
-def make_plant(folder: Path, broker: Mosquitto) -> Plant:
-    """With an account of each role, each set up by its own one-time link."""
+def make_plant(
+    folder: Path, broker: Mosquitto, bundle: Bundle | None = None, **station: Any
+) -> Plant:
+    """With an account of each role, each set up by its own one-time link.
+
+    bundle: what serves; station: further keys of station.toml.
+    """
     key = folder / "hmi.hmac"
     key.write_text(f"{secrets.token_hex(32)}\n", encoding="utf-8")
     key.chmod(0o600)
     settings = write_station(
         folder,
-        make_bundle(folder / "bundles"),
+        bundle or make_bundle(folder / "bundles"),
         camera={"loop": True},
         trigger={"kind": "interval", "period_ms": 300},
         mqtt={"port": broker.port, "backoff_min_s": 0.1, "backoff_max_s": 0.5},
         archive={"keep": "all"},
+        **station,
     )
     door = {"name": "hmi", "file": "hmi.hmac", "actions": ACTIONS}
     text = settings.read_text(encoding="utf-8")

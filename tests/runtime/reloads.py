@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inspector.runtime.folder import BundleSettings
 from inspector.runtime.reload import Reloader
+from inspector.runtime.revise import Revisions
 from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Recipe
 from tests.running import Running
@@ -29,7 +30,12 @@ def main(folder: Path, reloads: int, bundles: list[Path]) -> None:
     """One line of JSON: megabytes before the first reload and after each."""
     exchange = JobExchange()
     settings = BundleSettings(folder=bundles[0].parent, watch=False)
-    reloader = Reloader(settings, record=folder / "record", exchange=exchange)
+    reloader = Reloader(
+        settings,
+        record=folder / "record",
+        revisions=Revisions(folder / "recipes"),
+        exchange=exchange,
+    )
     name = bundles[0].name.rpartition("-")[0]
     job = reloader.prepare(Recipe(name=name, bundle=bundles[0].name, deadline_ms=5_000))
     station = Running(folder, job, exchange=exchange, images=[picture(GREY, 300, 300)])

@@ -14,6 +14,7 @@ from inspector.contract.variant import Needs, VariantName
 from inspector.runtime.folder import BundleSettings
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
+from inspector.runtime.revise import Revisions
 from inspector.runtime.signature import make_keys, sign_bundle, trust_in
 from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Recipe
@@ -97,7 +98,10 @@ def test_a_station_at_work_refuses_a_bundle_that_takes_defects_for_good(
     shutil.copytree(yard.good.folder, bundles / yard.good.id)
     recipe = Recipe(name="tiny", bundle=yard.good.id, deadline_ms=5_000)
     reloader = Reloader(
-        BundleSettings(folder=bundles), record=tmp_path / "record", exchange=JobExchange()
+        BundleSettings(folder=bundles),
+        record=tmp_path / "record",
+        revisions=Revisions(tmp_path / "recipes"),
+        exchange=JobExchange(),
     )
     reloader.prepare(recipe)
     answers: list[tuple[bool, str]] = []

@@ -14,7 +14,9 @@ from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.verdict import Limits
 from inspector.runtime.folder import POINTER, BundleSettings, point_to
 from inspector.runtime.reload import Reloader
+from inspector.runtime.revise import Revisions
 from inspector.runtime.signature import make_keys, sign_bundle
+from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Grid, Recipe
 from tests.running import Running
@@ -41,6 +43,7 @@ class Bay:
         return Reloader(
             self.settings,
             record=self.record,
+            revisions=Revisions(self.folder / "journal.db.recipes"),
             exchange=self.exchange,
             look_s=LOOK_S,
             trial_s=trial_s,
@@ -48,7 +51,9 @@ class Bay:
 
     def start(self, recipe: Recipe | None = None) -> Reloader:
         reloader = self.reloader()
-        job = reloader.prepare(recipe or self.recipe)
+        return self.run(reloader, reloader.prepare(recipe or self.recipe))
+
+    def run(self, reloader: Reloader, job: Job) -> Reloader:
         self.running = Running(self.folder, job, exchange=self.exchange)
         self._started = reloader
         reloader.start()
@@ -259,4 +264,9 @@ def test_a_station_with_a_key_takes_only_what_that_key_signed(tmp_path: Path) ->
 def test_a_key_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     settings = BundleSettings(folder=tmp_path, public_key=tmp_path / "none.pub")
     with pytest.raises(ConfigError, match=r"none\.pub: No such file"):
-        Reloader(settings, record=tmp_path / "record", exchange=JobExchange())
+        Reloader(
+            settings,
+            record=tmp_path / "record",
+            revisions=Revisions(tmp_path / "recipes"),
+            exchange=JobExchange(),
+        )

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.image import Tiling, cut
+from inspector.contract.image import Region, Tiling, cut
 from inspector.station.recipe import (
     Grid,
     Recipe,
     Rectangle,
+    Rectangles,
     Tiles,
     WholeFrame,
     region_rule,
@@ -31,6 +33,29 @@ def test_a_grid_covers_every_pixel_with_tiles_of_one_size(
         assert cut(FRAME, region).shape[:2] == (regions[0].height, regions[0].width)
     assert seen.min() >= 1
     assert len({region.name for region in regions}) == rows * columns
+
+
+def test_drawn_regions_are_taken_as_they_are_and_one_outside_the_frame_is_refused() -> None:
+    left, right = (Region(name=n, x=x, y=3, width=20, height=9) for n, x in (("a", 0), ("b", 137)))
+    assert regions_of(FRAME, Rectangles(regions=(left, right))) == (left, right)
+    over = right.model_copy(update={"x": 138})
+    with pytest.raises(ValueError, match="reaches to 158x12, the picture is 157x101"):
+        regions_of(FRAME, Rectangles(regions=(left, over)))
+
+
+@pytest.mark.parametrize(
+    ("regions", "says"),
+    [
+        ((), "at least 1"),
+        ((Region(name="a", x=0, y=0, width=9, height=9),) * 2, "each name once"),
+        ((Region(name="a", x=0, y=0, width=9, height=7),), "a: each side at least 8 pixels"),
+    ],
+)
+def test_drawn_regions_that_mean_nothing_are_refused(
+    regions: tuple[Region, ...], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Rectangles(regions=regions)
 
 
 @pytest.mark.parametrize("overlap", [1, 8])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from inspector.clock import SystemClock
@@ -25,7 +26,7 @@ from inspector.runtime.loader import open_runtime
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.station.cycle import Job
-from inspector.station.recipe import Recipe
+from inspector.station.recipe import Recipe, Rectangle
 from inspector.station.shadow import ShadowJudge
 from tests.running import Running
 from tests.support import DARK, GREY, make_bundle, picture, until
@@ -43,7 +44,12 @@ class Watched:
     """A station at work with a shadow, whose disagreements are kept as the daemon keeps them."""
 
     def __init__(
-        self, folder: Path, serving: Bundle, shadow: ModelRuntime, queue_max: int = 4
+        self,
+        folder: Path,
+        serving: Bundle,
+        shadow: ModelRuntime,
+        queue_max: int = 4,
+        images: Sequence[Image] = (),
     ) -> None:
         self.folder = folder / "shadow"
         self.sent: list[bytes] = []
@@ -57,7 +63,7 @@ class Watched:
             note=self.disagreements.note,
         )
         recipe = Recipe(name="tiny", bundle=serving.id, deadline_ms=5_000)
-        images = [picture(GREY), picture(DARK)]
+        images = images or [picture(GREY), picture(DARK)]
         self.disagreements.start()
         self.shadow.start()
         job = Job(recipe, open_runtime(serving))
@@ -100,6 +106,26 @@ def test_a_disagreement_is_counted_kept_and_sent_and_the_verdict_stands(
     kept = cv2.imread(str(watched.folder / f"{messages[0].image}.jpg"))
     assert kept is not None
     assert abs(float(kept.mean()) - GREY) < 10
+
+
+def test_a_shadow_looks_where_a_changed_recipe_does(
+    tmp_path: Path, bundles: tuple[Bundle, Bundle, Bundle]
+) -> None:
+    """The same bundle twice never judges otherwise: the left is good, the whole is not."""
+    half = np.hstack([picture(GREY, 8, 40), picture(DARK, 40, 40)])
+    whole = Recipe(name="tiny", bundle=bundles[0].id, deadline_ms=5_000)
+    left = whole.model_copy(update={"regions": Rectangle(x=0, y=0, width=8, height=40)})
+    watched = Watched(tmp_path, bundles[0], open_runtime(bundles[0]), images=[half])
+    try:
+        assert until(lambda: watched.shadow.status.judged >= 3)
+        assert watched.running.exchange.offer(Job(left, open_runtime(bundles[0])), 20.0)
+        assert until(lambda: watched.running.results()[-1][1] == "OK")
+        judged = watched.shadow.status.judged
+        assert until(lambda: watched.shadow.status.judged > judged + 20)
+    finally:
+        watched.stop()
+    assert {evaluation for _, evaluation in watched.running.results()} == {"OK", "NOT_OK"}
+    assert watched.shadow.status.disagreements == 0
 
 
 def test_a_slow_shadow_drops_parts_and_delays_none(

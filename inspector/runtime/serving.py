@@ -1,0 +1,131 @@
+"""What serves now: the recipe with its bundle, the record of it on disk, and the trial of a bundle.
+
+Shared by the loader's thread and by whoever prepares a recipe: `lock` is held by who changes it.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.contract.errors import BundleError
+from inspector.contract.status import BundleStatus, LoadOutcome
+from inspector.runtime.fitness import warn_if_slow
+from inspector.runtime.model import ModelRuntime
+from inspector.runtime.revise import Revisions
+from inspector.runtime.served import Record, Served
+from inspector.station.cycle import Job
+from inspector.station.exchange import JobExchange
+from inspector.station.recipe import Recipe
+
+TRIAL_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Serving:
+    def __init__(
+        self,
+        bundles: Path,
+        open_bundle: Callable[[str], ModelRuntime],
+        *,
+        record: Path,
+        revisions: Revisions,
+        exchange: JobExchange,
+        trial_s: float,
+    ) -> None:
+        """open_bundle: raises BundleError, ConfigError."""
+        self.lock = threading.Lock()
+        self.job: Job | None = None
+        self.served: Served | None = None
+        self.written: Recipe | None = None
+        """The recipe as its file had it, when it was prepared."""
+        self.revision = 0
+        """Of it, that holds; 0: its file does."""
+        self.revisions = revisions
+        self._bundles = bundles
+        self._open = open_bundle
+        self._record = Record(record)
+        self._exchange = exchange
+        self._trial_s = trial_s
+        self._trial_ends_at = float("inf")
+        self._loads: Counter[LoadOutcome] = Counter()
+
+    def prepare(self, written: Recipe) -> Job:
+        """A recipe, as its newest revision has it, with the bundle that served it last, else its
+        own.
+
+        Loads, and waits for a reload under way: not for the station's thread.
+
+        Where that one is damaged, the one before it serves, and the state says so. Raises
+        BundleError or ConfigError where none can.
+        """
+        with self.lock:
+            recipe, revision = self.revisions.held(written), self.revisions.number(written)
+            served = self._record.recall(recipe, self._bundles)
+            first: BundleError | None = None
+            candidates = [served.serving, served.previous, recipe.bundle]
+            if recipe.limits is not None:  # they hold for the bundle they were made for alone
+                candidates = [recipe.bundle]
+            for bundle_id in dict.fromkeys(filter(None, candidates)):
+                try:
+                    runtime = self._open(bundle_id)
+                    job = Job(recipe.model_copy(update={"bundle": bundle_id}), runtime)
+                    warn_if_slow(runtime, job.recipe)
+                except BundleError as error:
+                    log.error("bundle %s cannot serve: %s", bundle_id, error)
+                    first = first or error
+                    continue
+                if bundle_id != served.serving:
+                    previous = None if bundle_id == served.previous else served.previous
+                    changes = {"serving": bundle_id, "previous": previous, "refused": str(first)}
+                    served = served.model_copy(update=changes)
+                self.written, self.revision = written, revision
+                self.remember(recipe, served)
+                self.job = job
+                return job
+            raise first or BundleError(f"bundle {recipe.bundle}: cannot serve")
+
+    def taken(self, job: Job, served: Served) -> None:
+        """Another bundle serves the recipe, on trial. served: what was before."""
+        self.job = job
+        self._loads["taken"] += 1
+        changes = {"serving": job.runtime.bundle_id, "previous": served.serving, "refused": None}
+        on_trial = self._trial_s > 0
+        self.remember(job.recipe, served.model_copy(update={**changes, "on_trial": on_trial}))
+        self._trial_ends_at = time.monotonic() + self._trial_s
+
+    def refused(self, recipe: Recipe, served: Served, words: str) -> None:
+        """A bundle that was to serve does not."""
+        self._loads["refused"] += 1
+        self.remember(recipe, served.model_copy(update={"refused": words}))
+
+    def revised(self, job: Job, revision: int, served: Served) -> None:
+        """The recipe is another, the bundle the same: that is what is commissioned from now on."""
+        self.job, self.revision = job, revision
+        self.remember(job.recipe, served.model_copy(update={"commissioned": served.serving}))
+
+    def remember(self, recipe: Recipe, served: Served) -> None:
+        """On disk, and in what the station says."""
+        self.served = served
+        self._exchange.status = BundleStatus(
+            loads=dict(self._loads),
+            refused=served.refused,
+            previous=served.previous,
+            on_trial=served.on_trial,
+            revision=self.revision,
+        )
+        self._record.keep(recipe, served)
+
+    def end_trial_in_time(self) -> None:
+        if time.monotonic() >= self._trial_ends_at:
+            with self.lock:
+                self.end_trial()
+
+    def end_trial(self) -> None:
+        self._trial_ends_at = float("inf")
+        if self.job is not None and self.served is not None and self.served.on_trial:
+            served = self.served.model_copy(update={"on_trial": False})
+            self.remember(self.job.recipe, served)
