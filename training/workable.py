@@ -12,7 +12,7 @@ from training.distill import LabelLoss
 from training.features import Hints
 from training.handover import read_networks
 from training.job import Data
-from training.models import Network, build, require_map
+from training.models import Network, build
 from training.plan import Plan
 from training.plan_networks import Fit, Peer
 from training.soft import require_relations
@@ -43,7 +43,6 @@ def require_workable(plan: Plan) -> None:
         weights = "none" if how.weights == "hub" else how.weights
         network = build(how.model, weights, classes=2)
         if how is student:
-            require_map(network, plan.image)
             require_compressible(plan, network)
     if teacher and teacher.handed:
         read_networks(Path(teacher.handed), "teacher", HANDED)
