@@ -17,6 +17,7 @@ from inspector.build import build_job, new_boot
 from inspector.build_devices import build_camera
 from inspector.clock import SystemClock
 from inspector.contract.bundle import read_bundle
+from inspector.contract.defect_map import RegionMaps
 from inspector.contract.errors import DeviceError, EndOfStream, FrameError, ModelError
 from inspector.contract.image import Image
 from inspector.contract.status import Spread
@@ -83,7 +84,7 @@ class NoArchive:
     def keeps(self, evaluation: Evaluation) -> bool:  # noqa: ARG002 - none is kept
         return False
 
-    def offer(self, name: str, image: Image) -> None: ...
+    def offer(self, name: str, image: Image, maps: RegionMaps | None = None) -> None: ...
 
 
 class NoPublisher:

@@ -46,6 +46,7 @@ class Look:
             commands=self._commands.figures(),
             dropped=self._door.dropped() if self._door else {},
             audit_rows=self._ledger.rows,
+            maps_dropped=self._built.archive.maps_dropped,
             delivery=self._delivery(),
         )
 

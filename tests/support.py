@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -73,6 +73,7 @@ def make_model(
     work: int = 0,
     loops_above: tuple[float, int] | None = None,
     novelty: bool = False,
+    maps: Literal["good", "nan", "none"] = "good",
 ) -> None:
     """Write the ONNX file.
 
@@ -81,6 +82,7 @@ def make_model(
     loops_above: brightness (0..1) above which the model goes round in a loop, and how often: a few
     microseconds each; ENDLESS for ever.
     novelty: an output for it: ten times how far red and blue are apart, as all it knows is grey.
+    maps: what comes as defect map; "nan": what is no number; "none": there is no such output.
     """
     slopes = np.array([0.0, -40.0, 40.0], np.float32)[:labels]
     biases = np.array([0.0, 10.0, -30.0], np.float32)[:labels]
@@ -118,7 +120,9 @@ def make_model(
         helper.make_node("Softmax", ["cell_logits"], ["cell_probs"], axis=1),
         helper.make_node("Slice", ["cell_probs", "first", "second", "channel"], ["good"]),
         helper.make_node("Squeeze", ["good", "channel"], ["good_map"]),
-        helper.make_node("Sub", ["one", "good_map"], ["defect_map"]),
+        helper.make_node("Sub", ["one", "good_map"], ["bad_map"]),
+        helper.make_node("Div" if maps == "nan" else "Add", ["bad_map", "zero"], ["some_map"]),
+        helper.make_node("Mul" if maps == "nan" else "Add", ["some_map", "zero"], ["defect_map"]),
         helper.make_node("ReduceMean", ["cell_logits", "space"], ["logits"], keepdims=0),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
@@ -126,6 +130,8 @@ def make_model(
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", labels]),
         helper.make_tensor_value_info("defect_map", TensorProto.FLOAT, ["batch", CELLS, CELLS]),
     ]
+    if maps == "none":
+        outputs.pop()
     if novelty:
         constants["red_less_blue"] = np.array([[-10.0], [0.0], [10.0]], np.float32)
         nodes += [
@@ -206,6 +212,7 @@ def make_bundle(
     work: int = 0,
     loops_above: tuple[float, int] | None = None,
     novelty_at: float | None = None,
+    maps: Literal["good", "nan", "none"] = "good",
     made_of: str = SHA_OF_NOTHING,
     variants: dict[VariantName, Needs] | None = None,
     spoil: Callable[[Path], None] | None = None,
@@ -225,6 +232,7 @@ def make_bundle(
         work=work,
         loops_above=loops_above,
         novelty=measured,
+        maps=maps,
     )
     spec = ImageSpec(width=size, height=size)
     session = ort.InferenceSession(draft / "model.onnx", providers=["CPUExecutionProvider"])
@@ -270,6 +278,7 @@ def make_bundle(
             precision="fp32",
             architecture="mean brightness",
             parameters=12,
+            defect_map=None if maps == "none" else "defect_map",
             novelty="novelty" if measured else None,
         ),
         golden=tuple(golden),

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "inspector.examine",
         "inspector.replay",
     }
-    | {f"inspector.delivery.{name}" for name in ("archive", "release")}
+    | {f"inspector.delivery.{name}" for name in ("kept", "release")}
     | {"inspector.devices.camera_replay"},
     # the operator's pages: a subscriber with a commander's key, that reads journal and archive
     "inspector/hmi": CONTRACT
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
     | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
     | {"inspector.delivery.rejoin"}
-    | {f"inspector.delivery.{name}" for name in ("reader", "release", "archive", "ledger")}
+    | {f"inspector.delivery.{name}" for name in ("reader", "release", "kept", "ledger")}
     | {f"inspector.delivery.{name}" for name in ("database", "disagreements", "tls")}
     | {"inspector.station.attest_rule"}
     | {f"inspector.delivery.{name}" for name in ("reviews", "review_desk", "review_policy")},

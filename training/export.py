@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
-from training.models import Exported
+from training.exported import Exported
 
 INPUT, PROBABILITIES, DEFECT_MAP, NOVELTY = "image", "probabilities", "defect_map", "novelty"
 OPSET = 17
@@ -24,9 +24,11 @@ TIMED_ROUNDS = 200
 
 
 def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
-    """Write one graph: uint8 NHWC in, probabilities, map and novelty out, any batch size."""
+    """Write one graph: uint8 NHWC in; probabilities, and map and novelty where there are; any
+    batch size.
+    """
     model = model.float().eval()
-    outputs = [PROBABILITIES, DEFECT_MAP] + ([NOVELTY] if model.novelty else [])
+    outputs = [PROBABILITIES, *[DEFECT_MAP] * model.has_map, *[NOVELTY] * bool(model.novelty)]
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     draft = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
@@ -67,6 +69,12 @@ def open_session(path: Path) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def has_map(path: Path) -> bool:
+    """Whether the graph says where a defect is."""
+    outputs = onnx.load(str(path), load_external_data=False).graph.output
+    return any(each.name == DEFECT_MAP for each in outputs)
 
 
 class Answers(NamedTuple):

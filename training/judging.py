@@ -16,12 +16,13 @@ from training.compress.found import Quantised
 from training.compress.rows import StepRow
 from training.dataset import SPLITS, SplitName
 from training.evaluate import Held, figures, held, require_scores, verdicts_of
-from training.export import DEFECT_MAP, INPUT, Timing, open_session
+from training.export import DEFECT_MAP, INPUT, Timing, has_map, open_session
 from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
 from training.novelty import NoveltyLimit, choose_novelty_at, rank_correlation
 from training.origin import without_path
 from training.plan import Plan, Quality
+from training.pointing import pointing
 from training.report import ModelRow, Precision, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage, write_whole
@@ -113,6 +114,7 @@ def candidate_of(
     shipped, because = choose_model(tuple(rows), unfit, ratio, plan.export, found)
     variants, left_out = travelling(tuple(rows), broken, shipped, plan)
     counts = {name: data.pictures(name) for name in SPLITS}
+    files = {role: stage.folder / "model.onnx" for role, stage in models.items()}
     report = Report(
         name=plan.name,
         labels=data.labels,
@@ -132,11 +134,11 @@ def candidate_of(
         student_history=_history(trained.get("original", trained["student"]).fitted),
         compression=steps,
         tiles_per_picture=data.tiles_per_picture("golden"),
+        pointing=pointing(data, files[shipped], plan.image, plan.quality.confidence),
         severities=severity_of(plan.quality),
         notice=plan.notice,
     )
     golden = answers_of(plan, data, shipped, judged.folder, numbers)["golden"]
-    files = {role: stage.folder / "model.onnx" for role, stage in models.items()}
     return Candidate(report, files, *golden)
 
 
@@ -244,10 +246,11 @@ def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) ->
     scores, bad = candidate.golden.scores, candidate.golden.is_defect
     wrong = [i for i, v in enumerate(verdicts) if v.passes == bool(bad[i])]
     wrong.sort(key=lambda i: (not bad[i], scores[i] if bad[i] else -scores[i]))
-    session = open_session(candidate.model)
+    session, drawn = open_session(candidate.model), has_map(candidate.model)
     mistakes = []
     for i in wrong[:MISTAKES_MAX]:
         pixels, sample = images.pixels[rows[i]], images.samples[rows[i]]
+        cells = session.run([DEFECT_MAP], {INPUT: pixels[None]})[0][0] if drawn else None
         mistakes.append(
             Mistake(
                 name=data.shown(rows[i]),
@@ -256,7 +259,7 @@ def worst_mistakes(data: Data, candidate: Candidate, verdicts: list[Verdict]) ->
                 score=float(scores[i]),
                 evaluation=verdicts[i].evaluation.name,
                 image=np.array(pixels),
-                defect_map=session.run([DEFECT_MAP], {INPUT: pixels[None]})[0][0],
+                defect_map=cells,
             )
         )
     return mistakes

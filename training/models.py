@@ -4,7 +4,7 @@ import importlib
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,10 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.heads import head_names, quiet_head
-from training.novelty import Novelty
-
-SPREAD_MIN = 1e-2
-USUAL_SDS = 3.0
 
 _keep: list[torch.library.Library] = []
 
@@ -157,69 +153,6 @@ def classifier_keys(network: Network) -> list[str]:
     return [name for name in network.state_dict() if name.startswith(heads)]
 
 
-class Exported(nn.Module):
-    """What the station runs: probabilities, and where on the picture the defect is.
-
-    The network's own head is applied to each cell of the last feature map as if the cell were all
-    there is (pooling one cell returns it; Zhou 2016 is the linear-head case). What that says of a
-    cell depends on where it lies (borders see padding), so it is held against what the same cell
-    says of good parts: the map is sigmoid((margin - centre) / scale) for each cell, with
-    margin = log-odds of defect. Where a novelty was learned, it is a third output. forward:
-    uint8 batch x height x width x 3 -> (batch x classes, batch x rows x columns[, batch]).
-    """
-
-    temperature: Tensor
-    centre: Tensor
-    scale: Tensor
-
-    def __init__(
-        self,
-        network: Network,
-        good: list[int],
-        classes: int,
-        temperature: float = 1.0,
-        novelty: Novelty | None = None,
-    ) -> None:
-        """centre 0 and scale 1 at first: the map is each cell's own defect score.
-
-        temperature: the picture's logits are divided by it (calibrate.py); the map's are not.
-        """
-        super().__init__()
-        self.network = network
-        self.novelty = novelty
-        self.good = good
-        self.bad = [i for i in range(classes) if i not in good]
-        self.register_buffer("temperature", torch.tensor([temperature]))
-        self.register_buffer("centre", torch.zeros(1))
-        self.register_buffer("scale", torch.ones(1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        features = self.network.last_map(images)
-        logits, pooled = self.network.answer(features)
-        probabilities = torch.softmax(logits / self.temperature, dim=1)
-        defect_map = torch.sigmoid((self._margins(features) - self.centre) / self.scale)
-        if self.novelty is None:
-            return probabilities, defect_map
-        return probabilities, defect_map, self.novelty(pooled)
-
-    @torch.no_grad()
-    def learn_usual(self, batches: Iterable[Tensor]) -> None:
-        """Take what is usual in each cell from good parts: centre mean + 3 sd, scale sd.
-
-        A cell is above 0.5 where it is more suspicious than in nearly every good part.
-        """
-        margins = torch.cat([self._margins(self.network.last_map(images)) for images in batches])
-        self.scale = margins.std(dim=0).clamp_min(SPREAD_MIN)
-        self.centre = margins.mean(dim=0) + USUAL_SDS * self.scale
-
-    def _margins(self, features: Tensor) -> Tensor:
-        rows, columns = features.shape[2], features.shape[3]
-        cells = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1], 1, 1)
-        logits: Tensor = self.network.trunk.forward_head(cells)  # type: ignore[operator]
-        margin = logits[:, self.bad].logsumexp(dim=1) - logits[:, self.good].logsumexp(dim=1)
-        return margin.reshape(-1, rows, columns)
-
-
 def settle_padding(network: Network, spec: ImageSpec) -> int:
     """Fix the padding of "same" convolutions for pictures of this size; returns how many.
 
@@ -272,19 +205,6 @@ def _same_around(size: tuple[int, int], conv: nn.Conv2d) -> tuple[int, int, int,
         total = max((steps - 1) * conv.stride[axis] + reach - size[axis], 0)
         pads += [total // 2, total - total // 2]
     return pads[0], pads[1], pads[2], pads[3]
-
-
-def require_map(network: Network, spec: ImageSpec) -> None:
-    """Raises ConfigError where the network has no feature map of batch x channels x h x w."""
-    network.eval()
-    images = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
-    with torch.no_grad():
-        features = network.last_map(images)
-    if not isinstance(features, Tensor) or features.ndim != 4:
-        raise ConfigError(
-            "plan: student.model: a student needs a convolutional feature map "
-            "(batch x channels x rows x columns), to show where a defect is"
-        )
 
 
 def macs(network: Network, spec: ImageSpec) -> int:

@@ -33,14 +33,16 @@ from training.export import (
     NOVELTY,
     PROBABILITIES,
     export_onnx,
+    has_map,
     measure,
     require_parity,
     run_model,
 )
+from training.exported import Exported
 from training.forms import variant_of
 from training.job import Data, Job, judged_sets, load_network
 from training.judging import NOVELTY_TOLERANCE, TOLERANCE, Candidate, Trained, draw_report
-from training.models import Exported, macs, settle_padding
+from training.models import macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
@@ -52,6 +54,8 @@ PARITY_IMAGES = 8
 USUAL_IMAGES = 256
 """Good parts that tell what is usual in each cell of the defect map."""
 TIMED_IMAGES = 32
+MEANING_IMAGES = 128
+"""Training pictures that tell what each channel of the last feature map means."""
 FEW = 32
 """Pictures asked at once."""
 NOVELTY_FILE = "novelty.npz"
@@ -87,7 +91,7 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
         temperature = read_temperature(trained.calibrated).value
         seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None
         model = Exported(network, good, len(data.labels), temperature, seen).eval()
-        model.learn_usual(_good_parts(data, good))
+        model.learn_map(_pictures(data), _good_parts(data, good))
         path = folder / "model.onnx"
         export_onnx(model, job.plan.image, path)
         rows = data.rows["validation"][:PARITY_IMAGES]
@@ -98,7 +102,15 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
         }
         write_whole(folder / "facts.json", json.dumps(facts).encode())
 
-    return job.run.stage(f"export-{role}", make, 6, *trained, good)
+    return job.run.stage(f"export-{role}", make, 7, *trained, good)
+
+
+def _pictures(data: Data) -> Iterator[Tensor]:
+    """Training pictures of every class, as often as it comes, in small batches."""
+    rows = data.labelled("train")
+    mine = rows[np.unique(np.linspace(0, len(rows) - 1, MEANING_IMAGES).astype(np.int64))]
+    for start in range(0, len(mine), FEW):
+        yield torch.from_numpy(data.images.pixels[mine[start : start + FEW]])
 
 
 def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
@@ -181,7 +193,7 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
             parameters=row.parameters,
             input=INPUT,
             probabilities=PROBABILITIES,
-            defect_map=DEFECT_MAP,
+            defect_map=DEFECT_MAP if has_map(models["student"]) else None,
             novelty=NOVELTY if row.novelty else None,
         ),
         golden=_golden(data, models["student"], chosen, pictures),

@@ -17,6 +17,7 @@ from training.dataset import SplitName
 from training.evaluate import Figures
 from training.limits import Choice
 from training.novelty import NoveltyLimit
+from training.pointing import Pointing
 from training.severity import Cost
 
 Precision = Literal["fp32", "int8", "fp16"]
@@ -85,6 +86,8 @@ class Report(Strict):
     """The student as it was trained, and after each cut; none where nothing was compressed."""
     tiles_per_picture: float | None = None
     """Mean over the golden set, MACs and times being a tile's; None: pictures are judged whole."""
+    pointing: Pointing | None = None
+    """How the shipped model's defect map does; None where it has none, or nothing is marked."""
     severities: dict[str, str]
     """Of each class that the plan gives one."""
     notice: str
@@ -130,6 +133,8 @@ class Report(Strict):
         if novelty:
             out.append(f"novelty: {novelty}")
         out += [f"{row.role}: {text}" for row in self.models if (text := self.ranks_text(row))]
+        if self.pointing:
+            out.append(f"defect map: {self.pointing.sentence}")
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
         return out

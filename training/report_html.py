@@ -13,6 +13,7 @@ from inspector.contract.image import Image
 from training import report_plots, report_quantised
 from training.evaluate import Held, Rate
 from training.report import NO_TEACHER, ModelRow, Report
+from training.report_map import beside_map
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
@@ -37,7 +38,8 @@ class Mistake(NamedTuple):
     score: float
     evaluation: str
     image: Image
-    defect_map: NDArray[np.float32]
+    defect_map: NDArray[np.float32] | None
+    """None where the model has none."""
 
 
 def write_html(
@@ -84,6 +86,7 @@ def write_html(
         *_novelty(report, golden),
         *_quantised(report),
         "<h2>Worst mistakes</h2>",
+        f"<p>Defect map: {_e(report.pointing.sentence)}.</p>" if report.pointing else "",
         _mistakes(mistakes),
         "<h2>Data</h2>",
         _data_table(report),
@@ -139,7 +142,7 @@ def _compression(report: Report, *, times: bool) -> list[str]:
         _table(heads, cells),
         f"<p>Recalls are of the validation set (n = {rows[0].images}), which chose each step's "
         "epoch; the table above has original and student on the golden set. Files are the graph "
-        "without novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
+        "without map and novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
         _picture(plot, "Cost and recall of each step"),
     ]
 
@@ -266,22 +269,12 @@ def _mistakes(mistakes: list[Mistake]) -> str:
             f"{mistake.name}: is {mistake.label}, judged {mistake.evaluation} as "
             f"{mistake.guessed}, score {mistake.score:.3f}"
         )
-        data = _jpeg(_beside_map(mistake.image, mistake.defect_map))
+        data = _jpeg(beside_map(mistake.image, mistake.defect_map))
         figures.append(
             f'<figure><img alt="{_e(text)}" src="data:image/jpeg;base64,{data}">'
             f"<figcaption>{_e(text)}</figcaption></figure>"
         )
     return "<p>The picture, and where the model sees a defect.</p>" + "".join(figures)
-
-
-def _beside_map(image: Image, defect_map: NDArray[np.float32]) -> Image:
-    """The picture, and again with the map over it: yellow where the score is high."""
-    side = 150
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    heat = cv2.resize(defect_map, (side, side), interpolation=cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    over = cv2.addWeighted(small, 0.55, colours, 0.45, 0.0)
-    return np.hstack([small, over]).astype(np.uint8)
 
 
 def _picture(png: bytes, alt: str) -> str:

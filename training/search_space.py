@@ -19,8 +19,9 @@ from inspector.runtime.latency import Profile, estimate_ms
 from training.compress import quantize
 from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
+from training.exported import Exported
 from training.latency import operations_of
-from training.models import Exported, build, require_map, settle_padding
+from training.models import build, settle_padding
 from training.plan import Plan, with_weights_from
 from training.run import write_whole
 
@@ -106,13 +107,14 @@ class Stopwatch:
         height = round(self._image.height * entrant.width / self._image.width)
         spec = self._image.model_copy(update={"width": entrant.width, "height": height})
         network = build(entrant.model, "none", classes=2)
-        require_map(network, spec)
         settle_padding(network, spec)
         shape = (SAMPLE, spec.height, spec.width, 3)
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         with TemporaryDirectory() as name, torch.no_grad():
             path = Path(name) / "model.onnx"
-            export_onnx(Exported(network, [0], 2), spec, path)
+            model, noise = Exported(network.eval(), [0], 2), [torch.from_numpy(pixels)]
+            model.learn_map(noise, noise)
+            export_onnx(model, spec, path)
             if entrant.precision == "int8":
                 path = _quantised(path, pixels)
             if self._profile is not None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.shadow import Opinion
-from inspector.delivery.archive import SUFFIX
 from inspector.delivery.disagreements import read_disagreements, read_tallies
+from inspector.delivery.kept import SUFFIX
 from training.promotion import Disagreed, Says, Shadowed
 from training.reviewed import Reviewed
 

@@ -16,7 +16,7 @@ from training.features import Hints
 from training.handover import HANDED, OLD, read_networks
 from training.job import Data
 from training.learning import fresh
-from training.models import Network, build, require_map
+from training.models import Network, build
 from training.plan import Plan
 from training.plan_networks import Fit, Peer, Teacher
 from training.sights import resolved
@@ -50,7 +50,6 @@ def require_workable(plan: Plan) -> None:
         if isinstance(how, Teacher) and how.width is not None:
             require_taken(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
         if how is student:
-            require_map(network, plan.image)
             require_compressible(plan, network)
     if teacher and teacher.handed:
         read_networks(Path(teacher.handed), "teacher", HANDED)

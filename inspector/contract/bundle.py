@@ -4,7 +4,7 @@
       SHA256SUMS             every other file; `sha256sum -c SHA256SUMS` works too
       SHA256SUMS.sig         optional: Ed25519 over SHA256SUMS, 64 bytes, the only file not in it
       manifest.json          what it is
-      model.onnx             uint8 NHWC in; probabilities, map and (if measured) novelty out
+      model.onnx             uint8 NHWC in; probabilities, map (if any), novelty (if measured) out
       variants/*.onnx        optional: the same in INT8 or FP16, for machines that are made for it
       golden/*.png           pictures with known scores: the self-test
       report.json report.html
@@ -50,8 +50,9 @@ class ModelInfo(Strict):
     """uint8, batch x height x width x 3, BGR."""
     probabilities: str = "probabilities"
     """float32, batch x classes."""
-    defect_map: str = "defect_map"
-    """float32, batch x rows x columns, 0..1: above 0.5 a cell is unlike that of good parts."""
+    defect_map: str | None = "defect_map"
+    """float32, batch x rows x columns over the picture, 0..1: above 0.5 a cell is unlike that of
+    good parts. Only shown, never decided by. None: the architecture has no cells to tell of."""
     novelty: str | None = None
     """float32, batch, 0 or above: how far from everything in training; None: not measured."""
 

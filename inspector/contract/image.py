@@ -120,6 +120,16 @@ def _count(length: int, size: int, overlap: float) -> int:
     return 1 + math.ceil((length - size) / step)
 
 
+def fitted(width: int, height: int, spec: ImageSpec) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a picture of this size in what the model sees of it."""
+    if spec.fit == "stretch":
+        return 0, 0, spec.width, spec.height
+    scale = min(spec.width / width, spec.height / height)
+    wide = max(1, min(spec.width, round(width * scale)))
+    high = max(1, min(spec.height, round(height * scale)))
+    return (spec.width - wide) // 2, (spec.height - high) // 2, wide, high
+
+
 def fit(image: Image, spec: ImageSpec) -> Image:
     """Bring pixels to the model's size; a grey image becomes three equal channels.
 
@@ -130,11 +140,7 @@ def fit(image: Image, spec: ImageSpec) -> Image:
         raise ValueError(f"not a picture: {image.dtype} of shape {image.shape}")
     if image.ndim == 3 and image.shape[2] != 3:
         raise ValueError(f"a picture has 1 or 3 channels, this one {image.shape[2]}")
-    width, height = spec.width, spec.height
-    if spec.fit == "pad":
-        scale = min(spec.width / image.shape[1], spec.height / image.shape[0])
-        width = max(1, min(spec.width, round(image.shape[1] * scale)))
-        height = max(1, min(spec.height, round(image.shape[0] * scale)))
+    left, top, width, height = fitted(image.shape[1], image.shape[0], spec)
     if image.shape[:2] != (height, width):
         # area is meant for shrinking; enlarging with it repeats pixels, so that is linear
         shrinks = width <= image.shape[1] and height <= image.shape[0]
@@ -147,7 +153,6 @@ def fit(image: Image, spec: ImageSpec) -> Image:
     if (width, height) == (spec.width, spec.height):
         return image
     canvas = np.zeros((spec.height, spec.width, 3), np.uint8)
-    top, left = (spec.height - height) // 2, (spec.width - width) // 2
     canvas[top : top + height, left : left + width] = image
     return canvas
 

@@ -74,7 +74,8 @@ class Prediction:
     defect_score: float
     """One minus the acceptable classes' probability; NaN where the model computed nonsense."""
     defect_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """How unusual each cell of the last feature map is, rows x columns, 0..1; above 0.5: look."""
+    """How unusual each cell of the last feature map is, rows x columns, 0..1; above 0.5: look. Only
+    shown, never decided by. None where the bundle has no such output."""
     novelty: float | None = None
     """How far from every picture of training, 0 or above; None where the bundle has no such output,
     NaN where the model computed nonsense."""

@@ -1,4 +1,8 @@
-"""Images on a disk area with a cap. They may be dropped, results never; every drop is counted."""
+"""Images on a disk area with a cap. They may be dropped, results never; every drop is counted.
+
+Beside a picture lies where its bundle saw a defect, if it can tell: it comes before its picture,
+which alone is counted and named, and goes with it.
+"""
 
 import base64
 import logging
@@ -6,31 +10,30 @@ import os
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Annotated, Literal
 
 import cv2
-import numpy as np
 from pydantic import Field
 
-from inspector.contract.command import PICTURE_BYTES_MAX, Picture
+from inspector.contract.command import Picture
+from inspector.contract.defect_map import RegionMaps, file_of
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Evaluation
+from inspector.delivery.kept import MAP, SUFFIX, fitted, is_file_name, read_kept
 
 log = logging.getLogger(__name__)
 
 MB = 1_000_000
-SUFFIX = ".jpg"
 PART = ".part"
 # Without it in a folder that is not empty, nothing there is ours to delete
 MARK = ".inspector-archive"
 LOOK_S = 0.2
 DRAIN_S = 5.0
-NAME_MAX = 200
-READ_BYTES_MAX = 64_000_000
 
 
 class ArchiveSettings(Strict):
@@ -60,15 +63,17 @@ class ImageArchive:
         self._settings = settings
         self._folder = settings.folder
         self._root = os.fspath(settings.folder)
-        self._queue: Queue[tuple[str, Image]] = Queue(settings.queue_max)
+        self._queue: Queue[tuple[str, Image, RegionMaps | None]] = Queue(settings.queue_max)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._sizes: dict[str, int] = {}  # by file name, oldest first
+        self._sizes: dict[str, int] = {}  # with their maps, by name without ending, oldest first
         self._total = 0
         self._refused = 0  # written by who offers
         self._failed = 0  # written by the archive's thread
         self._complained = False
         self._next_wanted = False
+        self.maps_dropped = 0
+        """Maps that held what is no number since the start: their pictures were kept without."""
         self._claim()
 
     @property
@@ -87,16 +92,17 @@ class ImageArchive:
             return evaluation is not Evaluation.OK or random.random() < share  # noqa: S311
         return self._settings.keep == "all"
 
-    def offer(self, name: str, image: Image) -> None:
-        """Take the image, which nobody may change afterwards, to be kept as `name`.jpg.
+    def offer(self, name: str, image: Image, maps: RegionMaps | None = None) -> None:
+        """Take the image, which nobody may change afterwards, to be kept as `name`.jpg, and where
+        its bundle saw a defect as `name`.map.png.
 
         Never blocks: with the queue full the image is dropped and counted, as is one whose name
         would not stay in the folder.
         """
         try:
-            if not _is_file_name(name) or self._stopping.is_set():
+            if not is_file_name(name) or self._stopping.is_set():
                 raise Full
-            self._queue.put_nowait((name + SUFFIX, image))
+            self._queue.put_nowait((name, image, maps))
         except Full:
             self._refused += 1
 
@@ -106,7 +112,7 @@ class ImageArchive:
         Any thread may ask. Nothing but this archive's own pictures can be named.
         """
         try:
-            jpeg, scale = _fitted(read_kept(self._folder, result_id))
+            jpeg, scale = fitted(read_kept(self._folder, result_id))
         except ValueError:
             return "that is no result_id"
         except FileNotFoundError:
@@ -154,7 +160,7 @@ class ImageArchive:
         end = float("inf")
         while True:
             try:
-                name, image = self._queue.get(timeout=LOOK_S)
+                name, image, maps = self._queue.get(timeout=LOOK_S)
             except Empty:
                 if self._stopping.is_set():
                     return
@@ -164,46 +170,72 @@ class ImageArchive:
             if time.monotonic() > end:
                 self._failed += 1
             else:
-                self._keep(name, image)
+                self._keep(name, image, maps)
 
     def _count_what_is_there(self) -> None:
-        """Pictures of earlier runs fall under the cap too; half-written ones go."""
-        found = []
+        """Pictures of earlier runs fall under the cap too; half-written ones go, and maps without
+        a picture.
+        """
+        found, maps = [], dict[str, int]()
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
                     if entry.name.endswith(PART):
                         Path(entry.path).unlink()
-                    elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        found.append((status.st_mtime_ns, entry.name, status.st_size))
+                    elif not entry.is_file(follow_symlinks=False):
+                        continue
+                    elif entry.name.endswith(MAP):
+                        maps[entry.name.removesuffix(MAP)] = entry.stat().st_size
+                    elif entry.name.endswith(SUFFIX):
+                        status, name = entry.stat(), entry.name.removesuffix(SUFFIX)
+                        found.append((status.st_mtime_ns, name, status.st_size))
+            for name in maps.keys() - {name for _, name, _ in found}:
+                self._delete(name + MAP)
         except OSError as error:
             self._complain(error.strerror or str(error))
-        self._sizes = {name: size for _, name, size in sorted(found)}
+        self._sizes = {name: size + maps.get(name, 0) for _, name, size in sorted(found)}
         self._total = sum(self._sizes.values())
         self._make_room(0)
 
-    def _keep(self, name: str, image: Image) -> None:
+    def _keep(self, name: str, image: Image, maps: RegionMaps | None = None) -> None:
+        drawn = self._drawn(image, maps)
         try:
             disk = os.statvfs(self._folder)
             if disk.f_bavail * disk.f_frsize < self._settings.disk_free_min_mb * MB:
                 raise OSError(f"less than disk_free_min_mb {self._settings.disk_free_min_mb} free")
             options = [cv2.IMWRITE_JPEG_QUALITY, self._settings.jpeg_quality]
             encoded, data = cv2.imencode(SUFFIX, image, options)
-            if not encoded or not self._make_room(len(data)):
+            size = len(data) + len(drawn)
+            if not encoded or not self._make_room(size):
                 raise OSError("the picture cannot be encoded, or has no room")
-            # no fsync: a power cut may cost the last pictures, not the station its time
-            part = self._place(name + PART)
-            with open(part, "wb") as file:  # noqa: PTH123 - as _place says
-                file.write(data.tobytes())
-            os.replace(part, self._place(name))  # noqa: PTH105
+            if drawn:
+                self._write(name + MAP, drawn)
+            self._write(name + SUFFIX, data.tobytes())
         except (OSError, cv2.error) as error:
             self._failed += 1
             self._complain(getattr(error, "strerror", None) or str(error))
             return
         self._complained = False
-        self._total += len(data) - self._sizes.pop(name, 0)
-        self._sizes[name] = len(data)
+        self._total += size - self._sizes.pop(name, 0)
+        self._sizes[name] = size
+
+    def _drawn(self, image: Image, maps: RegionMaps | None) -> bytes:
+        """The file of where the defect is; empty where there is none."""
+        data = file_of(maps, image.shape[1], image.shape[0]) if maps else b""
+        if data is None:
+            self.maps_dropped += 1
+            if self.maps_dropped == 1:
+                log.warning("archive %s: a model's map is no map: left out", self._folder)
+        return data or b""
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Whole or not at all. No fsync: a power cut may cost the last pictures, not the station
+        its time. Raises OSError.
+        """
+        part = self._place(name + PART)
+        with open(part, "wb") as file:  # noqa: PTH123 - as _place says
+            file.write(data)
+        os.replace(part, self._place(name))  # noqa: PTH105
 
     def _make_room(self, size: int) -> bool:
         """Delete the oldest until `size` more bytes fit below the cap."""
@@ -211,14 +243,18 @@ class ImageArchive:
         while self._sizes and self._total + size > cap:
             oldest = next(iter(self._sizes))
             try:
-                os.unlink(self._place(oldest))  # noqa: PTH108
-            except FileNotFoundError:
-                pass
+                self._delete(oldest + SUFFIX)
+                self._delete(oldest + MAP)
             except OSError as error:
                 self._complain(f"{oldest} cannot be deleted: {error.strerror}")
                 return False
             self._total -= self._sizes.pop(oldest)
         return self._total + size <= cap
+
+    def _delete(self, name: str) -> None:
+        """One that is gone already is no error. Raises OSError."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._place(name))  # noqa: PTH108
 
     def _place(self, name: str) -> str:
         """Of a picture's file. Not by pathlib: it interns every name it is given, and the table of
@@ -231,43 +267,3 @@ class ImageArchive:
         if not self._complained:
             log.warning("archive %s: images are dropped: %s", self._folder, words)
         self._complained = True
-
-
-def read_kept(folder: Path, result_id: str) -> bytes:
-    """The archive's own bytes of a result's picture, a JPEG.
-
-    Raises ValueError for what is no result_id, FileNotFoundError, OSError.
-    """
-    if not _is_file_name(result_id):
-        raise ValueError(result_id)
-    # a link in the folder is not the archive's
-    handle = os.open(folder / (result_id + SUFFIX), os.O_RDONLY | os.O_NOFOLLOW)
-    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-        return file.read(READ_BYTES_MAX)
-
-
-def is_kept(folder: Path, result_id: str) -> bool:
-    """Whether `read_kept` would find one now."""
-    return _is_file_name(result_id) and (folder / (result_id + SUFFIX)).is_file()
-
-
-def _is_file_name(name: str) -> bool:
-    return 0 < len(name) <= NAME_MAX and not name.startswith(".") and not set(name) & set("/\\\0")
-
-
-def _fitted(data: bytes) -> tuple[bytes, float]:
-    """The same bytes, or a smaller JPEG of the same picture, and by which factor it is smaller.
-
-    Raises OSError, cv2.error where they are no picture.
-    """
-    if len(data) <= PICTURE_BYTES_MAX:
-        return data, 1.0
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise OSError("is no picture")
-    scale = 1.0
-    while len(data) > PICTURE_BYTES_MAX:
-        scale *= 0.9 * min(1.0, (PICTURE_BYTES_MAX / len(data)) ** 0.5)
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        data = cv2.imencode(SUFFIX, small, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-    return data, scale

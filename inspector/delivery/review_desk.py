@@ -18,8 +18,8 @@ from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import EvaluationName
 from inspector.contract.review import Box, Kept, Review, Said, Undo
 from inspector.contract.strict import Strict
-from inspector.delivery.archive import SUFFIX
 from inspector.delivery.disagreements import read_disagreements
+from inspector.delivery.kept import SUFFIX
 from inspector.delivery.reader import JournalReader
 from inspector.delivery.review_policy import Interest, Policy, interest_of, wants_second
 from inspector.delivery.reviews import ReviewStore

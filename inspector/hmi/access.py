@@ -41,6 +41,7 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     # what is there
     ("GET", "/api/stream"): "viewer",
     ("GET", "/api/stations/{station}/pictures/{result_id}"): "viewer",
+    ("GET", "/api/stations/{station}/maps/{result_id}"): "viewer",
     ("GET", "/api/stations/{station}/results"): "viewer",
     ("GET", "/api/stations/{station}/results/{seq}"): "viewer",
     ("GET", "/api/stations/{station}/export"): "viewer",

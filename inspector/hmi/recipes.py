@@ -11,7 +11,7 @@ from inspector.contract.regions import RegionRule
 from inspector.contract.revision import Revised, Revision, read_revisions, revisions_path
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.contract.verdict import Limits
-from inspector.delivery.archive import is_kept
+from inspector.delivery.kept import is_kept
 from inspector.hmi import bundles
 from inspector.hmi.history import newest
 from inspector.hmi.settings import Place

@@ -12,8 +12,8 @@ from inspector.contract.bundle import Manifest, read_bundle
 from inspector.contract.errors import BundleError
 from inspector.contract.revision import Why
 from inspector.contract.strict import Name, Strict
-from inspector.delivery.archive import read_kept
 from inspector.delivery.disagreements import read_disagreements, read_tallies
+from inspector.delivery.kept import read_kept
 from inspector.hmi import bundles
 from inspector.hmi.commanding import SLOW_S, command
 from inspector.hmi.follow import Follower

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 
 from inspector.contract.command import Action
 from inspector.contract.strict import Name, Strict
-from inspector.delivery.archive import read_kept
+from inspector.delivery.kept import MAP, read_kept
 from inspector.hmi.access import COMMANDS, DANGEROUS, allows
 from inspector.hmi.asked import cookie, visitor
 from inspector.hmi.commanding import command as send
@@ -49,6 +49,7 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
     Station = Annotated[Follower, Depends(station)]  # noqa: N806 - a type
     _add_commands(app, parts, Station)
     _add_results(app, Station)
+    _add_maps(app, Station)
 
     @app.get("/api/stream")
     async def stream(request: Request) -> Response:
@@ -104,6 +105,23 @@ def _add_results(app: FastAPI, station_type: Any) -> None:
 
         name = f'attachment; filename="{station.place.name}.csv"'
         return StreamingResponse(lines(), 200, {"content-disposition": name}, "text/csv")
+
+
+def _add_maps(app: FastAPI, station_type: Any) -> None:
+    @app.get("/api/stations/{station}/maps/{result_id}")
+    def defect_map(station: station_type, result_id: ResultId) -> Response:
+        """Where the bundle saw a defect on a kept picture, a PNG of contract/defect_map.py; no
+        content where nothing was kept: that is no error, and a browser would call it one.
+        """
+        if station.place.archive is None:
+            return Response(status_code=204)
+        try:
+            data = read_kept(station.place.archive, result_id, MAP)
+        except FileNotFoundError:
+            return Response(status_code=204)
+        except (OSError, ValueError):
+            raise HTTPException(404, "no_picture") from None
+        return Response(data, media_type="image/png")
 
 
 def _journal(station: Follower) -> Any:

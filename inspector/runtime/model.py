@@ -29,7 +29,8 @@ class Outputs(NamedTuple):
     """What the model gives, one row an image."""
 
     probabilities: NDArray[np.float32]
-    defect_maps: NDArray[np.float32]
+    defect_maps: NDArray[np.float32] | None
+    """None where the bundle has none."""
     novelty: NDArray[np.float32] | None
     """None where the bundle measures none."""
 
@@ -69,8 +70,8 @@ class ModelRuntime(ABC):
         self._good = np.array([label in manifest.good for label in manifest.labels])
         model = manifest.model
         self._input = model.input
-        self._outputs = [model.probabilities, model.defect_map]
-        self._outputs += [model.novelty] if model.novelty else []
+        named = (model.probabilities, model.defect_map, model.novelty)
+        self._outputs = [name for name in named if name is not None]
         self._batch = np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)
         self._last: tuple[int, ...] = (1,)
 
@@ -122,10 +123,11 @@ class ModelRuntime(ABC):
         self._last = tuple(len(each.probabilities) for each in found)
         if len(found) == 1:
             return found[0]
+        maps = [each.defect_maps for each in found if each.defect_maps is not None]
         novelty = [each.novelty for each in found if each.novelty is not None]
         return Outputs(
             np.concatenate([each.probabilities for each in found]),
-            np.concatenate([each.defect_maps for each in found]),
+            np.concatenate(maps) if maps else None,
             np.concatenate(novelty) if novelty else None,
         )
 
@@ -150,15 +152,19 @@ class ModelRuntime(ABC):
             self._run(self._batch[:images])
 
     def _run(self, batch: Image) -> Outputs:
-        found = self._call(batch)
-        return Outputs(found[0], found[1], found[2] if len(found) > 2 else None)
+        found = dict(zip(self._outputs, self._call(batch), strict=True))
+        model = self.manifest.model
+        maps = found[model.defect_map] if model.defect_map else None
+        return Outputs(
+            found[model.probabilities], maps, found[model.novelty] if model.novelty else None
+        )
 
     def _check_shapes(self, outputs: Outputs, images: int) -> None:
         probabilities, maps, novelty = outputs
         expected = (images, len(self._labels))
         if probabilities.shape != expected:
             raise ModelError(f"probabilities are {probabilities.shape}, expected {expected}")
-        if maps.ndim != 3 or len(maps) != images or 0 in maps.shape:
+        if maps is not None and (maps.ndim != 3 or len(maps) != images or 0 in maps.shape):
             raise ModelError(f"the defect map is {maps.shape}, expected {images} x rows x cols")
         if novelty is not None and novelty.shape != (images,):
             raise ModelError(f"novelty is {novelty.shape}, expected {(images,)}")
@@ -170,7 +176,7 @@ class ModelRuntime(ABC):
             label=self._labels[int(np.argmax(probabilities))],
             defect_label=self._labels[int(np.argmax(defects))],
             defect_score=defect_score(probabilities, self._good),
-            defect_map=outputs.defect_maps[row],
+            defect_map=None if outputs.defect_maps is None else outputs.defect_maps[row],
             novelty=None if outputs.novelty is None else float(outputs.novelty[row]),
         )
 
@@ -205,8 +211,9 @@ def _check(signature: Signature, manifest: Manifest, bundle_id: str) -> None:
         faults += _differences(model.input, inputs[model.input], "tensor(uint8)", expected)
     promised: dict[str, tuple[int | None, ...]] = {
         model.probabilities: (None, len(manifest.labels)),
-        model.defect_map: (None, None, None),
     }
+    if model.defect_map:
+        promised[model.defect_map] = (None, None, None)
     if model.novelty:
         promised[model.novelty] = (None,)
     for name, shape in promised.items():

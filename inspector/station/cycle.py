@@ -115,7 +115,7 @@ def inspect_part(
     line_ms = 0.0 if gear.line is NO_LINE else ms(gear.clock.monotonic() - line_at)
     moved()
     if looked.frame is not None and result.image is not None:
-        gear.archive.offer(result.image, looked.frame.image)
+        gear.archive.offer(result.image, looked.frame.image, looked.judged.maps)
     return Inspected(
         result=result,
         rule=job.recipe.attest,

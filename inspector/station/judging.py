@@ -1,8 +1,9 @@
 """What the model says of one image: every region judged, the worst stands for the part."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from inspector.contract.defect_map import RegionMaps
 from inspector.contract.errors import DeviceTimeout, FrameError, ModelError
 from inspector.contract.image import Image, Region, cut, fit
 from inspector.contract.result import NAMES, LimitsUsed, RegionResult
@@ -43,6 +44,8 @@ class Judged:
     score: float | None = None
     novelty: float | None = None
     regions: tuple[RegionResult, ...] = ()
+    maps: RegionMaps | None = field(default=None, compare=False, repr=False)
+    """Where the model looked; nothing is decided by it. None where its bundle has no map."""
 
 
 def cause_of(error: Exception) -> Cause:
@@ -97,7 +100,9 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
     if len(regions) > 1:
         verdict = replace(verdict, reason=f"{result.name}: {verdict.reason}")
     watch.lap("judge")
-    return Judged(verdict, result.label, result.score, result.novelty, results)
+    cells = tuple(each.defect_map for each in predictions if each.defect_map is not None)
+    maps = RegionMaps(regions, cells, job.runtime.spec) if len(cells) == len(regions) else None
+    return Judged(verdict, result.label, result.score, result.novelty, results, maps)
 
 
 def _region_result(region: Region, prediction: Prediction, verdict: Verdict) -> RegionResult:

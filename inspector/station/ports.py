@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from inspector.contract.defect_map import RegionMaps
 from inspector.contract.image import Image, ImageSpec, Tiling
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import (
@@ -224,8 +225,10 @@ class Archive(Protocol):
     def keeps(self, evaluation: Evaluation) -> bool:
         """Whether images of parts judged so are wanted at all."""
 
-    def offer(self, name: str, image: Image) -> None:
-        """Take the image to be kept as `name`, a file name without an ending."""
+    def offer(self, name: str, image: Image, maps: RegionMaps | None = None) -> None:
+        """Take the image to be kept as `name`, a file name without an ending, and beside it where
+        the model saw a defect.
+        """
 
 
 class Publisher(Protocol):

@@ -16,7 +16,7 @@ from inspector.contract.errors import ConfigError, ModelError
 from inspector.contract.image import Image, decode
 from inspector.contract.result import NAMES, EvaluationName
 from inspector.contract.strict import Strict
-from inspector.delivery.archive import read_kept
+from inspector.delivery.kept import read_kept
 from inspector.examine import Filter, rows
 from inspector.station.judging import Job, cause_of, judge_image
 from inspector.station.ports import Clock

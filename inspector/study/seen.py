@@ -10,7 +10,7 @@ from inspector.contract.image import Image, decode
 from inspector.contract.result import NAMES, EvaluationName
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Cause, Evaluation, Limits
-from inspector.delivery.archive import read_kept
+from inspector.delivery.kept import read_kept
 from inspector.devices.camera_replay import read_image, shown
 from inspector.replay import Row, judge_files
 from inspector.station.judging import Job

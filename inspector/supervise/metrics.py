@@ -90,6 +90,7 @@ def _ledger(vitals: Vitals) -> Iterator[Metric]:
         ("line_stops", "How often the line was asked to stop.", tally.line_stops),
         ("capture_restarts", "Of the process that reads the camera.", tally.capture_restarts),
         ("images_dropped", "Images that were not kept.", tally.images_dropped),
+        ("maps_dropped", "Defect maps that were none: kept without.", vitals.maps_dropped),
         ("clock_jumps", "How often the wall clock was set.", tally.clock_jumps),
     ):
         yield CounterMetricFamily(f"inspector_{name}", text, value=value)

@@ -43,6 +43,8 @@ class Vitals:
     dropped: Mapping[str, int]
     """Messages on the command topics that got no answer, by reason."""
     audit_rows: int
+    maps_dropped: int
+    """Defect maps that were none: their pictures were kept without."""
     delivery: Delivery | None
     """None where the journal could not be asked."""
 

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from inspector.contract.command import PICTURE_BYTES_MAX, Picture
+from inspector.contract.defect_map import MIDDLE, RegionMaps
 from inspector.contract.errors import ConfigError
-from inspector.contract.image import Image
+from inspector.contract.image import Image, ImageSpec, whole
 from inspector.contract.verdict import Evaluation
 from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.kept import MAP, read_kept
 from tests.support import picture, until
 
 NOISE: Image = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
@@ -39,6 +41,12 @@ def archive(folder: Path, **settings: Any) -> Iterator[ImageArchive]:
 
 def pictures(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix == ".jpg")
+
+
+def maps_of(image: Image, value: float = 0.9) -> RegionMaps:
+    """Two cells of one whole region."""
+    cells = np.array([[0.1, value]], np.float32)
+    return RegionMaps((whole(image),), (cells,), ImageSpec(width=32, height=32))
 
 
 def test_an_offered_image_is_a_jpeg_that_opens(tmp_path: Path) -> None:
@@ -105,6 +113,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.kept import MAP, read_kept
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
 kept = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), disk_free_min_mb=0))
@@ -213,19 +222,63 @@ def test_nothing_but_the_archives_own_pictures_can_be_asked_for(tmp_path: Path) 
             assert isinstance(kept.picture(name), str), name
 
 
+def test_a_map_is_beside_its_picture_and_goes_with_it_in_this_run_and_in_the_next(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "images"
+    for run in range(2):
+        with archive(folder, size_max_mb=1) as kept:
+            for i in range(10):
+                kept.offer(f"run{run}-{i}", NOISE, maps_of(NOISE))
+                assert until(lambda i=i, run=run: f"run{run}-{i}.jpg" in pictures(folder))  # type: ignore[misc]
+                data = read_kept(folder, f"run{run}-{i}", MAP)
+                grid = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+                assert grid is not None
+                assert (grid > MIDDLE).tolist() == [[False, True]]
+        assert kept.maps_dropped == kept.dropped == 0
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 1_000_100
+        maps = {path.name.removesuffix(MAP) for path in folder.glob(f"*{MAP}")}
+        assert maps == {name.removesuffix(".jpg") for name in pictures(folder)}
+        assert 0 < len(maps) < 10
+
+
+def test_a_map_of_what_is_no_number_is_left_out_and_counted_and_its_picture_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "images"
+    with archive(folder) as kept:
+        for i, value in enumerate((np.nan, np.inf, 7.0, 0.5)):
+            kept.offer(str(i), NOISE, maps_of(NOISE, value))
+    assert pictures(folder) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert [path.name for path in folder.glob(f"*{MAP}")] == [f"3{MAP}"]
+    assert (kept.maps_dropped, kept.dropped) == (3, 0)
+    assert len([r for r in caplog.records if "is no map" in r.message]) == 1
+
+
+def test_a_map_whose_station_died_before_its_picture_was_written_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    with archive(folder) as kept:
+        kept.offer("1", NOISE, maps_of(NOISE))
+    (folder / f"2{MAP}").write_bytes(b"alone")
+    with archive(folder):
+        assert until(lambda: not (folder / f"2{MAP}").exists())
+    assert {path.name for path in folder.iterdir()} == {".inspector-archive", "1.jpg", f"1{MAP}"}
+
+
 # a process of its own: what others left on the heap would hide a growth of 1 MB
 MANY_NAMES = """
 import sys
 from pathlib import Path
 import numpy as np
 from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.kept import MAP, read_kept
 def resident_kb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
 archive = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), size_max_mb=1, disk_free_min_mb=0))
 picture = np.zeros((8, 8, 3), np.uint8)
 def keep(numbers):
     for i in numbers:
-        archive._keep(f"station-{i:09d}.jpg", picture)
+        archive._keep(f"station-{i:09d}", picture)
 keep(range(4_000))
 before_kb = resident_kb()
 keep(range(4_000, 36_000))

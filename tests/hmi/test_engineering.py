@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from inspector.contract.bundle import Bundle
 from inspector.hmi import bundles
 from tests.brokers import Mosquitto
-from tests.hmi.plant import Client, Plant, Watched
-from tests.hmi.test_pages import EVIL, SIZES, SMALL_TARGETS, axe, violations
+from tests.hmi.plant import SIZES, Client, Plant, Watched
+from tests.hmi.test_pages import EVIL, SMALL_TARGETS, axe, violations
 from tests.hmi.workshop import DEFECTS, GOOD, make_workshop
 from tests.support import until
 

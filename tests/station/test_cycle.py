@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import cv2
 import numpy as np
 import pytest
 
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
+from inspector.contract.defect_map import MIDDLE
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.contract.image import Image
 from inspector.contract.verdict import Cause, Limits
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
 from inspector.delivery.journal import Journal, JournalSettings
+from inspector.delivery.kept import MAP, read_kept
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.runtime.loader import open_runtime
 from inspector.station.attest_rule import Attest, Range
@@ -324,3 +329,54 @@ def test_a_full_journal_raises_and_nothing_is_released(gear: Gear, job: Job) -> 
         for sequence in range(1, 1_000):
             recorded = inspect(gear, job, sequence=sequence).result.seq
     assert gear.journal.last_seq() == recorded
+
+
+@pytest.mark.parametrize("maps", ["nan", "none"])
+def test_a_map_that_is_none_costs_no_part_its_verdict(
+    gear: Gear, tmp_path: Path, maps: Literal["nan", "none"]
+) -> None:
+    """1/0 times 0 in every cell, or no such output: verdict and score are those of a true map."""
+    found: list[tuple[object, ...]] = []
+    kinds: tuple[Literal["good", "nan", "none"], ...] = ("good", maps)
+    for kind in kinds:
+        bundle = make_bundle(tmp_path / "bundles", f"tiny-{kind}", maps=kind)
+        job = Job(Recipe(name="tiny", bundle=bundle.id, deadline_ms=5_000), open_runtime(bundle))
+        settings = ArchiveSettings(folder=tmp_path / kind, keep="all", disk_free_min_mb=0)
+        archive = ImageArchive(settings)
+        archive.start()
+        camera = MemoryCamera([picture(value, seed=value) for value in (BRIGHT, GREY, DARK)])
+        used = replace(gear, camera=camera, archive=archive)
+        for sequence in range(1, 4):
+            seen = Part(sequence + len(found), None, time.monotonic())
+            result = inspect_part(seen, job, used, None, 0.0).result
+            found.append((result.evaluation, result.score, result.cause, result.label))
+        archive.stop()
+        assert archive.maps_dropped == (3 if kind == "nan" else 0)
+        assert len(list((tmp_path / kind).glob("*.jpg"))) == 3
+        assert len(list((tmp_path / kind).glob(f"*{MAP}"))) == (3 if kind == "good" else 0)
+    assert found[:3] == found[3:]
+    assert {evaluation for evaluation, *_ in found} == {"OK", "NOT_OK"}
+
+
+def test_the_maps_of_tiles_become_one_map_of_the_part(gear: Gear, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundles", size=16)
+    recipe = Recipe(
+        name="tiny", bundle=bundle.id, deadline_ms=5_000, regions=Grid(rows=4, columns=5)
+    )
+    image: Image = picture(GREY, 160, 128)
+    image[40:56, 104:120] = BRIGHT  # four cells of a tile of 32
+    settings = ArchiveSettings(folder=tmp_path / "images", keep="all", disk_free_min_mb=0)
+    archive = ImageArchive(settings)
+    archive.start()
+    used = replace(gear, camera=MemoryCamera([image]), archive=archive)
+    part = Part(1, None, time.monotonic())
+    result = inspect_part(part, Job(recipe, open_runtime(bundle)), used, None, 0.0).result
+    archive.stop()
+    assert result.image is not None
+    data = read_kept(tmp_path / "images", result.image, MAP)
+    grid = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert grid is not None
+    rows, columns = np.nonzero(grid > MIDDLE)
+    step_y, step_x = 128 / grid.shape[0], 160 / grid.shape[1]
+    assert (rows.min() * step_y, (rows.max() + 1) * step_y) == (40, 56)
+    assert (columns.min() * step_x, (columns.max() + 1) * step_x) == (104, 120)

@@ -7,7 +7,8 @@ from torch.nn.functional import softmax
 
 from inspector.contract.errors import TrainingError
 from training.calibrate import SOFTEST, at_temperature_1, fit_temperature, reliability
-from training.models import Exported, build
+from training.exported import Exported
+from training.models import build
 
 
 def honest(n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +83,11 @@ def test_what_the_graph_said_without_its_temperature_can_be_had_from_what_it_say
 def test_the_exported_graph_divides_the_logits_and_leaves_the_defect_map_alone() -> None:
     network = build("mobilenetv2_035", "none", classes=3).eval()
     pictures = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    models = [Exported(network, [0], 3, temperature).eval() for temperature in (1.0, 4.0)]
+    for each in models:
+        each.learn_map([pictures], [pictures])
     with torch.no_grad():
-        plain, plain_map = Exported(network, [0], classes=3)(pictures)
-        cool, cool_map = Exported(network, [0], classes=3, temperature=4.0)(pictures)
+        (plain, plain_map), (cool, cool_map) = (each(pictures) for each in models)
         logits = network(pictures)
     assert torch.allclose(plain, softmax(logits, dim=1), atol=1e-6)
     assert torch.allclose(cool, softmax(logits / 4.0, dim=1), atol=1e-6)

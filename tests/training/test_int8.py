@@ -17,7 +17,8 @@ from training.compress.int8 import TRIED, Pictures, Search, compare
 from training.compress.quantize import FORMS, QUANTIZED, head_nodes, layers_of, prepare
 from training.compress.ranges import ranges_of
 from training.export import Answers, export_onnx, require_parity, run_model
-from training.models import Exported, build
+from training.exported import Exported
+from training.models import build
 from training.plan_export import Method, Quantise
 from training.reparam import reparameterised
 
@@ -36,7 +37,9 @@ class Bench:
         torch.manual_seed(0)
         network = build("test_resnet", "none", 3).eval()  # timm's smallest
         self.model = folder / "fp32.onnx"
-        export_onnx(Exported(network, [0], 3).eval(), SPEC, self.model)
+        model = Exported(network, [0], 3).eval()
+        model.learn_map([torch.from_numpy(self.pixels)], [torch.from_numpy(self.pixels)])
+        export_onnx(model, SPEC, self.model)
 
     def search(self, folder: Path, rule: Rule, **how: object) -> Search:
         folder.mkdir(exist_ok=True)
@@ -163,6 +166,7 @@ def test_branches_are_folded_before_the_export(tmp_path: Path) -> None:
         folded = reparameterised(network)
         assert folded(images).numpy() == pytest.approx(before.numpy(), abs=1e-4)
     model = Exported(folded, [0], 3).eval()
+    model.learn_map([images], [images])
     export_onnx(model, SPEC, tmp_path / "folded.onnx")
     require_parity(model, tmp_path / "folded.onnx", images.numpy())
     nodes = onnx.load(str(tmp_path / "folded.onnx")).graph.node

@@ -17,8 +17,9 @@ from training.compress import quantize
 from training.compress.ranges import ranges_of
 from training.dataset import Sample, SplitName
 from training.export import export_onnx, open_session, require_parity, run_model
+from training.exported import Exported
 from training.job import Data, without_class
-from training.models import Exported, build
+from training.models import build
 from training.novelty import Novelty, choose_novelty_at, learn
 from training.scan import Images, ScanReport
 from training.standing import farthest
@@ -156,6 +157,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, Path, 
         _, features = network.with_features(torch.from_numpy(images))
     learned = learn(features.numpy(), np.arange(12) % 3)
     model = Exported(network, [0], 3, novelty=learned).eval()
+    model.learn_map([torch.from_numpy(images)], [torch.from_numpy(images)])
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
     export_onnx(model, SPEC, path)
     return model, path, images

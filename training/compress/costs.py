@@ -14,9 +14,10 @@ from inspector.contract.image import ImageSpec
 from training.compress.rows import CUT, CutFacts, Recalls, StepRow
 from training.compress.sparse import nonzero
 from training.export import export_onnx, measure
+from training.exported import Exported
 from training.fit import Machine, predict, recalls
 from training.job import Data, Job, Work, load_network
-from training.models import Exported, Network, macs, settle_padding
+from training.models import Network, macs, settle_padding
 from training.plan import Plan
 from training.run import Stage, write_whole
 

@@ -1,5 +1,6 @@
-// The kept picture of a part with its regions drawn over it.
+// The kept picture of a part with its regions drawn over it, and where its bundle saw a defect.
 
+import { defectMap, mapButton, mapWords, noMap } from "/static/defect-map.js";
 import { h, replace, svg } from "/static/dom.js";
 import { number, t, word } from "/static/text.js";
 
@@ -19,6 +20,7 @@ export function picture(station, result, { soon = false } = {}) {
   let tries = soon ? TRIES : 1;
   image.addEventListener("load", () => {
     replace(figure, h("div", { class: "frame" }, image, overlay(image, result.regions)));
+    lay(figure, image, station, result.image).catch(() => {}); // the server is gone: the page says so
   });
   image.addEventListener("error", () => {
     tries -= 1;
@@ -27,6 +29,17 @@ export function picture(station, result, { soon = false } = {}) {
   });
   image.src = address;
   return figure;
+}
+
+// The archive writes a map before its picture: where there is none now, none will come.
+async function lay(figure, image, station, id) {
+  const map = await defectMap(station, id);
+  if (map === null) {
+    figure.append(noMap());
+    return;
+  }
+  image.after(map.canvas(image.naturalWidth, image.naturalHeight));
+  figure.append(mapButton(), mapWords(map));
 }
 
 function overlay(image, regions) {

@@ -1,0 +1,55 @@
+"""The files of an archive as anybody may read them: pictures, and where their defects are."""
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+
+from inspector.contract.command import PICTURE_BYTES_MAX
+
+SUFFIX: Final = ".jpg"
+MAP: Final = ".map.png"
+NAME_MAX = 200
+READ_BYTES_MAX = 64_000_000
+
+
+def read_kept(folder: Path, result_id: str, ending: Literal[".jpg", ".map.png"] = SUFFIX) -> bytes:
+    """The archive's own bytes of a result's picture, a JPEG, or of where its defect is, a PNG.
+
+    Raises ValueError for what is no result_id, FileNotFoundError, OSError.
+    """
+    if not is_file_name(result_id):
+        raise ValueError(result_id)
+    # a link in the folder is not the archive's
+    handle = os.open(folder / (result_id + ending), os.O_RDONLY | os.O_NOFOLLOW)
+    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(READ_BYTES_MAX)
+
+
+def is_kept(folder: Path, result_id: str) -> bool:
+    """Whether `read_kept` would find one now."""
+    return is_file_name(result_id) and (folder / (result_id + SUFFIX)).is_file()
+
+
+def is_file_name(name: str) -> bool:
+    return 0 < len(name) <= NAME_MAX and not name.startswith(".") and not set(name) & set("/\\\0")
+
+
+def fitted(data: bytes) -> tuple[bytes, float]:
+    """The same bytes, or a smaller JPEG of the same picture, and by which factor it is smaller.
+
+    Raises OSError, cv2.error where they are no picture.
+    """
+    if len(data) <= PICTURE_BYTES_MAX:
+        return data, 1.0
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise OSError("is no picture")
+    scale = 1.0
+    while len(data) > PICTURE_BYTES_MAX:
+        scale *= 0.9 * min(1.0, (PICTURE_BYTES_MAX / len(data)) ** 0.5)
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        data = cv2.imencode(SUFFIX, small, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return data, scale
