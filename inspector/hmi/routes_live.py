@@ -19,7 +19,7 @@ from inspector.hmi.access import COMMANDS, DANGEROUS, allows
 from inspector.hmi.asked import address, cookie, visitor
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
-from inspector.hmi.history import Page, Search, export, one, search
+from inspector.hmi.history import Page, Search, export, is_there, one, search
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -109,7 +109,7 @@ def _add_results(app: FastAPI, station_type: Any) -> None:
 
 def _journal(station: Follower) -> Any:
     path = station.place.journal
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         raise HTTPException(404, "no_journal")
     return path
 
