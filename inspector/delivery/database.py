@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 
@@ -63,21 +64,66 @@ def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connecti
 
 
 def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
-    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file."""
+    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file.
+
+    Also for another user, who may read the folder and not write it. There SQLite reads beside a
+    writer and behind one that was killed; but after one that ended in order it would have to make
+    the -shm anew. Then nobody writes the file, and it is read as it lies (`_Still`).
+    """
     with in_words(kind, path):
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=5.0,  # a reader waits for no one but a checkpoint after a crash
-            isolation_level=None,
-            check_same_thread=False,
-        )
         try:
-            _check(db, kind, path)
-        except BaseException:
-            db.close()
-            raise
-        return db
+            return _opened(path, kind, "mode=ro", sqlite3.Connection)
+        except sqlite3.OperationalError as error:
+            refused = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+            if not error.sqlite_errorname.startswith(refused) or _wal(path).exists():
+                raise
+        return _opened(path, kind, "mode=ro&immutable=1", _Still)
+
+
+class _Still(sqlite3.Connection):
+    """To a file that nobody writes: locks nothing, and ends when somebody begins to.
+
+    Soon enough: the file itself changes only when its -wal is moved into it, long after that was
+    made.
+    """
+
+    def begin(self, path: Path) -> None:
+        self._path = path
+        self._found = self._stands()
+
+    def execute(self, *words: Any) -> sqlite3.Cursor:
+        if self._stands() != self._found:
+            raise sqlite3.OperationalError("somebody has begun to write it: ask again")
+        return super().execute(*words)
+
+    def _stands(self) -> tuple[bool, int, int]:
+        status = self._path.stat()
+        return _wal(self._path).exists(), status.st_mtime_ns, status.st_size
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _opened(
+    path: Path, kind: Kind, mode: str, factory: type[sqlite3.Connection]
+) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=5.0,  # a reader waits for no one but a checkpoint after a crash
+        isolation_level=None,
+        check_same_thread=False,
+        factory=factory,
+    )
+    try:
+        if isinstance(db, _Still):
+            db.begin(path)
+        _check(db, kind, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from inspector.delivery.rejoin import rejoin
 from inspector.delivery.versions import Versions
 from inspector.delivery.wake import Wake
 from inspector.hmi.alarm_log import AlarmLog
-from inspector.hmi.history import newest
+from inspector.hmi.history import is_there, newest
 from inspector.hmi.known import POINTS_MAX, Known
 from inspector.hmi.settings import Place
 
@@ -130,11 +130,10 @@ class Follower:
     def _remember(self) -> None:
         """What came before we listened, where the journal is on this machine."""
         path = self.place.journal
-        if path is None or not path.exists():
-            return
         try:
-            for each in newest(path, POINTS_MAX):
-                self.known.result(each)
+            if path is not None and is_there(path):
+                for each in newest(path, POINTS_MAX):
+                    self.known.result(each)
         except InspectorError as error:
             log.warning("station %s: %s", self.place.name, error)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from inspector.contract.errors import RecordError
 from inspector.contract.result import EvaluationName, utc_text
 from inspector.contract.strict import Strict
 from inspector.contract.table import COLUMNS, cells, csv_line
@@ -115,6 +116,14 @@ def export(path: Path, wanted: Search) -> Iterator[bytes]:
                 yield csv_line(cells(result).values())
             if count == EXPORT_MAX:
                 return
+
+
+def is_there(path: Path) -> bool:
+    """Whether the station's file is on this machine. Raises RecordError."""
+    try:
+        return path.exists()
+    except OSError as error:  # these pages' user is not in the station's group
+        raise RecordError(f"{path}: {error.strerror}: may this user read it?") from None
 
 
 def _backwards(

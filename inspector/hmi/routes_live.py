@@ -19,7 +19,7 @@ from inspector.hmi.asked import cookie, visitor
 from inspector.hmi.commanding import command as send
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
-from inspector.hmi.history import Page, Search, export, one, search
+from inspector.hmi.history import Page, Search, export, is_there, one, search
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -126,7 +126,7 @@ def _add_maps(app: FastAPI, station_type: Any) -> None:
 
 def _journal(station: Follower) -> Any:
     path = station.place.journal
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         raise HTTPException(404, "no_journal")
     return path
 

@@ -16,6 +16,7 @@ from inspector.delivery.reader import JournalReader
 from inspector.hmi.audit import SHOWN_MAX
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
+from inspector.hmi.history import is_there
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -43,7 +44,7 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         """The station's own, of every command of every door."""
         found = parts.followers.get(station)
         path = found.place.journal if found else None
-        if path is None or not ledger_path(path).exists():
+        if path is None or not is_there(ledger_path(path)):
             raise HTTPException(404, "no_audit")
         return _station_audit(path)
 
@@ -78,9 +79,9 @@ def _station(follower: Follower) -> dict[str, Any]:
 
 
 def _journal(path: Path | None) -> dict[str, Any] | None:
-    if path is None or not path.exists():
-        return None
     try:
+        if path is None or not is_there(path):
+            return None
         with JournalReader(path) as reader:
             first, last = reader.first_seq(), reader.last_seq()
             disk = os.statvfs(path.parent)

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-
 from inspector.contract.bundle import read_bundle
 from inspector.delivery.journal import ConsumerSettings, Journal, JournalReader, JournalSettings
+from tests.benchmarks.turns import Turn, joined, spread, times_ms
 from tests.brokers import Mosquitto
 from tests.consumer.lines import Subscription, stored_in_sqlite, write_consumer
 from tests.delivery.results import result
@@ -54,8 +53,8 @@ class Found:
             f"{self.delivered_s:.1f} s after the broker came ({rate:.0f} a second)",
             f"{self.rows} in the journal at the end; the consumer's are "
             f"{'the same, in order, each once' if self.identical else 'NOT THE SAME'}",
-            f"trigger to result, nothing to deliver: {_spread(self.quiet_ms)}",
-            f"trigger to result, meanwhile:          {_spread(self.busy_ms)}",
+            f"trigger to result, nothing to deliver: {spread(self.quiet_ms)}",
+            f"trigger to result, meanwhile:          {spread(self.busy_ms)}",
             self.said.splitlines()[0],
         ]
 
@@ -105,7 +104,7 @@ def measure(folder: Path, *, rows: int, period_ms: int, quiet_s: float) -> Found
 def compare(folder: Path, *, rows: int, period_ms: int, turns: int) -> list[str]:
     """The parts' times while rows are delivered and while none can be, in turns."""
     write_pictures(folder / "pictures", [128, 90, 160, 128])
-    windows: list[tuple[datetime, datetime, bool]] = []
+    windows: list[Turn] = []
     with Mosquitto(folder) as broker:
         broker.verbose = False
         settings = _station(folder, broker.start().port, period_ms)
@@ -122,22 +121,17 @@ def compare(folder: Path, *, rows: int, period_ms: int, turns: int) -> list[str]
                     broker.resume() if delivers else broker.pause()
                     begin = datetime.now(UTC) + timedelta(seconds=SETTLE_S)
                     time.sleep(TURN_S)
-                    windows.append((begin, datetime.now(UTC), delivers))
+                    windows.append(Turn(begin, datetime.now(UTC), delivers))
                 left = rows - journal.acknowledged("historian")
-                parts = [json.loads(p) for _, p in journal.after(rows, 1_000_000)]
+                payloads = [payload for _, payload in journal.after(rows, 1_000_000)]
         finally:
             station.kill()
             subscription.kill()
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for part in parts:
-        at = datetime.fromisoformat(part["captured_at"])
-        for begin, end, delivers in windows:
-            if begin <= at < end:
-                times[delivers].append(part["times_ms"]["total"])
+    times = times_ms(windows, payloads)
     return [
         f"{turns} turns of {TURN_S:g} s each, {left} of {rows} rows left at the end",
-        f"trigger to result, nothing can leave: {_spread(times[False])}",
-        f"trigger to result, rows delivered:    {_spread(times[True])}",
+        f"trigger to result, nothing can leave: {spread(joined(windows, times, busy=False))}",
+        f"trigger to result, rows delivered:    {spread(joined(windows, times, busy=True))}",
     ]
 
 
@@ -161,13 +155,6 @@ def _queue(path: Path, rows: int) -> None:
         journal.put(result(seq))
         journal.release(seq)
     journal.close()
-
-
-def _spread(times_ms: list[float]) -> str:
-    if not times_ms:
-        return "n = 0"
-    p50, p99 = np.percentile(times_ms, [50, 99])
-    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, n = {len(times_ms)}"
 
 
 def main() -> None:

@@ -114,13 +114,16 @@ class Pages:
         self.settings.write_text(text, encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Self:
+    def start(self, **popen: Any) -> Self:
+        """popen: as whom."""
         command = [sys.executable, "-m", "inspector.cli", "hmi", str(self.settings)]
         with (
             (self.folder / "hmi.out").open("wb") as out,
             (self.folder / "hmi.log").open("ab") as log,
         ):
-            self.process = subprocess.Popen(command, stdout=out, stderr=log, process_group=0)
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=log, process_group=0, **popen
+            )
         until(
             lambda: self._answers() or self.process is None or self.process.poll() is not None, 40.0
         )

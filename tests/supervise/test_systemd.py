@@ -12,7 +12,7 @@ import pytest
 from inspector.supervise.systemd import Systemd
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-UNITS = ["inspector@.service", "inspector-subscribe@.service"]
+UNITS = ["inspector@.service", "inspector-subscribe@.service", "inspector-hmi.service"]
 
 
 def listen(address: str) -> socket.socket:
