@@ -14,11 +14,20 @@ from inspector.contract.image import Image
 from inspector.contract.strict import parse
 from inspector.devices import aravis_calls
 from inspector.devices.aravis import Device, RawFrame
-from inspector.devices.camera_genicam import GenicamSource, to_bgr
+from inspector.devices.camera_genicam import to_bgr
 from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.station.ports import Frame
-from tests.gige import ADDRESS, PERIOD_S, SENSOR, GigeCamera, gige, require_gige_camera
+from tests.gige import (
+    ADDRESS,
+    PERIOD_S,
+    SENSOR,
+    GigeCamera,
+    gige,
+    number_in,
+    require_gige_camera,
+    source,
+)
 from tests.support import until
 
 
@@ -34,12 +43,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[GigeCamera]:
 STOPPED_S = 0.6
 
 
-def source(**changes: Any) -> GenicamSource:
-    """Without a process between, for what only the camera and the library do."""
-    settings = {"camera": ADDRESS, "exposure_us": 10_000, **changes}
-    return GenicamSource(GenicamSettings.model_validate(settings))
-
-
 def grab(camera: ProcessCamera, timeout_s: float = 10.0) -> Frame:
     return camera.grab(not_before=time.monotonic(), timeout_s=timeout_s)
 
@@ -51,11 +54,6 @@ def says(camera: ProcessCamera) -> str:
     except DeviceError as error:
         return str(error)
     return ""
-
-
-def number_in(image: Image) -> int:
-    """Of the frame, modulo 255."""
-    return int(image[0, 0, 0])
 
 
 def is_whole(image: Image) -> bool:
