@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +138,27 @@ def _no_study(_args: argparse.Namespace) -> int:
 def _repeatability(args: argparse.Namespace) -> int:
     from inspector.cli_study_repeatability import repeatability
 
-    return repeatability(args)
+    return _kept(repeatability, args)
 
 
 def _acceptance(args: argparse.Namespace) -> int:
     from inspector.cli_study_acceptance import acceptance
 
-    return acceptance(args)
+    return _kept(acceptance, args)
 
 
 def _recheck(args: argparse.Namespace) -> int:
     from inspector.cli_study_recheck import recheck_passes
 
-    return recheck_passes(args)
+    return _kept(recheck_passes, args)
+
+
+def _kept(study: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """One that ends before it has anything to keep leaves no folder of its own behind."""
+    was_there = args.out.exists()
+    try:
+        return study(args)
+    finally:
+        if not was_there:
+            with suppress(OSError):  # there is something in it, or it was not made
+                args.out.rmdir()

@@ -15,7 +15,6 @@ the recipe gets no shift_px and no match, and the report says so.
 **What it catches** is tried at once: the good pictures are spoilt in every way of `badframes.py`.
 """
 
-import os
 import re
 import shutil
 import tomllib
@@ -32,6 +31,7 @@ from inspector.commission_sheet import draw, write_sheet
 from inspector.contract.errors import ConfigError, DeviceError, EndOfStream, FrameError
 from inspector.contract.image import Image
 from inspector.contract.strict import parse
+from inspector.contract.whole import write_whole
 from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.devices.trigger_command import CommandTriggerSettings
@@ -257,12 +257,7 @@ def write_recipe(path: Path, out: Path, learned: Learned) -> Recipe:
         raise ConfigError(text) from None
     if out.exists():
         shutil.copy2(out, out.with_name(f"{out.name}.before"))
-    draft = out.with_name(f".{out.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(out)
+    write_whole(out, text.encode(), draft=out.with_name(f".{out.name}.draft"))
     return recipe
 
 

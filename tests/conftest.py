@@ -22,6 +22,7 @@ TOGETHER = {
     # they have one camera between them: loopback holds no two
     "tests/seams/test_camera.py": "gige",
     "tests/seams/test_genicam.py": "gige",
+    "tests/seams/test_genicam_unasked.py": "gige",
     "tests/system/test_gige.py": "gige",
     # they look at one release
     "tests/training/test_release.py": "released",

@@ -4,6 +4,8 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -13,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from inspector.contract.image import Image
 from inspector.devices.aravis import RawFrame
 from inspector.devices.camera_genicam import GenicamSource, genicam_camera
 from inspector.devices.capture_process import ProcessCamera
@@ -33,9 +36,13 @@ class GigeCamera:
     serial = "T1"
     id = f"Aravis-Fake-{serial}"
 
-    def __init__(self, lost_per_thousand: int = 0) -> None:
-        """lost_per_thousand: packets it does not send."""
-        self._lost = str(lost_per_thousand)
+    def __init__(self, lost_per_thousand: int = 0, description: Path | None = None) -> None:
+        """lost_per_thousand: packets it does not send. description: its GenICam XML, another one
+        than its own.
+        """
+        self._options = ["-r", str(lost_per_thousand)]
+        if description is not None:
+            self._options += ["-g", str(description)]
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = -1
         self._opened: list[ProcessCamera] = []
@@ -50,7 +57,7 @@ class GigeCamera:
         assert _PORT not in _listening(), "some GigE Vision camera is on loopback already"
         # it ends with us, however we end
         command = ["setpriv", "--pdeathsig", "KILL", PROGRAM, "-i", "lo", "-s", self.serial]
-        command += ["-r", self._lost]
+        command += self._options
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while _PORT not in _listening():
@@ -75,6 +82,14 @@ class GigeCamera:
             fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         return False
+
+    def stream_port(self) -> int:
+        """To which it sends its frames; asked as anybody on its network may ask."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(5.0)
+            asking.sendto(struct.pack(">BBHHHI", 0x42, 1, 0x80, 4, 1, 0x0D00), (ADDRESS, 3956))
+            *_, port = struct.unpack(">HHHHI", asking.recv(64))
+        return int(port)
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -103,6 +118,17 @@ def gige(**changes: Any) -> ProcessCamera:
     """That camera, as a station opens it."""
     settings = {"camera": ADDRESS, "exposure_us": 10_000, "latency_ms": 20, "reopen_tries": 40}
     return genicam_camera(GenicamSettings.model_validate({**settings, **changes}))
+
+
+def source(**changes: Any) -> GenicamSource:
+    """Without a process between, for what only the camera and the library do."""
+    settings = {"camera": ADDRESS, "exposure_us": 10_000, **changes}
+    return GenicamSource(GenicamSettings.model_validate(settings))
+
+
+def number_in(image: Image) -> int:
+    """Of the frame, modulo 255."""
+    return int(image[0, 0, 0])
 
 
 def require_gige_camera() -> None:

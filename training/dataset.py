@@ -247,8 +247,12 @@ def require_trainable(samples: Iterable[Sample], good: Iterable[str], where: str
         raise DataError(f"plan: good names every class ({have}); then nothing is a defect")
 
 
-def subset(dataset: Dataset, images: int = 12, each_min: int = 4) -> Dataset:
-    """About a dozen images, evenly from every class and each of another part: for --smoke."""
+def subset(dataset: Dataset, images: int = 12, each_min: int = 5) -> Dataset:
+    """About a dozen images, evenly from every class and each of another part: for --smoke.
+
+    each_min: of a class; one for each of four sets, and one more to train on, since what differs
+    within a class is what novelty is measured by.
+    """
     chosen: list[Sample] = []
     each = max(each_min, images // len(dataset.labels))
     for label in dataset.labels:

@@ -75,6 +75,8 @@ def learn(features: NDArray[np.float32], targets: NDArray[np.int64]) -> Novelty:
         raise TrainingError("novelty: the student computes NaN or infinity of training pictures")
     x /= np.sqrt(np.square(x).sum(axis=1, keepdims=True) + TINY)
     classes, place = np.unique(targets, return_inverse=True)
+    if len(classes) == len(x):
+        raise TrainingError("novelty: no class has two pictures to train on, so none differ")
     means = np.stack([x[place == i].mean(axis=0) for i in range(len(classes))])
     covariance = (
         LedoitWolf(assume_centered=True, store_precision=False).fit(x - means[place]).covariance_

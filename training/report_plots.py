@@ -1,6 +1,9 @@
 """The report's plots, one function each: a PNG file's bytes. The one door to matplotlib."""
 
 import io
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +20,24 @@ NEAR_0 = 5e-4
 """Where the logit scale of a limit ends."""
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
+P = ParamSpec("P")
 
+
+def once(draw: Callable[P, bytes]) -> Callable[P, bytes]:
+    """What was drawn last is kept: a release and its bundle show the same plots of the same row."""
+    kept: list[tuple[tuple[object, ...], bytes]] = []
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        of = (*args, *kwargs.values())
+        if not kept or any(one is not other for one, other in zip(kept[0][0], of, strict=True)):
+            kept[:] = [(of, draw(*args, **kwargs))]
+        return kept[0][1]
+
+    return drawn
+
+
+@once
 def histogram(row: ModelRow, golden: Held) -> bytes:
     """Defect scores of the golden set, with the limits."""
     scores, bad = golden.scores, golden.is_defect
@@ -36,6 +56,7 @@ def histogram(row: ModelRow, golden: Held) -> bytes:
     return png(figure)
 
 
+@once
 def novelty(row: ModelRow, golden: Held) -> bytes:
     """How far the parts of the golden set are from everything in training, with the limit."""
     if golden.novelty is None or row.choice.limits.novelty_at is None:
@@ -53,6 +74,7 @@ def novelty(row: ModelRow, golden: Held) -> bytes:
     return png(figure)
 
 
+@once
 def confusion(report: Report) -> bytes:
     """True against predicted class, golden set."""
     matrix = np.array(report.shipped_row.golden.confusion)
@@ -71,6 +93,7 @@ def confusion(report: Report) -> bytes:
     return png(figure)
 
 
+@once
 def recalls(report: Report) -> bytes:
     """Of each class by each model for this machine, golden set."""
     models = [row for row in report.models if row.role in ROLES]
@@ -88,6 +111,7 @@ def recalls(report: Report) -> bytes:
     return png(figure)
 
 
+@once
 def history(report: Report) -> bytes:
     """How teacher and student learned; one that did not learn here has no line."""
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
@@ -140,6 +164,7 @@ def steps(report: Report, *, times: bool) -> bytes:
     return png(figure)
 
 
+@once
 def trade_off(row: ModelRow) -> bytes:
     """What another review_at would have meant, on the parts it was chosen with."""
     choice, points = row.choice, row.choice.curve
@@ -172,6 +197,7 @@ def trade_off(row: ModelRow) -> bytes:
     return png(figure)
 
 
+@once
 def reliability(row: ModelRow) -> bytes:
     """Confidence against accuracy in equal bins, golden set, without and with the temperature."""
     figure = Figure(figsize=(8.4, 4.0), layout="constrained")
@@ -193,6 +219,7 @@ def reliability(row: ModelRow) -> bytes:
     return png(figure)
 
 
+@once
 def quantised(found: Quantised) -> bytes:
     """Recall lost on the way: the sweep, layers back in float, and the layers one by one."""
     figure = Figure(figsize=(10.4, 3.8), layout="constrained")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.whole import write_whole as write_whole
 from training.plan import fingerprint
 
 DONE = "done.json"
@@ -74,13 +75,3 @@ class Run:
 
     def close(self) -> None:
         self._lock.close()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -19,8 +19,8 @@ from inspector.consumer.settings import (
     SqliteSink,
 )
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.sums import sync
 from inspector.contract.table import COLUMNS, cells, csv_line
+from inspector.contract.whole import write_whole
 
 SinkSettings = JsonLinesSink | CsvSink | SqliteSink | PostgresSink
 
@@ -127,14 +127,8 @@ class LineSink:
             raise ConfigError(f"{self._position}: is damaged") from None
 
     def _write_position(self) -> None:
-        """Whole or not at all: a power cut leaves the old one or the new one."""
-        draft = self._position.with_name(self._position.name + ".new")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump({"size": self._size, "stations": self._last}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._position)
-        sync(self._path.parent)
+        position = {"size": self._size, "stations": self._last}
+        write_whole(self._position, json.dumps(position).encode())
 
 
 class SqlSink:

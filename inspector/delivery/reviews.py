@@ -15,7 +15,7 @@ from typing import Self
 
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Kept, Review, Undo
-from inspector.contract.sums import sync
+from inspector.contract.whole import write_whole
 from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
 
 FILE = "reviews.db"
@@ -189,9 +189,4 @@ def _keep(path: Path, picture: bytes) -> None:
         return
     path.parent.mkdir(exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    with part.open("wb") as file:
-        file.write(picture)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync(path.parent)
+    write_whole(path, picture, draft=part)

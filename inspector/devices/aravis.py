@@ -3,6 +3,7 @@
 Every call can fail: then it raises DeviceError in the library's words.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref, c_double, c_int, c_int64, c_size_t, c_uint, c_uint8, c_uint32
@@ -14,12 +15,15 @@ import numpy as np
 from inspector.contract.errors import DeviceError
 from inspector.contract.image import Image
 from inspector.devices.aravis_calls import call, free, unref
+from inspector.devices.aravis_room import make_room
 
-SUCCESS = 0
+SUCCESS, CLEARED = 0, 1
+NO_PACKET_SOCKET = 1
+LOST = "packets were lost"
 # of an ArvBufferStatus; aravis' arvbuffer.h
 _SPOILED = {
-    2: "packets were lost",
-    3: "packets were lost",
+    2: LOST,
+    3: LOST,
     4: "its packets are out of order",
     5: "it is larger than the camera said",
     7: "it was broken off",
@@ -92,6 +96,9 @@ class Device:
         self._device = call("arv_camera_get_device", self._camera)
         self._is_gige = bool(call("arv_camera_is_gv_device", self._camera))
         self._stream: int | None = None
+        self._too_small = ""
+        self.strange = 0
+        """Packets that belong to no frame, and that the library gave out as one."""
         if self._is_gige and not call("arv_gv_device_is_controller", self._device):
             self.close()
             raise Taken("is controlled by another program, or was until a moment ago")
@@ -136,23 +143,43 @@ class Device:
         """Begin to receive."""
         self.call("set_acquisition_mode", 0)  # continuous
         payload = self.call("get_payload")
+        if self._is_gige:
+            # root would get a packet socket: until that has its filter it hears every program of
+            # the machine, and their packets came as frames
+            call("arv_camera_gv_set_stream_options", self._camera, NO_PACKET_SOCKET)
         self._stream = self.call("create_stream", None, None)
+        if self._is_gige:
+            self._too_small = make_room(call("arv_gv_stream_get_port", self._stream), payload)
         for _ in range(buffers):
-            call("arv_stream_push_buffer", self._stream, call("arv_buffer_new_allocate", payload))
+            self._lend(call("arv_buffer_new_allocate", payload))
         self.call("start_acquisition")
 
     @contextmanager
     def next(self, timeout_s: float) -> Iterator[RawFrame | Spoiled | None]:
         """The next frame, whose memory the library has back at the end; None: none in time."""
-        timeout_us = max(0, round(timeout_s * 1e6))
-        buffer = call("arv_stream_timeout_pop_buffer", self._stream, timeout_us)
+        end = time.monotonic() + timeout_s
+        while (buffer := self._pop(end - time.monotonic())) and _is_strange(buffer):
+            self.strange += 1
+            self._lend(buffer)
         if buffer is None:
             yield None
             return
         try:
-            yield _look_at(buffer)
+            raw = _look_at(buffer)
+            lost = isinstance(raw, Spoiled) and raw.why == LOST
+            yield Spoiled(LOST + self._too_small) if lost else raw
         finally:
-            call("arv_stream_push_buffer", self._stream, buffer)
+            self._lend(buffer)
+
+    def _pop(self, timeout_s: float) -> int | None:
+        timeout_us = max(0, round(timeout_s * 1e6))
+        buffer: int | None = call("arv_stream_timeout_pop_buffer", self._stream, timeout_us)
+        return buffer
+
+    def _lend(self, buffer: int) -> None:
+        """To the library, for a frame; marked, as a frame's first packet sets this time anew."""
+        call("arv_buffer_set_system_timestamp", buffer, 0)
+        call("arv_stream_push_buffer", self._stream, buffer)
 
     def require_control(self) -> None:
         """Raises DeviceError where the camera is gone, or no longer ours since it was restarted."""
@@ -174,6 +201,15 @@ class Device:
         if self._camera is not None:
             unref(self._camera)
             self._camera = None
+
+
+def _is_strange(buffer: int) -> bool:
+    """For any packet that comes to its port and belongs to no frame (anybody on the network can
+    send one) the library gives out a buffer as it lies there: with an older picture, and its
+    status, which is success.
+    """
+    status = call("arv_buffer_get_status", buffer)
+    return status in (SUCCESS, CLEARED) and not call("arv_buffer_get_system_timestamp", buffer)
 
 
 def _look_at(buffer: int) -> RawFrame | Spoiled:

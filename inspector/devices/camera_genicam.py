@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import islice
 from typing import get_args
 
 import cv2
@@ -26,8 +28,11 @@ FOR_EVER_S = 3_600.0
 GRACE_S = 0.3
 HELD_UP_S = 0.1
 QUIET_S = 0.2
-STRAGGLERS_MAX = 2
 UNASKED = "sends frames that nobody asked for: its trigger does not hold"
+UNASKED_S = 2.0
+"""So long after its start a triggered camera may send what it still had: then it is refused."""
+ANSWER_S = 0.4
+"""A trigger unanswered for some longer, 0.5 s, is sent again by the library."""
 
 # PFNC's numbers; OpenCV's short Bayer names mean another corner, so the long ones are used
 _TO_BGR: dict[int, tuple[int, int | None]] = {
@@ -69,6 +74,7 @@ class GenicamSource:
         self._time = FrameTime()
         self._before_leader_s = 0.0
         self._without_clock = 0
+        self._may_expose_twice = False
 
     def open(self) -> None:
         self._device = device = _opened(self._settings.camera)
@@ -78,8 +84,7 @@ class GenicamSource:
         settle = 1 if self._settings.trigger == "line" else SETTLE
         self._time, self._without_clock = FrameTime(settle), 0
         device.start(BUFFERS)
-        if self.on_request:
-            _quiet(device)
+        self._let_settle(device)
 
     def read(self, into: Image | None) -> Shot | None:
         device = self._open_device
@@ -100,7 +105,10 @@ class GenicamSource:
             return Shot(to_bgr(whole, into), exposed_at or 0.0, fresh=exposed_at is not None)
 
     def rest(self) -> None:
-        self._open_device.require_control()
+        device = self._open_device
+        device.require_control()
+        if self.on_request:
+            self._require_silence(device)
 
     def close(self) -> None:
         if self._device is not None:
@@ -114,16 +122,42 @@ class GenicamSource:
         return self._device
 
     def _expose(self, device: aravis.Device, into: Image | None) -> Shot:
-        with device.next(0.0) as raw:
-            if raw is not None:
-                raise DeviceError(UNASKED)
+        self._require_silence(device)
         triggered_at = time.monotonic()  # the exposure cannot have begun before this
         device.call("software_trigger")
+        self._may_expose_twice = time.monotonic() - triggered_at > ANSWER_S
         timeout_s = self._settings.read_timeout_ms / 1000
         with device.next(timeout_s) as raw:
             if raw is None:
                 raise DeviceError(f"gave no frame within {timeout_s:g} s of its trigger")
             return Shot(to_bgr(_whole(raw), into), triggered_at, fresh=True)
+
+    def _let_settle(self, device: aravis.Device) -> None:
+        """What comes right after the start may be from before it, so it is nobody's picture. A
+        camera that is to be asked must have fallen silent: raises DeviceError where it does not.
+        """
+        window_s = min(QUIET_S + self._before_leader_s, UNASKED_S)
+        came: list[bool] = []
+        began_at = now = time.monotonic()
+        end = now + window_s
+        while now < end:
+            with device.next(end - now) as raw:
+                if raw is None:
+                    return
+                came.append(_is_whole(raw))
+            now = time.monotonic()
+            if self.on_request:
+                end = now + window_s
+                if now - began_at > UNASKED_S:
+                    raise DeviceError(_unasked(came, f" in {now - began_at:.1f} s"))
+
+    def _require_silence(self, device: aravis.Device) -> None:
+        """Raises DeviceError where frames lie there that nobody asked for."""
+        if self._may_expose_twice:
+            self._let_settle(device)
+            self._may_expose_twice = False
+        if came := list(islice(_waiting(device), BUFFERS)):
+            raise DeviceError(_unasked(came))
 
     def _exposed_at(self, raw: aravis.RawFrame) -> float | None:
         if raw.device_s in (0.0, raw.leader_s):  # the library's stand-in for a missing clock
@@ -136,13 +170,21 @@ class GenicamSource:
         return None if stamped_at is None else stamped_at - self._before_leader_s
 
 
-def _quiet(device: aravis.Device) -> None:
-    """A frame or two from before the trigger held may still be on their way: not more."""
-    for _ in range(STRAGGLERS_MAX + 1):
-        with device.next(QUIET_S) as raw:
+def _waiting(device: aravis.Device) -> Iterator[bool]:
+    """Of each frame that is there already, whether it is whole."""
+    while True:
+        with device.next(0.0) as raw:
             if raw is None:
                 return
-    raise DeviceError(UNASKED)
+            yield _is_whole(raw)
+
+
+def _is_whole(raw: aravis.RawFrame | aravis.Spoiled) -> bool:
+    return isinstance(raw, aravis.RawFrame)
+
+
+def _unasked(came: list[bool], when: str = "") -> str:
+    return f"{UNASKED} ({sum(came)} whole and {came.count(False)} spoiled came{when})"
 
 
 def _opened(name: str) -> aravis.Device:

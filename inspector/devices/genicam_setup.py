@@ -7,6 +7,9 @@ from inspector.devices.aravis import Device
 from inspector.devices.genicam_settings import GenicamSettings
 
 OFF = 0
+PER_FRAME = ("FrameStart", "FrameBurstStart")
+"""What one pulse begins; after "AcquisitionStart", the last that Aravis would take, a camera would
+run by itself."""
 READ_BACK = 0.02
 """A camera rounds exposure, gain and rate to its own steps: so much may be missing, as a share."""
 
@@ -85,9 +88,15 @@ def _trigger(device: Device, wishes: GenicamSettings) -> None:
     sources = device.names("dup_available_trigger_sources")
     _among("trigger" if wishes.trigger == "software" else "line", source, sources)
     device.call("set_trigger", source.encode())
-    is_now = device.call("get_trigger_source").decode(errors="replace")
-    if is_now != source:
-        raise DeviceError(f"trigger source {source}: the camera made {is_now} of it")
+    for feature, wished in (
+        ("TriggerSelector", PER_FRAME),
+        ("TriggerMode", ("On",)),
+        ("TriggerSource", (source,)),
+    ):
+        if device.call("is_feature_available", feature.encode()):
+            is_now = device.call("get_string", feature.encode()).decode(errors="replace")
+            if is_now not in wished:
+                raise DeviceError(f"{feature} {wished[0]}: the camera made {is_now} of it")
 
 
 def _packet_size(device: Device, wished: int | None) -> None:

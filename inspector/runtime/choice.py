@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from inspector.contract.strict import Name, Strict
-from inspector.runtime.folder import write_whole
+from inspector.contract.whole import write_whole
 from inspector.runtime.machine import Machine, this_machine
 from inspector.runtime.settings import AS_JUDGED, Kind, Provider, RuntimeSettings, Threads
 

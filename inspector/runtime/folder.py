@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from inspector.contract.bundle import FILES_MAX
 from inspector.contract.strict import Name, Strict
-from inspector.contract.sums import sync
+from inspector.contract.whole import write_whole
 
 POINTER = "current"
 POINTER_BYTES_MAX = 256
@@ -80,14 +80,3 @@ def _state_of(folder: Path) -> str:
     files = islice(folder.rglob("*"), FILES_MAX + 2)
     stats = ((path.as_posix(), path.lstat()) for path in files)
     return repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A reader sees the old file or the new one, a power cut leaves one of them."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync(path.parent)

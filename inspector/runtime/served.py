@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from inspector.contract.strict import Name, Strict
-from inspector.runtime.folder import read_wish, write_whole
+from inspector.contract.whole import write_whole
+from inspector.runtime.folder import read_wish
 from inspector.station.recipe import Recipe
 
 RECIPES_MAX = 1_000

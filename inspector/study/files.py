@@ -11,7 +11,7 @@ from typing import Any
 from inspector.contract.errors import ConfigError, DeviceError
 from inspector.contract.strict import Strict
 from inspector.contract.table import csv_line
-from inspector.runtime.folder import write_whole
+from inspector.contract.whole import write_whole
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PRINT_S = 120.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
-from inspector.runtime.folder import write_whole
+from inspector.contract.whole import write_whole
 
 PLAN = "plan.json"
 

@@ -6,7 +6,6 @@ makes nor hides a crash loop; a machine that was switched off and on begins a ne
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict, parse
-from inspector.contract.sums import sync
+from inspector.contract.whole import write_whole
 from inspector.station.alarm import Rules
 
 log = logging.getLogger(__name__)
@@ -85,13 +84,7 @@ class StartLog:
         self._kept = self._kept.model_copy(update={"fault": fault, "starts_s": starts_s})
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_name(self._path.name + ".part")
-            with part.open("wb") as file:
-                file.write(self._kept.model_dump_json(by_alias=True).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(self._path)
-            sync(self._path.parent)
+            write_whole(self._path, self._kept.model_dump_json(by_alias=True).encode())
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._path, error.strerror)
 

@@ -204,7 +204,11 @@ def test_a_newer_request_takes_the_place_of_the_one_under_way(
     journal: Journal, broker: Mosquitto
 ) -> None:
     put(journal, 200)
-    with Listener(broker.port) as listener, courier(journal, broker.port, replay_per_s=20):
+    with (
+        Listener(broker.port) as listener,
+        courier(journal, broker.port, replay_per_s=20) as sender,
+    ):
+        assert until(lambda: sender.acknowledged == 200)  # what was not sent yet is refused
         listener.publish(MES.replay, replay(1, 200, "slow"))
         assert until(lambda: len(replayed(listener)) >= 3)
         listener.publish(MES.replay, replay(100, 102, "quick"))
@@ -240,7 +244,11 @@ def test_a_replay_goes_on_after_the_broker_was_killed(
     tmp_path: Path, journal: Journal, broker: Mosquitto
 ) -> None:
     put(journal, 300)
-    with Listener(broker.port) as listener, courier(journal, broker.port, replay_per_s=150):
+    with (
+        Listener(broker.port) as listener,
+        courier(journal, broker.port, replay_per_s=150) as sender,
+    ):
+        assert until(lambda: sender.acknowledged == 300)
         broker.save()
         listener.publish(MES.replay, replay(1, 300))
         assert until(lambda: len(replayed(listener)) >= 60)

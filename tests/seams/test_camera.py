@@ -86,14 +86,14 @@ def server() -> Iterator[MjpegServer]:
     server.kill()
 
 
-def grab(camera: Camera, timeout_s: float = 10.0) -> Frame:
+def grab(camera: Camera, timeout_s: float = 30.0) -> Frame:
     return camera.grab(not_before=time.monotonic(), timeout_s=timeout_s)
 
 
 def test_a_frame_is_a_read_only_colour_picture_exposed_after_it_was_asked_for(rig: Rig) -> None:
     rig.camera.open()
     asked_at = time.monotonic()
-    frame = rig.camera.grab(not_before=asked_at, timeout_s=10.0)
+    frame = rig.camera.grab(not_before=asked_at, timeout_s=30.0)
     assert asked_at <= frame.exposed_at <= time.monotonic()
     assert frame.image.dtype == np.uint8
     assert frame.image.ndim == 3
@@ -146,9 +146,9 @@ def test_a_killed_server_times_out_and_a_new_one_is_found(rig: Rig) -> None:
     before = grab(rig.camera)
     rig.server.kill()
     killed_at = time.monotonic()
-    assert until(lambda: "opening it again, try" in why_none(rig.camera, killed_at), timeout_s=3.0)
+    assert until(lambda: "opening it again, try" in why_none(rig.camera, killed_at))
     rig.server.start()
-    after = rig.camera.grab(not_before=time.monotonic(), timeout_s=20.0)
+    after = rig.camera.grab(not_before=time.monotonic(), timeout_s=60.0)
     assert after.sequence > before.sequence
 
 
@@ -168,7 +168,7 @@ def test_a_server_that_stays_away_is_a_fault_in_the_end() -> None:
     grab(camera)
     server.kill()
     with pytest.raises(DeviceError, match="given up after 2 tries") as error:
-        camera.grab(not_before=time.monotonic() + 1, timeout_s=20.0)
+        camera.grab(not_before=time.monotonic() + 1, timeout_s=60.0)
     assert not isinstance(error.value, DeviceTimeout)
     camera.close()
 
@@ -183,9 +183,9 @@ def test_a_stalled_stream_never_blocks_grab_and_never_gives_an_old_frame() -> No
     asked_at = time.monotonic()
     with pytest.raises(DeviceTimeout, match="no frame within"):
         camera.grab(not_before=asked_at, timeout_s=0.3)
-    assert time.monotonic() - asked_at < 3.0
+    assert time.monotonic() - asked_at < 6.0
     server.stalled.clear()
-    assert clock_in(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image) > asked_at
+    assert clock_in(grab(camera).image) > asked_at
     camera.close()
     server.kill()
 
@@ -280,5 +280,5 @@ def test_a_dead_reader_of_pictures_is_a_fault_in_words(
     camera = ReplayCamera(ReplaySettings(folder=tmp_path / "pictures"))
     camera.open()
     with pytest.raises(DeviceError, match="the thread that reads the pictures has died"):
-        camera.grab(not_before=time.monotonic(), timeout_s=2.0)
+        camera.grab(not_before=time.monotonic(), timeout_s=20.0)
     camera.close()

@@ -32,7 +32,7 @@ def camera_on(day: Day, tries: int = 20, stall_s: float = 1.0) -> ProcessCamera:
     return camera
 
 
-def grab(camera: ProcessCamera, timeout_s: float = 15.0) -> Frame:
+def grab(camera: ProcessCamera, timeout_s: float = 30.0) -> Frame:
     return camera.grab(not_before=time.monotonic(), timeout_s=timeout_s)
 
 
@@ -57,8 +57,8 @@ def test_a_dead_or_stopped_capture_is_noticed_rejected_and_replaced(
     assert camera.pid is not None
     hit_at = time.monotonic()
     os.kill(camera.pid, number)
-    assert until(lambda: cause in says(camera), timeout_s=5.0)
-    assert time.monotonic() - hit_at < 3.0  # 1 s, and this shared machine's moods
+    assert until(lambda: cause in says(camera))
+    assert time.monotonic() - hit_at < 6.0  # 1 s, and this shared machine's moods
     after = grab(camera)
     assert after.exposed_at > hit_at
     assert after.sequence > before.sequence + 1
@@ -79,8 +79,8 @@ def test_a_driver_that_blocks_crashes_or_fails_is_replaced_and_the_cause_is_said
 ) -> None:
     camera = camera_on(Day(after=5, ends=ends))
     grab(camera)
-    assert until(lambda: cause in says(camera), timeout_s=5.0)
-    assert until(lambda: says(camera) == "", timeout_s=15.0)
+    assert until(lambda: cause in says(camera))
+    assert until(lambda: says(camera) == "", timeout_s=60.0)
     assert camera.restarts >= 1
     camera.close()
 
@@ -90,14 +90,14 @@ def test_a_camera_that_is_not_there_is_a_fault_after_its_tries() -> None:
     camera = ProcessCamera("the camera", Driver, day, Patience(5.0, 1.0, tries=2))
     camera.open()
     with pytest.raises(DeviceError, match=r"is not there; given up after 2 tries") as gone:
-        camera.grab(not_before=time.monotonic(), timeout_s=20.0)
+        camera.grab(not_before=time.monotonic(), timeout_s=60.0)
     assert not isinstance(gone.value, DeviceTimeout)
     assert camera.restarts == 2
     camera.close()
 
 
 def test_a_slow_camera_is_not_a_stuck_one() -> None:
-    camera = camera_on(Day(period_s=0.6), stall_s=0.2)
+    camera = camera_on(Day(period_s=1.0), stall_s=0.2)
     grab(camera)
     pid = camera.pid
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_a_frame_outlives_its_camera_and_its_process() -> None:
 
 
 def test_a_camera_may_change_its_frame_size() -> None:
-    camera = camera_on(Day(sizes=((40, 48), (80, 64))))
+    camera = camera_on(Day(sizes=((40, 48), (80, 64))), stall_s=10.0)
     first = grab(camera)
     seen = {first.image.shape}
     assert until(lambda: seen.add(grab(camera).image.shape) or len(seen) == 2)  # type: ignore[func-returns-value]
@@ -186,7 +186,7 @@ def test_nothing_is_left_of_the_capture_however_the_station_ends(last_words: str
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False)
     assert done.stderr == b""
     pid = int(done.stdout)
-    assert until(lambda: not alive(pid), timeout_s=5.0)
+    assert until(lambda: not alive(pid))
     assert set(SHARED.iterdir()) <= shared
 
 
@@ -194,11 +194,11 @@ def test_a_stopped_capture_dies_with_its_station_too() -> None:
     code = ORPHAN.format(last_words="os.kill(camera.pid, 19); os.kill(os.getpid(), 9)")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=False)
-    assert until(lambda: not alive(int(done.stdout)), timeout_s=5.0)
+    assert until(lambda: not alive(int(done.stdout)))
 
 
 def test_a_signal_to_the_whole_group_leaves_the_camera_to_the_station() -> None:
-    camera = camera_on(Day())
+    camera = camera_on(Day(), stall_s=10.0)
     grab(camera)
     pid = camera.pid
     assert pid is not None
@@ -226,10 +226,10 @@ def test_the_first_cause_is_kept_while_the_camera_stays_away() -> None:
     assert camera.pid is not None
     os.kill(camera.pid, signal.SIGKILL)
     server.kill()
-    assert until(lambda: "(now: cannot be opened)" in says(camera), timeout_s=10.0)
+    assert until(lambda: "(now: cannot be opened)" in says(camera))
     assert "its capture process died of SIGKILL; opening it again, try" in says(camera)
     server.start()
-    assert until(lambda: says(camera) == "", timeout_s=20.0)
+    assert until(lambda: says(camera) == "", timeout_s=60.0)
     camera.close()
     server.kill()
 
@@ -238,6 +238,6 @@ def test_children_do_not_pile_up() -> None:
     camera = camera_on(Day(after=2, ends="fails"))
     pids: set[int] = set()
     note: Callable[[], object] = lambda: pids.add(camera.pid or 0)  # noqa: E731
-    assert until(lambda: note() is None and camera.restarts >= 3, timeout_s=20.0)
+    assert until(lambda: note() is None and camera.restarts >= 3, timeout_s=60.0)
     camera.close()
     assert not any(alive(pid) for pid in pids if pid)

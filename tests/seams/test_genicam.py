@@ -14,11 +14,20 @@ from inspector.contract.image import Image
 from inspector.contract.strict import parse
 from inspector.devices import aravis_calls
 from inspector.devices.aravis import Device, RawFrame
-from inspector.devices.camera_genicam import GenicamSource, to_bgr
+from inspector.devices.camera_genicam import to_bgr
 from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.station.ports import Frame
-from tests.gige import ADDRESS, PERIOD_S, SENSOR, GigeCamera, gige, require_gige_camera
+from tests.gige import (
+    ADDRESS,
+    PERIOD_S,
+    SENSOR,
+    GigeCamera,
+    gige,
+    number_in,
+    require_gige_camera,
+    source,
+)
 from tests.support import until
 
 
@@ -31,31 +40,27 @@ def server(request: pytest.FixtureRequest) -> Iterator[GigeCamera]:
     server.end()
 
 
-STOPPED_S = 0.6
+STOPPED_S = 2.0  # shorter than the heartbeat, which would lose the camera
 
 
-def source(**changes: Any) -> GenicamSource:
-    """Without a process between, for what only the camera and the library do."""
-    settings = {"camera": ADDRESS, "exposure_us": 10_000, **changes}
-    return GenicamSource(GenicamSettings.model_validate(settings))
-
-
-def grab(camera: ProcessCamera, timeout_s: float = 10.0) -> Frame:
-    return camera.grab(not_before=time.monotonic(), timeout_s=timeout_s)
+def grab(camera: ProcessCamera) -> Frame:
+    """The next frame: a busy machine may spoil some, or have the camera opened again."""
+    end = time.monotonic() + 30.0
+    while True:
+        try:
+            return camera.grab(not_before=time.monotonic(), timeout_s=10.0)
+        except (DeviceTimeout, FrameError):
+            if time.monotonic() > end:
+                raise
 
 
 def says(camera: ProcessCamera) -> str:
     """Why there is no frame; empty where there is one."""
     try:
-        grab(camera, timeout_s=0.1)
+        camera.grab(not_before=time.monotonic(), timeout_s=0.1)
     except DeviceError as error:
         return str(error)
     return ""
-
-
-def number_in(image: Image) -> int:
-    """Of the frame, modulo 255."""
-    return int(image[0, 0, 0])
 
 
 def is_whole(image: Image) -> bool:
@@ -220,9 +225,10 @@ def test_a_frame_on_request_is_exposed_once_and_after_the_request(server: GigeCa
 
 
 def test_a_wire_without_a_pulse_gives_no_frame_and_is_no_fault(server: GigeCamera) -> None:
-    camera = server.opened(trigger="line", line="Line0", read_timeout_ms=400)
-    with pytest.raises(DeviceTimeout, match=r"on Line0: no frame within 1 s"):
-        grab(camera, timeout_s=1.0)
+    # it says that it is well five times a second: six in a row may be late on a busy machine
+    camera = server.opened(trigger="line", line="Line0", read_timeout_ms=1_200)
+    with pytest.raises(DeviceTimeout, match=r"on Line0: no frame within 3 s"):
+        camera.grab(not_before=time.monotonic(), timeout_s=3.0)
     assert camera.restarts == 0
 
 
@@ -231,12 +237,13 @@ def test_a_wire_without_a_pulse_gives_no_frame_and_is_no_fault(server: GigeCamer
 def test_a_frame_that_lost_packets_is_counted_and_never_shown(
     server: GigeCamera, trigger: str
 ) -> None:
-    camera = server.opened(trigger=trigger)
+    camera = server.opened(trigger=trigger, read_timeout_ms=5_000)
     whole = 0
     reasons = set()
-    for _ in range(15):
+    end = time.monotonic() + 60.0
+    while (whole < 8 or camera.spoiled < 1) and time.monotonic() < end:
         try:
-            frame = grab(camera, timeout_s=1.0)
+            frame = camera.grab(not_before=time.monotonic(), timeout_s=1.0)
         except DeviceTimeout:
             continue
         except FrameError as error:
@@ -244,9 +251,9 @@ def test_a_frame_that_lost_packets_is_counted_and_never_shown(
         else:
             assert is_whole(frame.image)
             whole += 1
-    assert whole >= 1
+    assert whole >= 8
     assert camera.spoiled >= 1
-    assert camera.restarts <= 1  # all packets of one frame may be lost, hardly twice
+    assert camera.restarts == 0
     if trigger == "software":
         assert f"camera {ADDRESS}: a frame is not whole: packets were lost" in reasons
 
@@ -256,8 +263,8 @@ def test_a_stopped_camera_is_noticed_rejected_and_found_again(server: GigeCamera
     before = grab(camera)
     server.send(signal.SIGSTOP)
     stopped_at = time.monotonic()
-    assert until(lambda: "opening it again" in says(camera), timeout_s=5.0)
-    assert time.monotonic() - stopped_at < 3.0  # 1 s, and this shared machine's moods
+    assert until(lambda: "opening it again" in says(camera))
+    assert time.monotonic() - stopped_at < 6.0  # 1 s, and this shared machine's moods
     server.send(signal.SIGCONT)
     resumed_at = time.monotonic()
     assert until(lambda: says(camera) == "")
@@ -274,7 +281,7 @@ def test_a_camera_restarted_while_no_part_came_is_set_up_again(
     assert camera.restarts == 0
     server.kill()
     server.start()
-    assert until(lambda: camera.restarts >= 1, timeout_s=5.0)
+    assert until(lambda: camera.restarts >= 1)
     if trigger == "software":
         assert grab(camera).image.size
 

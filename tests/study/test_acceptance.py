@@ -235,6 +235,7 @@ def test_what_a_person_wrote_wrong_is_told_in_words(
     done = accept(station, limits, "--pictures", folder)
     assert done.returncode == 78
     assert words in done.stderr
+    assert not (station.parent / "study").exists(), "an empty folder is no study"
 
 
 def test_a_copied_picture_is_no_further_part(tmp_path: Path, station: Path) -> None:

@@ -1,0 +1,21 @@
+"""A file that is there whole or not at all, also after a power cut."""
+
+import os
+from pathlib import Path
+
+from inspector.contract.sums import sync
+
+
+def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:
+    """A reader sees the old file or the new one, a power cut leaves one of them.
+
+    draft: where it lies until it is whole, on the same disk; one of its own for each writer where
+    several may write the same file. Raises OSError.
+    """
+    draft = draft or path.with_name(path.name + ".part")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync(path.parent)
