@@ -20,7 +20,7 @@ from tests.support import free_port, make_bundle, start_station, toml, until, wr
 
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
-ACTIONS = ["select", "start", "single", "stop", "reset", "halt"]
+ACTIONS = ["select", "start", "single", "stop", "reset", "halt", "image"]
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Pages:
         words = {"state_folder": "hmi", **more, "listen": {"port": self.port}}
         text = toml(words)
         for each in stations:
-            text += f"\n[[stations]]\n{toml(each)}"
+            text += f"\n[[stations]]\n{toml(each, 'stations.')}"
         self.settings.write_text(text, encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -148,8 +148,9 @@ class Plant:
         self.station.wait()
 
 
-def make_plant(folder: Path, broker: Mosquitto) -> Plant:
-    """With an account of each role, each set up by its own one-time link."""
+def make_plant(folder: Path, broker: Mosquitto, *others: dict[str, Any]) -> Plant:
+    """With an account of each role, each set up by its own one-time link. others: stations that the
+    pages know beside."""
     key = folder / "hmi.hmac"
     key.write_text(f"{secrets.token_hex(32)}\n", encoding="utf-8")
     key.chmod(0o600)
@@ -165,7 +166,7 @@ def make_plant(folder: Path, broker: Mosquitto) -> Plant:
     text = settings.read_text(encoding="utf-8")
     settings.write_text(f"{text}\n[[commands.keys]]\n{toml(door)}", encoding="utf-8")
     commands = {"sender": "hmi", "key_file": "hmi.hmac"}
-    pages = Pages(folder, {"settings": "station.toml"}, commands=commands).start()
+    pages = Pages(folder, {"settings": "station.toml"}, *others, commands=commands).start()
     plant = Plant(folder, broker, start_station(settings), pages)
     try:
         admin = Client(pages.port)

@@ -12,7 +12,7 @@ from tests.hmi.plant import Client, Plant
 
 SAMPLES = {
     "{station}": "test", "{result_id}": "nothing", "{seq}": "1", "{name}": "nobody",
-    "{path:path}": "page.css",
+    "{path:path}": "page.css", "{number}": "1",
 }  # fmt: skip
 
 
