@@ -16,7 +16,7 @@ from inspector.contract.review import Said, standing_of
 from inspector.contract.strict import read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.review_desk import ReviewDesk
-from inspector.delivery.review_policy import Policy, Rates
+from inspector.delivery.review_policy import Policy, Rates, policy_path, read_policy, write_policy
 from inspector.delivery.reviews import read_reviews
 from inspector.settings import read_settings, review_places, reviews_path
 from tests.support import (
@@ -77,6 +77,32 @@ def test_doubt_comes_to_people_whole_and_passes_and_rejects_by_their_rates(
 def test_the_example_of_the_policy_says_the_defaults() -> None:
     path = Path(__file__).parent.parent / "deploy" / "review.example.toml"
     assert read_toml(path, Policy) == Policy()
+
+
+def test_a_policy_beside_the_store_is_the_stations_own(
+    inspected: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = reviews_path(read_settings(inspected))
+    assert read_policy(store) == Policy()
+    nothing = Policy(rates=Rates(novel=0.0, rejected=0.25, passed=0.0), band=0.0, look_back=7)
+    write_policy(store, nothing)
+    try:
+        assert read_policy(store) == nothing
+        assert main(["review", str(inspected), "list"]) == 0
+        assert " novel " not in capsys.readouterr().out
+    finally:
+        policy_path(store).unlink()
+
+
+def test_what_was_said_meanwhile_is_not_spoken_over(desk: ReviewDesk) -> None:
+    item = desk.queue(EVERYTHING)[0]
+    assert desk.at(item.seq, item.result_id) == item.model_copy(update={"interest": None})
+    assert desk.at(item.seq, "another") is None
+    desk.put(item, Said(label="dent", by="anna"), opinions=0)
+    with pytest.raises(StateError, match=r"1 people have spoken .* 0 had when it was shown"):
+        desk.put(item, Said(label="good", by="ben"), opinions=0)
+    assert [each.review.by for each in desk.store.all()] == ["anna"]
+    assert desk.put(item, Said(label="good", by="ben"), opinions=1).review.opinion == 2
 
 
 def test_parts_nobody_has_seen_come_first_and_a_second_look_is_anothers(desk: ReviewDesk) -> None:

@@ -174,6 +174,11 @@ class Queues:
         with self._lock:
             self._held[result_id] = holder, time.monotonic() + HELD_S
 
+    def release(self, result_id: str) -> None:
+        """It was judged: a second opinion is anybody's."""
+        with self._lock:
+            self._held.pop(result_id, None)
+
     def shown(self, item: Item, *, second: bool) -> dict[str, Any]:
         """What a person sees of a part; of what others said of it, nothing."""
         words = item.model_dump(mode="json", exclude={"picture", "region"})

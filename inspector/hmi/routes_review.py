@@ -82,7 +82,7 @@ def _add_queue(app: FastAPI, parts: "Parts", queues: Queues) -> None:
         item = _item(queue, word)
         if word.label is not None and not _is_known(queue, item, word.label):
             raise HTTPException(409, "unknown_class")
-        return _keep(parts, queue, request, item, word, "review")
+        return _keep(parts, queues, request, item, word, "review")
 
     @app.post("/api/stations/{station}/classes")
     def named(request: Request, station: Name, word: NewClass) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _add_queue(app: FastAPI, parts: "Parts", queues: Queues) -> None:
         item = _item(queue, word)
         if word.label in queue.desk().classes(item.bundle).all:
             raise HTTPException(409, "class_known")
-        return _keep(parts, queue, request, item, word, "new class")
+        return _keep(parts, queues, request, item, word, "new class")
 
 
 def _add_undo(app: FastAPI, parts: "Parts", queues: Queues) -> None:
@@ -134,9 +134,10 @@ def _is_known(queue: Queue, item: Item, label: str) -> bool:
 
 
 def _keep(
-    parts: "Parts", queue: Queue, request: Request, item: Item, word: Word, what: str
+    parts: "Parts", queues: Queues, request: Request, item: Item, word: Word, what: str
 ) -> dict[str, Any]:
-    who, desk = visitor(request).name, queue.desk()
+    who, queue = visitor(request).name, queues.of[item.station]
+    desk = queue.desk()
     said = Said(label=word.label, by=who, why=word.why)
     try:
         with parts.store.changing():  # no review without its row
@@ -151,6 +152,7 @@ def _keep(
         queue.forget()
         raise HTTPException(409, "spoken" if mine else "spoken_meanwhile") from None
     queue.said(kept)
+    queues.release(item.result_id)
     return {"number": kept.id}
 
 

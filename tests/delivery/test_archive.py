@@ -175,6 +175,16 @@ def test_what_is_kept_is_what_the_settings_say(tmp_path: Path) -> None:
         assert {e for e in Evaluation if made.keeps(e)} == evaluations
 
 
+def test_the_next_picture_is_kept_once_for_who_asked_for_one_that_was_not(tmp_path: Path) -> None:
+    for keep, expected in (("not_ok", [False, True, False]), ("none", [False, False, False])):
+        with archive(tmp_path / keep, keep=keep) as images:
+            kept = [images.keeps(Evaluation.OK)]
+            words = str(images.picture("passed-1"))
+            kept += [images.keeps(Evaluation.OK) for _ in range(2)]
+            assert kept == expected
+            assert words.endswith("none ever is" if keep == "none" else "the next part has one")
+
+
 def test_images_in_the_queue_are_written_at_the_stop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,7 +25,10 @@ SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "heigh
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
 expect.set_options(timeout=20_000)  # a busy machine
-ACTIONS = ["select", "start", "single", "stop", "reset", "halt", "reload", "rollback", "recipe"]
+ACTIONS = [
+    *("select", "start", "single", "stop", "reset", "halt"),
+    *("image", "reload", "rollback", "recipe"),
+]
 
 
 @dataclass(slots=True)
@@ -179,11 +182,16 @@ class Plant:
 
 
 def make_plant(
-    folder: Path, broker: Mosquitto, bundle: Bundle | None = None, **station: Any
+    folder: Path,
+    broker: Mosquitto,
+    *others: dict[str, Any],
+    bundle: Bundle | None = None,
+    **station: Any,
 ) -> Plant:
     """With an account of each role, each set up by its own one-time link.
 
-    bundle: what serves; station: further keys of station.toml.
+    others: stations that the pages know beside; bundle: what serves; station: further keys of
+    station.toml.
     """
     key = folder / "hmi.hmac"
     key.write_text(f"{secrets.token_hex(32)}\n", encoding="utf-8")
@@ -201,7 +209,7 @@ def make_plant(
     text = settings.read_text(encoding="utf-8")
     settings.write_text(f"{text}\n[[commands.keys]]\n{toml(door)}", encoding="utf-8")
     commands = {"sender": "hmi", "key_file": "hmi.hmac"}
-    pages = Pages(folder, {"settings": "station.toml"}, commands=commands).start()
+    pages = Pages(folder, {"settings": "station.toml"}, *others, commands=commands).start()
     plant = Plant(folder, broker, start_station(settings), pages)
     try:
         admin = Client(pages.port)

@@ -12,7 +12,7 @@ from tests.hmi.plant import Client, Plant
 
 SAMPLES = {
     "{station}": "test", "{result_id}": "nothing", "{seq}": "1", "{name}": "nobody",
-    "{path:path}": "page.css", "{bundle}": "nothing-012345678901", "{index}": "0",
+    "{path:path}": "page.css", "{bundle}": "nothing-012345678901", "{index}": "0", "{number}": "1",
 }  # fmt: skip
 
 

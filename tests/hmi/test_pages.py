@@ -149,6 +149,8 @@ def test_what_is_dangerous_is_asked_twice_and_stands_in_both_audits(
         assert page.locator("nav").first.inner_text().split() == [
             "Live",
             "History",
+            "Review",
+            "Camera",
             "Alarms",
             "System",
         ]
@@ -266,7 +268,7 @@ def test_a_person_comes_in_by_keyboard_alone_and_sees_where_they_are(
         for _ in range(4):
             page.keyboard.press("Tab")
             seen.append(page.evaluate(FOCUS))
-        assert [text for text, _ in seen] == ["To the content", "Live", "History", "Alarms"]
+        assert [text for text, _ in seen] == ["To the content", "Live", "History", "Camera"]
         assert {style for _, style in seen} == {"solid"}
         assert watched.errors == []
 

@@ -10,8 +10,10 @@ import pytest
 from inspector.contract.result import NAMES
 from inspector.contract.status import AlarmKind, StateName
 from inspector.contract.verdict import Cause
+from inspector.delivery.review_policy import Interest
 from inspector.hmi.access import COMMANDS, DANGEROUS, ROLES
 from inspector.hmi.pages import APART, PAGES, STATIC
+from inspector.station.attest_rule import FIGURES
 
 MODULES = [path for path in STATIC.rglob("*.js") if "vendor" not in path.parts]
 
@@ -46,6 +48,8 @@ def test_every_word_of_the_contract_has_a_text() -> None:
     needed |= {f"cause.{each}" for each in get_args(Cause)}
     needed |= {f"alarm.{each}" for each in get_args(AlarmKind)}
     needed |= {f"role.{each}" for each in ROLES} | {f"page.{each}" for each in PAGES.values()}
+    needed |= {f"interest.{each}" for each in get_args(Interest)}
+    needed |= {f"figure.{each}" for each in FIGURES}
     needed |= {f"command.{each}" for each in COMMANDS} | {f"confirm.{each}" for each in DANGEROUS}
     assert needed - set(texts("en")) == set()
     history = (STATIC / "pages" / "history.js").read_text(encoding="utf-8")

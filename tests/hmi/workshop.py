@@ -53,4 +53,4 @@ def make_workshop(folder: Path, broker: Mosquitto) -> tuple[Plant, Bundle, Bundl
     serving = make_bundle(bundles, spoil=write_report)
     other = make_bundle(bundles, limits=Limits(review_at=0.2, reject_at=1.0), spoil=write_report)
     shadow = {"bundle": other.id, "folder": "shadow"}
-    return make_plant(folder, broker, serving, shadow=shadow), serving, other
+    return make_plant(folder, broker, bundle=serving, shadow=shadow), serving, other

@@ -9,8 +9,10 @@ import { number, t, time, word } from "/static/text.js";
 const ZOOM = 3;
 
 export class Look {
-  constructor(item) {
+  // told: called when the picture is there, or known not to be.
+  constructor(item, told) {
     this.item = item;
+    this.told = told;
     this.id = item.result_id;
     this.picture = h("div", { class: "looked" });
     this.regions = [];
@@ -33,6 +35,7 @@ export class Look {
     const look = () => {
       this.shown = figure.querySelector("img") !== null && figure.querySelector(".frame") !== null;
       this.gone = figure.querySelector(".none") !== null;
+      this.told();
     };
     new MutationObserver(look).observe(figure, { childList: true });
     look();

@@ -37,7 +37,8 @@ class Camera {
     this.limits = {};
     this.shownId = null;
     this.takenAt = null;
-    this.busy = false;
+    this.loading = false;
+    this.asking = false;
     this.loadedAt = -Infinity;
     this.askedAt = -Infinity;
     this.wanted = null;
@@ -130,18 +131,18 @@ class Camera {
 
   // The newest picture that was kept: read from the archive beside us, at a person's pace.
   takeKept(kept) {
-    if (!kept || !this.archive || this.busy || kept.result_id === this.shownId) return;
+    if (!kept || !this.archive || this.loading || this.asking || kept.result_id === this.shownId) return;
     if (performance.now() - this.loadedAt < GAP_MS) return;
-    this.busy = true;
+    this.loading = true;
     const source = `${this.base}/pictures/${encodeURIComponent(kept.image)}`;
     this.loadedAt = performance.now();
     this.fetch(source, t("picture.of", { part: kept.part?.id ?? kept.seq }), (image) => this.took(image, kept), () => {
-      this.busy = false; // the archive writes a moment later: the next turn but one asks again
+      this.loading = false; // the archive writes a moment later: the next turn but one asks again
     });
   }
 
   took(image, of) {
-    this.busy = false;
+    this.loading = false;
     this.shownId = of.result_id;
     this.takenAt = of.captured_at;
     this.part = of.part?.id ?? of.seq;
@@ -156,7 +157,7 @@ class Camera {
 
   goOn(last, stale) {
     if (this.following !== null && performance.now() - this.following > FOLLOW_MS) this.toggle(t("camera.follow_ended"));
-    const free = !this.busy && performance.now() - this.askedAt > GAP_MS && !stale && !document.hidden;
+    const free = !this.asking && performance.now() - this.askedAt > GAP_MS && !stale && !document.hidden;
     if (!free || !last) return;
     if (this.following !== null) this.ask();
     // the station kept the one that was asked for, and it is not on this machine
@@ -164,15 +165,14 @@ class Camera {
   }
 
   async ask(of = this.stream.stations[this.name]?.last) {
-    if (this.busy) return;
+    if (this.asking) return;
     if (!of) { setText(this.said, t("camera.none_yet")); return; }
     if (performance.now() - this.askedAt < GAP_MS) { setText(this.said, word("error", "soon")); return; }
-    this.busy = true;
+    this.asking = true;
     this.askedAt = performance.now();
     this.get.setAttribute("aria-disabled", "true");
     try {
       const reply = await ask("POST", `${this.base}/picture`, { result_id: of.result_id });
-      this.busy = false;
       if (reply.jpeg !== null) {
         this.wanted = null;
         this.fetch(`data:image/jpeg;base64,${reply.jpeg}`, t("picture.of", { part: of.part?.id ?? of.seq }), (image) => this.took(image, of));
@@ -182,9 +182,9 @@ class Camera {
         setText(this.said, `${word("outcome", reply.outcome)}: ${reply.reason}`);
       }
     } catch (error) {
-      this.busy = false;
       setText(this.said, `${word("error", error.message)} ${error.body?.detail ?? ""}`.trim());
     }
+    this.asking = false;
     this.get.removeAttribute("aria-disabled");
   }
 

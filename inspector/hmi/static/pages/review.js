@@ -116,6 +116,8 @@ class Desk {
     if (began !== this.version) this.fill();
   }
 
+  look(item) { return new Look(item, () => this.turn()); }
+
   // What is left here is at once somebody else's.
   leave() {
     ask("POST", "/api/review/next", { holder: this.holder, leave: true }, { keepalive: true }).catch(() => {});
@@ -123,7 +125,7 @@ class Desk {
 
   take(found) {
     const known = new Set([...this.queue.map((each) => each.id), this.current?.id, ...this.sending]);
-    this.queue.push(...found.items.filter((item) => !known.has(item.result_id)).map((item) => new Look(item)));
+    this.queue.push(...found.items.filter((item) => !known.has(item.result_id)).map((item) => this.look(item)));
     const total = Object.values(found.left).reduce((sum, each) => sum + each, 0);
     this.left = { total: total - found.elsewhere, kinds: found.left, more: found.more, elsewhere: found.elsewhere };
     for (const id of this.sending) if (!found.mine.some((each) => each.result_id === id)) this.left.total -= 1;
@@ -192,7 +194,7 @@ class Desk {
         if (found.item === null) { setText(this.said, t("review.undone_gone")); return; }
         this.left.total += 1;
         if (this.current !== null) this.queue.unshift(this.current);
-        this.current = record.look ?? new Look(found.item);
+        this.current = record.look ?? this.look(found.item);
         this.current.item = found.item;
         this.showCurrent();
         setText(this.said, t("review.undone", { part: this.current.name, label: record.label ?? t("review.unclear_short") }));
@@ -305,7 +307,6 @@ class Desk {
     }
     if (words) setText(this.said, words);
     this.showNotes();
-    if (look !== null && !ready && !look.gone) requestAnimationFrame(() => { if (this.current === look && (look.shown || look.gone)) this.turn(); });
   }
 
   // --- keys ---
