@@ -75,7 +75,7 @@ class Client:
             connection.close()
 
     def connect(self) -> http.client.HTTPConnection:
-        words: Any = {"timeout": 20.0, "source_address": (self._address, 0)}
+        words: Any = {"timeout": 90.0, "source_address": (self._address, 0)}
         if self._tls is None:
             return http.client.HTTPConnection("127.0.0.1", self.port, **words)
         return http.client.HTTPSConnection("localhost", self.port, context=self._tls, **words)
