@@ -89,16 +89,16 @@ class _Still(sqlite3.Connection):
 
     def begin(self, path: Path) -> None:
         self._path = path
-        self._found = self._stands()
+        self._found = self._as_it_lies()
 
     def execute(self, *words: Any) -> sqlite3.Cursor:
-        if self._stands() != self._found:
+        if _wal(self._path).exists() or self._as_it_lies() != self._found:
             raise sqlite3.OperationalError("somebody has begun to write it: ask again")
         return super().execute(*words)
 
-    def _stands(self) -> tuple[bool, int, int]:
+    def _as_it_lies(self) -> tuple[int, int]:
         status = self._path.stat()
-        return _wal(self._path).exists(), status.st_mtime_ns, status.st_size
+        return status.st_mtime_ns, status.st_size
 
 
 def _wal(path: Path) -> Path:

@@ -87,7 +87,10 @@ def measure(
             station.wait()
             if lookers is not None:
                 lookers.kill()
-    yield f"{turns} turns of {turn_s:g} s each, {clients} clients, a part every {period_ms} ms, pages nice {nice}"
+    yield (
+        f"{turns} turns of {turn_s:g} s each, {clients} clients, a part every {period_ms} ms, "
+        f"pages at nice {nice}"
+    )
     yield f"trigger to result, pages not open:   {spread(joined(made, times, busy=False))}"
     yield f"trigger to result, {clients} clients look: {spread(joined(made, times, busy=True))}"
     yield f"ratio of p50 {ratio(made, times, 50)}, of p99 {ratio(made, times, 99)}"

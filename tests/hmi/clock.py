@@ -11,7 +11,8 @@ _NOTE_WHEN = """(what) => { window.noted = new Promise((done) => {
     held = Math.max(held, now - last - 20);
     last = now;
     const found = document.querySelector(what);
-    if (found && found.checkVisibility()) done([(now - began) / 1000, held / 1000]);
+    if (found && found.checkVisibility())
+      done([began, now, held].map((each) => each / 1000).concat(performance.timeOrigin / 1000));
     else setTimeout(look, 20);
   };
   look();
@@ -23,7 +24,11 @@ def note_when(page: Page, what: str) -> None:
     page.evaluate(_NOTE_WHEN, what)
 
 
-def require_soon(page: Page) -> None:
-    """What the page was told to note came in time, but for what a busy machine kept from it."""
-    seconds, held = page.evaluate("window.noted")
+def require_soon(page: Page, since: float | None = None) -> None:
+    """What the page was told to note came in time, but for what a busy machine kept from it.
+
+    since: when it happened, in seconds since 1970; left out: when the page was told.
+    """
+    began, seen, held, origin = page.evaluate("window.noted")
+    seconds = seen - began if since is None else origin + seen - since
     assert seconds <= STALE_S + held, f"{seconds:.2f} s, {held:.2f} s of it the machine's"

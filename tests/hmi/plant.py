@@ -25,6 +25,8 @@ SIZES = {"panel": {"width": 1024, "height": 768}, "desk": {"width": 1920, "heigh
 ROLES = ("viewer", "operator", "engineer", "admin")
 PASSWORD = "four words are good"  # noqa: S105 - of the tests' accounts
 expect.set_options(timeout=20_000)  # a busy machine
+START_S = 120.0
+"""Seconds until the pages or a station are there, on a busy machine."""
 ACTIONS = [
     *("select", "start", "single", "stop", "reset", "halt"),
     *("image", "reload", "rollback", "recipe"),
@@ -77,7 +79,7 @@ class Client:
             connection.close()
 
     def connect(self) -> http.client.HTTPConnection:
-        words: Any = {"timeout": 20.0, "source_address": (self._address, 0)}
+        words: Any = {"timeout": 90.0, "source_address": (self._address, 0)}
         if self._tls is None:
             return http.client.HTTPConnection("127.0.0.1", self.port, **words)
         return http.client.HTTPSConnection("localhost", self.port, context=self._tls, **words)
@@ -124,12 +126,9 @@ class Pages:
             (self.folder / "hmi.out").open("wb") as out,
             (self.folder / "hmi.log").open("ab") as log,
         ):
-            self.process = subprocess.Popen(
-                command, stdout=out, stderr=log, process_group=0, **popen
-            )
-        until(
-            lambda: self._answers() or self.process is None or self.process.poll() is not None, 40.0
-        )
+            process = subprocess.Popen(command, stdout=out, stderr=log, process_group=0, **popen)
+        self.process = process
+        until(lambda: self._answers() or process.poll() is not None, START_S)
         if not self._answers():
             self.kill()
             raise AssertionError(self.log())
@@ -219,7 +218,7 @@ def make_plant(
             link = admin.ask("POST", "/api/accounts", {"name": role, "role": role}).json()["link"]
             plant.clients[role] = Client(pages.port)
             assert plant.clients[role].accept(link.partition("#")[2]).status == 200
-        assert until(lambda: shown_state(admin) == "CONTINUOUS_EXECUTION", 40.0), pages.log()
+        assert until(lambda: shown_state(admin) == "CONTINUOUS_EXECUTION", START_S), pages.log()
     except BaseException:
         plant.stop()
         raise

@@ -14,7 +14,7 @@ import pytest
 from inspector.delivery.journal import Journal, JournalSettings
 from tests.brokers import Mosquitto
 from tests.delivery.results import result
-from tests.hmi.plant import Client, Pages
+from tests.hmi.plant import START_S, Client, Pages
 from tests.support import make_bundle, start_station, until, write_station
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ def apart(folder: Path) -> Iterator[Apart]:
 
 
 def test_pages_of_another_user_show_history_picture_and_journal(apart: Apart) -> None:
-    assert until(lambda: len(apart.rows()) == 5, 40.0), apart.rows()
+    assert until(lambda: len(apart.rows()) == 5, START_S), apart.rows()
     (newest, *_) = apart.rows()
     picture = f"/api/stations/test/pictures/{newest['image']}"
     assert until(lambda: apart.client.ask("GET", picture).status == 200)
@@ -123,7 +123,7 @@ def test_pages_of_another_user_show_history_picture_and_journal(apart: Apart) ->
 
 
 def test_they_can_write_nothing_of_the_station(apart: Apart) -> None:
-    assert until(lambda: len(apart.rows()) == 5, 40.0)
+    assert until(lambda: len(apart.rows()) == 5, START_S)
     tries = (
         "import os, sqlite3, sys\nfrom pathlib import Path\n"
         "for path in [Path(sys.argv[1]), *Path(sys.argv[1]).rglob('*')]:\n"
@@ -138,14 +138,14 @@ def test_they_can_write_nothing_of_the_station(apart: Apart) -> None:
 
 
 def test_history_is_there_while_the_station_is_stopped_and_goes_on_with_it(apart: Apart) -> None:
-    assert until(lambda: len(apart.rows()) == 5, 40.0)
+    assert until(lambda: len(apart.rows()) == 5, START_S)
     apart.station.terminate()
     assert apart.station.wait(30.0) == 0
     assert not (apart.home / "journal.db-wal").exists(), "it ended in order"
     before = apart.rows()
     assert [row["evaluation"] for row in before], before
     apart.station = start_station(apart.settings, **AS_STATION)
-    assert until(lambda: apart.rows()[0]["seq"] > before[0]["seq"], 40.0)
+    assert until(lambda: apart.rows()[0]["seq"] > before[0]["seq"], START_S)
     apart.station.kill()
     apart.station.wait()
     assert (apart.home / "journal.db-wal").exists()

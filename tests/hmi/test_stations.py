@@ -1,5 +1,6 @@
 """Several stations on one page, in a real browser: which one needs a person is seen at a glance."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.brokers import Mosquitto
 from tests.hmi.clock import note_when, require_soon
 from tests.hmi.line import ILL, KILLED, WELL, Line, make_line
-from tests.hmi.plant import SIZES, Watched
+from tests.hmi.plant import SIZES, START_S, Watched
 from tests.support import until
 
 TABS = 8
@@ -56,15 +57,16 @@ def test_which_station_is_killed_and_which_has_an_alarm_is_seen_at_a_glance(
     tabs = [panel.open(f"/?station={(WELL, KILLED)[n % 2]}") for n in range(TABS)]
     for page in tabs:
         for name in (WELL, ILL, KILLED):
-            expect(tile(page, name)).to_contain_text("RUNNING")
+            expect(tile(page, name)).to_contain_text("RUNNING", timeout=1_000 * START_S)
         expect(tile(page, ILL)).to_contain_text("The line should stop: Parts cannot be judged")
     assert asked.ask("GET", "/api/system").json()["streams"] <= before + 1
     tabs.pop(0).close()  # the one that began the stream
     for page in tabs:
         note_when(page, ".tile.stale")
+    since = time.time()
     with killed(line):
         for page in tabs:
-            require_soon(page)
+            require_soon(page, since)
             assert page.locator(".tile.stale strong").all_inner_texts() == [KILLED]
             expect(tile(page, KILLED)).to_contain_text("OFFLINE")
             expect(tile(page, WELL)).to_have_attribute("class", "tile")
@@ -77,7 +79,7 @@ def test_which_station_is_killed_and_which_has_an_alarm_is_seen_at_a_glance(
             expect(page.locator(".part").first).not_to_have_text(seen)
             assert page.evaluate("fetch('/api/system').then((answer) => answer.status)") == 200
     for page in tabs:
-        expect(page.locator(".tile.stale")).to_have_count(0, timeout=40_000)
+        expect(page.locator(".tile.stale")).to_have_count(0, timeout=1_000 * START_S)
     assert panel.errors == []
 
 
@@ -110,8 +112,8 @@ def test_an_alarm_of_before_the_restart_is_shown_with_who_acknowledged_it(
         return next((row for row in rows if row["station"] == station), None)
 
     with killed(line):
-        assert until(lambda: (kept(KILLED) or {}).get("ended", 0) is None, 40.0)
-    assert until(lambda: kept(KILLED)["ended"] is not None, 40.0)
+        assert until(lambda: (kept(KILLED) or {}).get("ended", 0) is None, START_S)
+    assert until(lambda: kept(KILLED)["ended"] is not None, START_S)
     page = panel.open(f"/alarms?station={KILLED}")
     row = page.locator("tbody tr", has_text="Offline").first
     expect(row).to_contain_text("returned to normal, not acknowledged")
