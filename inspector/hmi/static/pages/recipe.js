@@ -383,7 +383,7 @@ class RecipePage {
       body: h("div", {}, changes(this.differences()),
         figures(rows),
         warn.map((each) => h("p", { class: "quiet" }, each)),
-        h("p", { class: "quiet" }, t("recipe.checked"))),
+        h("p", { class: "quiet" }, t(same(this.found.holds.regions, this.draft.regions) ? "recipe.checked_limits" : "recipe.checked"))),
       sure: this.looser() ? t("recipe.sure") : null,
       action: t("recipe.apply"),
       go: (why) => this.apply(why),
