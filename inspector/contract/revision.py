@@ -92,11 +92,11 @@ def read_revisions(path: Path) -> RevisionsFile:
         ) from None
 
 
-def say_limits(limits: Limits | None, own: Limits) -> str:
-    """In words; own: the bundle's."""
+def say_limits(limits: Limits | None, own: Limits | None) -> str:
+    """In words; own: the bundle's, where they are known."""
     if limits is None:
-        return f"the bundle's own ({_figures(own)})"
-    return _figures(limits.over(own))
+        return "the bundle's own" + (f" ({_figures(own)})" if own else "")
+    return _figures(limits.over(own) if own else limits)
 
 
 def _figures(limits: Limits) -> str:

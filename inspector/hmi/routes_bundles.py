@@ -1,6 +1,7 @@
 """Bundles: what serves, what could, what a second one would have said; promote and roll back."""
 
 from collections import Counter, deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -9,7 +10,7 @@ from fastapi import Path as PathParameter
 from pydantic import Field, StringConstraints, model_validator
 
 from inspector.contract.bundle import Manifest, read_bundle
-from inspector.contract.errors import BundleError
+from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.revision import Why
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.disagreements import read_disagreements, read_tallies
@@ -85,8 +86,9 @@ def _add_bundles(app: FastAPI, station_type: Any) -> None:
 
     @app.get("/api/stations/{station}/bundles")
     def all_of(station: station_type) -> dict[str, Any]:
-        said = station.known.message() or {}
-        pinned = station.place.recipe is not None and has_own_limits(station.place, said)
+        pinned = False
+        with suppress(ConfigError):  # a recipe that cannot be read is said on its own page
+            pinned = has_own_limits(station.place, station.known.message() or {})
         return {"bundles": bundles.listed(_folder(station)), "pinned": pinned}
 
     @app.get("/api/stations/{station}/bundles/{bundle}")

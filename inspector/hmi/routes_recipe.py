@@ -62,7 +62,8 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
 def _row(station: Follower, change: RecipeChange) -> dict[str, str | None]:
     """Old, new and why; the numbers of the revisions lead to the whole of them."""
     known = recipe_of(station.place, station.known.message() or {})
-    own = Limits.model_validate((known["bundle"] or {}).get("limits") or known["holds"]["limits"])
+    limits = (known["bundle"] or {}).get("limits")
+    own = Limits.model_validate(limits) if limits else None
     old = RecipeChange.model_validate(
         {**known["holds"], "based_on": 0, "why": "-", "bundle": change.bundle}
     )
@@ -73,5 +74,5 @@ def _row(station: Follower, change: RecipeChange) -> dict[str, str | None]:
     }
 
 
-def _say(change: RecipeChange, own: Limits) -> str:
+def _say(change: RecipeChange, own: Limits | None) -> str:
     return f"limits {say_limits(change.limits, own)}; regions {say_regions(change.regions)}"

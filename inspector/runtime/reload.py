@@ -11,8 +11,8 @@ have stayed as they are from one look to the next; a wish is tried once, and aga
 or a file of the bundle has changed. The recipe wins where it is newer: when a station starts with a
 recipe, or with another bundle in it, for the first time, the pointer it finds is not followed.
 
-**A recipe's change** (`revise`) goes the same way: the serving bundle is opened anew with the new
-regions and limits, tested, timed and offered; the revision is on disk before the station has it.
+**A recipe's change** (`revise`) goes the same way: it is checked, for other regions with the
+serving bundle opened anew, tested and timed; the revision is on disk before it is offered.
 
 **Trial.** For TRIAL_S after the swap a bundle is on trial: if the process ends without a word
 meanwhile, the next start goes back to the bundle before, and says so.

@@ -14,9 +14,9 @@ from inspector.contract.revision import RecipeChange, read_revisions
 from inspector.contract.verdict import Limits
 from inspector.runtime.reload import Reloader
 from inspector.runtime.revise import Revisions
-from inspector.station.recipe import FrameSize
+from inspector.station.recipe import FrameSize, Recipe
 from tests.runtime.test_reload import Bay
-from tests.support import until
+from tests.support import make_bundle, until
 
 STRICTER = Limits(review_at=0.2, reject_at=0.6)
 LOOSER = Limits(review_at=0.35, reject_at=0.7)
@@ -116,6 +116,17 @@ def test_what_may_not_be_is_refused_in_words_and_leaves_no_trace(
     assert says in said
     assert judged_by(bay)[2:] == ("bundle", ["whole"]) if bay.serves(bay.first) else False
     assert not (bay.folder / "journal.db.recipes").exists()
+
+
+def test_a_machine_that_is_slow_just_now_keeps_no_stricter_limits_out(bay: Bay) -> None:
+    """Other regions it does: parts would be late and rejected."""
+    bay.first = make_bundle(bay.bundles, work=60)
+    bay.recipe = Recipe(name="tiny", bundle=bay.first.id, deadline_ms=50)
+    reloader = bay.start()
+    taken, words = revise(bay, reloader, limits=STRICTER, regions=LEFT)
+    assert (taken, "more than 25 ms" in words) == (False, True)
+    taken, words = revise(bay, reloader, limits=STRICTER)
+    assert taken, words
 
 
 def test_limits_beyond_the_certificate_are_taken_where_the_change_says_so(bay: Bay) -> None:

@@ -5,6 +5,7 @@ import { ask } from "/static/api.js";
 import { chooser } from "/static/chooser.js";
 import { h, replace, setText, table } from "/static/dom.js";
 import { RegionEditor, uncovered } from "/static/regions.js";
+import { boxWords, boxesOf, regionWords, same, shownOf } from "/static/rules.js";
 import { Confirm, changes, failed, said } from "/static/steps.js";
 import { number, percent, t, time, word } from "/static/text.js";
 import { TradeOff, counted, predicted } from "/static/tradeoff.js";
@@ -84,8 +85,10 @@ class RecipePage {
     setText(this.said, "");
     this.path = `/api/stations/${encodeURIComponent(name)}`;
     try {
-      this.take(await ask("GET", `${this.path}/recipe`));
+      const found = await ask("GET", `${this.path}/recipe`);
+      if (this.name === name) this.take(found); // else another was chosen meanwhile
     } catch (error) {
+      if (this.name !== name) return;
       this.found = undefined;
       this.body.hidden = true;
       setText(this.line, failed(error));
@@ -95,17 +98,22 @@ class RecipePage {
   take(found) {
     this.found = found;
     this.body.hidden = false;
+    this.showLine();
+    this.draft = this.held();
+    this.views();
+    this.redraw({ kinds: true });
+    this.showHistory();
+    this.turn();
+  }
+
+  showLine() {
+    const { found } = this;
     const holds = found.serving === null ? t("recipe.not_said") : found.revision === 0 ? t("recipe.file_holds") : t("recipe.revision", { number: found.revision });
     const words = [t("recipe.name_words", { name: found.name, revision: holds })];
     words.push(t("recipe.bundle_words", { bundle: found.serving ?? "–" }));
     if (found.on_trial) words.push(t("recipe.on_trial"));
     if (!found.known) words.push(t("recipe.unknown"));
     setText(this.line, words.join(" · "));
-    this.draft = this.held();
-    this.views();
-    this.redraw({ kinds: true });
-    this.showHistory();
-    this.turn();
   }
 
   held() { return structuredClone({ regions: this.found.holds.regions, limits: this.found.holds.limits }); }
@@ -343,6 +351,11 @@ class RecipePage {
   follow(stale, nothing) {
     const state = this.stream.stations[this.name]?.state;
     const other = Boolean(state?.recipe) && (state.bundle !== this.found.serving || (state.bundles?.revision ?? 0) !== this.found.revision);
+    const trial = Boolean(state?.bundles?.on_trial);
+    if (!stale && !other && trial !== this.found.on_trial) {
+      this.found.on_trial = trial;
+      this.showLine();
+    }
     if (!other || stale || this.busy || this.following) return;
     if (!nothing) { setText(this.said, t("recipe.overtaken")); return; }
     this.following = true;
@@ -383,7 +396,7 @@ class RecipePage {
       body: h("div", {}, changes(this.differences()),
         figures(rows),
         warn.map((each) => h("p", { class: "quiet" }, each)),
-        h("p", { class: "quiet" }, t("recipe.checked"))),
+        h("p", { class: "quiet" }, t(same(this.found.holds.regions, this.draft.regions) ? "recipe.checked_limits" : "recipe.checked"))),
       sure: this.looser() ? t("recipe.sure") : null,
       action: t("recipe.apply"),
       go: (why) => this.apply(why),
@@ -436,41 +449,4 @@ class RecipePage {
 
 function figures(rows) {
   return rows.length ? table(t("recipe.predicted"), [t("recipe.what"), t("recipe.now"), t("recipe.then")], rows, { class: "figures" }) : null;
-}
-
-function same(one, other) { return stable(one) === stable(other); }
-
-function stable(value) {
-  return JSON.stringify(value ?? null, (_, each) => (each && typeof each === "object" && !Array.isArray(each)
-    ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1))) : each));
-}
-
-// Regions that can be drawn, one by one; null for any other rule.
-function boxesOf(rule) {
-  if (rule?.kind === "rectangles") return rule.regions;
-  if (rule?.kind === "rectangle") return [{ name: "rectangle", x: rule.x, y: rule.y, width: rule.width, height: rule.height }];
-  if (rule?.kind === "tiles" && rule.within) return [{ name: "tiles", ...pick(rule.within) }];
-  return null;
-}
-
-function pick({ x, y, width, height }) { return { x, y, width, height }; }
-
-// Of a rule the page does not draw: the regions of the newest part, where that is what they were cut by.
-function shownOf(found, rule) {
-  if (!same(rule, found.holds.regions)) return [];
-  const newest = [...found.pictures].sort((one, other) => other.seq - one.seq)[0];
-  const regions = newest?.regions;
-  return Array.isArray(regions) ? regions.slice(0, 256).map((each) => ({ name: String(each.name), ...pick(each) })) : [];
-}
-
-function boxWords(box) { return t("recipe.box", box); }
-
-function regionWords(rule) {
-  if (rule === null || rule === undefined) return t("recipe.as_trained");
-  if (rule.kind === "whole") return t("recipe.kind_frame");
-  if (rule.kind === "rectangle") return boxWords(rule);
-  if (rule.kind === "rectangles") return rule.regions.map((each) => `${each.name} ${boxWords(each)}`).join("; ");
-  const within = rule.within ? ` · ${boxWords(rule.within)}` : "";
-  if (rule.kind === "grid") return t("recipe.grid", { rows: rule.rows, columns: rule.columns, overlap: rule.overlap }) + within;
-  return t("recipe.tiles", { width: rule.width, height: rule.height, overlap: number(100 * rule.overlap) }) + within;
 }
