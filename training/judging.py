@@ -188,7 +188,7 @@ def _model_row(
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
     kinds: dict[str, Precision] = {
         "student-fp16": "fp16",
-        **dict.fromkeys(("teacher", "student"), "fp32"),
+        **dict.fromkeys(("teacher", "original", "student"), "fp32"),
     }
     precision = kinds.get(role, "int8")
     quality = plan.quality

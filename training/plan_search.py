@@ -26,14 +26,22 @@ class Search(Section):
         "fp32",
         "int8",
     )
+    # Left out of what is fingerprinted where empty: a search that was begun without it goes on.
+    prune: Annotated[
+        tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...],
+        Field(max_length=8, exclude_if=lambda shares: not shares),
+    ] = ()
+    """Shares of a student's MACs that [compress.prune] is to leave; 1.0: uncut. How it cuts and
+    teaches again stands in [compress]. Empty: the plan's [compress] as it is."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Of a student while searching; the winner is trained by student.epochs. Absent: those."""
+    """Of a student while searching, at most this many after its last cut too; the winner is trained
+    by student.epochs and compress.epochs. Absent: those."""
     overkill_rate_at_most: Share = 0.05
     """What holding the escape goal may cost in good parts stopped."""
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        for key in ("models", "widths", "precisions"):
+        for key in ("models", "widths", "precisions", "prune"):
             found = getattr(self, key)
             twice = [each for each in found if found.count(each) > 1]
             if twice:

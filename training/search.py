@@ -9,7 +9,7 @@ validation and limits, never on the golden set: that stays unseen until the winn
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +24,12 @@ from training.dataset import Dataset
 from training.evaluate import Held, escape_at_overkill, overkill_at_escape
 from training.job import Job, part_numbers
 from training.judging import answers_of
+from training.models import build
 from training.plan import Plan, fingerprint
 from training.release import Judged, train_and_judge
 from training.search_found import Tried
 from training.search_space import Entrant, plan_of, space_of
+from training.workable import require_compressible
 
 TIME_MARGIN = 1.25
 """An untrained entrant this much slower than the budget is not trained: timings scatter less."""
@@ -75,6 +77,7 @@ class Study:
         self._space = tuple(space)
         self._models = plan.search.models
         self._widths = sorted({each.width for each in space_of(plan)})
+        self._shares = sorted({each.prune for each in space_of(plan)})
         self._goals = goals
         self._seed = plan.seed
         asked = [goals.latency_ms, goals.escape, goals.overkill, timed]
@@ -141,13 +144,17 @@ class Study:
         model = self._models[trial.suggest_int("model", 0, len(self._models) - 1)]
         width = self._widths[trial.suggest_int("width", 0, len(self._widths) - 1)]
         small = trial.suggest_categorical("precision", ("fp32", "int8")) == "int8"
-        return Entrant(model, width, "int8" if small else "fp32")
+        share = self._shares[0]
+        if len(self._shares) > 1:
+            share = self._shares[trial.suggest_int("prune", 0, len(self._shares) - 1)]
+        return Entrant(model, width, "int8" if small else "fp32", share)
 
     def _params(self, entrant: Entrant) -> dict[str, Any]:
         return {
             "model": self._models.index(entrant.model),
             "width": self._widths.index(entrant.width),
             "precision": entrant.precision,
+            **({"prune": self._shares.index(entrant.prune)} if len(self._shares) > 1 else {}),
         }
 
     def _taken(self) -> dict[str, str]:
@@ -187,6 +194,8 @@ def _try(
     plan = plan_of(job.plan, entrant, trying=True)
     its = Job(plan, job.run, job.machine, job.screen)
     try:
+        if plan.compress:  # before it is trained, not after
+            require_compressible(plan, build(plan.student.model, "none", classes=2))
         judged = train_and_judge(its, dataset, data)
     except (TrainingError, ConfigError, DataError) as error:
         return _untrained(entrant, "failed", untrained_ms, str(error))
@@ -198,7 +207,9 @@ def _judged(
 ) -> Tried:
     report = judged.candidate.report
     rows = [
-        row for row in report.models if row.role != "teacher" and row.precision == entrant.precision
+        row
+        for row in report.models
+        if row.role.startswith("student") and row.precision == entrant.precision
     ]
     if not rows:
         why = f"no {entrant.precision} model: {report.shipped_because}"
@@ -206,9 +217,7 @@ def _judged(
     row = min(rows, key=lambda each: each.latency_ms)
     held = selection_of(plan, judged, row.role)
     return Tried(
-        model=entrant.model,
-        width=entrant.width,
-        precision=entrant.precision,
+        **asdict(entrant),
         outcome="judged",
         latency_ms=(untrained_ms if goals.elsewhere else row.latency_ms)
         * (report.tiles_per_picture or 1.0),
@@ -231,9 +240,7 @@ def _untrained(
     entrant: Entrant, outcome: Literal["too slow", "failed"], ms: float, why: str = ""
 ) -> Tried:
     return Tried(
-        model=entrant.model,
-        width=entrant.width,
-        precision=entrant.precision,
+        **asdict(entrant),
         outcome=outcome,
         latency_ms=ms,
         why=why,

@@ -11,6 +11,7 @@ HEADS = (
     "model",
     "width",
     "precision",
+    "prune",
     "outcome",
     "latency_ms",
     "overkill",
@@ -23,12 +24,20 @@ HEADS = (
 )
 
 
+def student_name(model: str, width: int, precision: str, prune: float) -> str:
+    """As tables and the search's record call it."""
+    cut = "" if prune == 1.0 else f" pruned to {prune:g}"
+    return f"{model} {width} px {precision}{cut}"
+
+
 class Tried(Strict):
     """One student of the space."""
 
     model: str
     width: int
     precision: Literal["fp32", "int8"]
+    prune: float = 1.0
+    """Share of its MACs that pruning was to leave; 1: uncut."""
     outcome: Literal["judged", "too slow", "failed"]
     latency_ms: float
     """Of a picture with all of its tiles, one thread; of a too slow one, before it was trained."""
@@ -46,7 +55,7 @@ class Tried(Strict):
 
     @property
     def name(self) -> str:
-        return f"{self.model} {self.width} px {self.precision}"
+        return student_name(self.model, self.width, self.precision, self.prune)
 
     def holds(self, latency_ms: float, overkill: float) -> bool:
         """Both budgets."""

@@ -26,7 +26,8 @@ def front(found: Found) -> bytes:
             label=None if label in said else label,
         )
         said.add(label)
-        axes.annotate(str(each.width), _place(each), (5, 4), textcoords="offset points", fontsize=8)
+        words = str(each.width) if each.prune == 1.0 else f"{each.width}, {each.prune:g} of MACs"
+        axes.annotate(words, _place(each), (5, 4), textcoords="offset points", fontsize=8)
     best = found.front
     if best:
         times = [each.latency_ms for each in best]

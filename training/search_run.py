@@ -15,6 +15,7 @@ from pathlib import Path
 import tomli_w
 
 from inspector.contract.errors import QualityGateError, TrainingError
+from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
 from training.job import Job, data_of
@@ -31,6 +32,7 @@ from training.search_html import write_html
 from training.search_space import (
     Entrant,
     Stopwatch,
+    cut_of,
     plan_of,
     read_profile,
     require_rates,
@@ -120,9 +122,12 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     space = space_of(job.plan)
     for entrant in space:  # a name or weights that are missing stop it now
         plan_of(job.plan, entrant)
+    if any(entrant.prune < 1.0 for entrant in space):
+        require_library()
     profile = read_profile(order.profile) if order.profile else None
     by = fingerprint(profile)[:12] if profile else "here"
-    watch = Stopwatch(order.out / f"untrained-ms-{by}.json", job.plan.image, profile)
+    cut = f"-{fingerprint(cut_of(job.plan, 1.0))[:12]}" if job.plan.search.prune else ""
+    watch = Stopwatch(order.out / f"untrained-ms-{by}{cut}.json", job.plan, profile)
     times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
     slow = too_slow(times_ms, goals)
     names = {each.name for each in slow}

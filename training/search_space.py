@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,13 +18,16 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.runtime.latency import Profile, estimate_ms
 from training.compress import quantize
+from training.compress.prune import prune_blindly
 from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
 from training.exported import Exported
 from training.latency import operations_of
-from training.models import build, settle_padding
+from training.models import Network, build, settle_padding
 from training.plan import Plan, with_weights_from
+from training.plan_compress import Compress, Prune
 from training.run import write_whole
+from training.search_found import student_name
 
 SAMPLE = 16
 """Pictures of noise that an untrained network is timed on: its time does not hang on its weights.
@@ -41,16 +45,19 @@ class Entrant:
     model: str
     width: int
     precision: Literal["fp32", "int8"]
+    prune: float = 1.0
+    """Share of its MACs that pruning leaves; 1: uncut."""
 
     def __str__(self) -> str:
-        return f"{self.model} {self.width} px {self.precision}"
+        return student_name(self.model, self.width, self.precision, self.prune)
 
 
 def space_of(plan: Plan) -> tuple[Entrant, ...]:
     """Every student that the plan's [search] allows."""
     search = plan.search
-    each = product(search.models, search.widths or (plan.image.width,), search.precisions)
-    return tuple(Entrant(model, width, precision) for model, width, precision in each)
+    widths, shares = search.widths or (plan.image.width,), search.prune or (1.0,)
+    each = product(search.models, widths, search.precisions, shares)
+    return tuple(Entrant(*choice) for choice in each)
 
 
 def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
@@ -59,8 +66,6 @@ def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
     trying: as it is tried, by `search.epochs` and one way to quantise, not as it is released.
     """
     search = plan.search
-    height = round(plan.image.height * entrant.width / plan.image.width)
-    image = plan.image.model_copy(update={"width": entrant.width, "height": height})
     weights = search.weights if search.weights in ("hub", "none") else "hub"
     changes: dict[str, object] = {"model": entrant.model, "weights": weights}
     if trying and search.epochs:
@@ -72,20 +77,65 @@ def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
     if trying:
         quick = export.quantise.model_copy(update={"methods": ("minmax",)})
         export = export.model_copy(update={"quantise": quick, "variants": ()})
-    changed = plan.model_copy(update={"image": image, "student": student, "export": export})
+    update: dict[str, object] = {"student": student, "export": export}
+    update["image"] = image_of(plan, entrant)
+    if search.prune:
+        update["compress"] = _compress_of(plan, entrant, search.epochs if trying else None)
+    changed = plan.model_copy(update=update)
     changed = Plan.model_validate(changed.model_dump())  # hints and the rest must go with it
     return (
         changed if search.weights == weights else with_weights_from(changed, Path(search.weights))
     )
 
 
+def image_of(plan: Plan, entrant: Entrant) -> ImageSpec:
+    """What this student sees."""
+    height = round(plan.image.height * entrant.width / plan.image.width)
+    return plan.image.model_copy(update={"width": entrant.width, "height": height})
+
+
+def cut_of(plan: Plan, share: float) -> Prune:
+    """The plan's way of pruning, or the usual one, to this share of the MACs."""
+    own = plan.compress.prune if plan.compress else None
+    target = {"macs": share, "parameters": None, "latency": None}
+    return (own or Prune(macs=0.5)).model_copy(update=target)
+
+
+def _compress_of(plan: Plan, entrant: Entrant, epochs: int | None) -> Compress | None:
+    """The plan's [compress] with this cut, or without any. epochs: at most, after each cut."""
+    cut = None if entrant.prune == 1.0 else cut_of(plan, entrant.prune)
+    if plan.compress is None:
+        rule = Compress(prune=cut) if cut else None
+    else:
+        rule = plan.compress.model_copy(update={"prune": cut})
+    if rule is None or not rule.kinds:
+        return None
+    if epochs is None:
+        return rule
+    fewer = {"epochs": min(rule.epochs, epochs), "step_epochs": min(rule.step_epochs, epochs)}
+    return rule.model_copy(update=fewer)
+
+
+def untrained(plan: Plan, entrant: Entrant) -> Network:
+    """As wide as it will be. One that cannot be cut so far is left uncut: trying it says why.
+
+    Raises ConfigError for a model that timm does not have.
+    """
+    spec = image_of(plan, entrant)
+    network = build(entrant.model, "none", classes=2)
+    if entrant.prune < 1.0:
+        with suppress(ConfigError):
+            return prune_blindly(network, cut_of(plan, entrant.prune), spec)
+    return network
+
+
 class Stopwatch:
     """How long an untrained student of each kind takes, found once and kept in a file."""
 
-    def __init__(self, kept: Path, image: ImageSpec, profile: Profile | None = None) -> None:
+    def __init__(self, kept: Path, plan: Plan, profile: Profile | None = None) -> None:
         """profile: of the station that is meant; else it is measured on this machine."""
         self._kept = kept
-        self._image = image
+        self._plan = plan
         self._profile = profile
         self.ms: dict[str, float] = {}
         if kept.exists():
@@ -94,7 +144,7 @@ class Stopwatch:
     def time_all(self, entrants: Iterable[Entrant], bar: Bar) -> dict[Entrant, float]:
         """Milliseconds of one picture, one thread, onnxruntime.
 
-        Raises ConfigError for a model that timm does not have or that gives no defect map.
+        Raises ConfigError for a model that timm does not have.
         """
         wanted = tuple(entrants)
         missing = [each for each in wanted if str(each) not in self.ms]
@@ -104,9 +154,8 @@ class Stopwatch:
         return {each: self.ms[str(each)] for each in wanted}
 
     def _time(self, entrant: Entrant) -> float:
-        height = round(self._image.height * entrant.width / self._image.width)
-        spec = self._image.model_copy(update={"width": entrant.width, "height": height})
-        network = build(entrant.model, "none", classes=2)
+        spec = image_of(self._plan, entrant)
+        network = untrained(self._plan, entrant)
         settle_padding(network, spec)
         shape = (SAMPLE, spec.height, spec.width, 3)
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -8,7 +8,6 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.augment import Augmenter
 from training.compress import prune
-from training.compress.costs import cost_of
 from training.compress.lowrank import lower
 from training.compress.shape import shape_of
 from training.distill import LabelLoss
@@ -89,10 +88,7 @@ def require_compressible(plan: Plan, network: Network) -> None:
         )
     if rule.prune:
         prune.require_library()
-        of, share = rule.prune.target
-        left = cost_of(of, network, plan.image, lambda _: share)
-        plain = rule.prune.model_copy(update={"by": "l1"})
-        network, _ = prune.prune(network, plain, prune.Seen({}, {}), plan.image, left, share)
+        network = prune.prune_blindly(network, rule.prune, plan.image)
     ranks: dict[str, tuple[int, ...]] = {}
     if rule.low_rank and rule.low_rank.macs:
         network, ranks = lower(network, rule.low_rank, plan.image)

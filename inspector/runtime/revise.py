@@ -24,8 +24,8 @@ from inspector.contract.revision import (
     say_change,
 )
 from inspector.contract.verdict import Limits
+from inspector.contract.whole import write_whole
 from inspector.runtime.fitness import require_quick, require_sense
-from inspector.runtime.folder import write_whole
 from inspector.runtime.model import ModelRuntime
 from inspector.station.cycle import Job
 from inspector.station.ports import Runtime

@@ -1,6 +1,7 @@
 """A search as a user starts it: what is too slow is not trained, the winner becomes a bundle."""
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -16,10 +17,11 @@ from inspector.contract.bundle import read_bundle
 from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
 from training.cli_search import share
+from training.models import macs
 from training.plan import Plan, read_plan
 from training.search import Goals, Study
 from training.search_found import Found, Tried
-from training.search_space import Entrant, Stopwatch, plan_of, space_of
+from training.search_space import Entrant, Stopwatch, plan_of, space_of, untrained
 
 TINY = PLAN.replace("resnet18", "test_resnet").replace("epochs = 3", "epochs = 1")
 SPACE = '[search]\nmodels = ["test_resnet", "test_vit"]\nwidths = [32, 64]\nweights = "none"\n'
@@ -63,6 +65,64 @@ def test_the_smallest_that_holds_both_is_released_as_its_own_plan(
     assert len(trained) == 2  # each width once, for both precisions and for the release
 
 
+CUT = """prune = [1.0, 0.5, 0.001]
+precisions = ["fp32"]
+[compress]
+epochs = 1
+step_epochs = 1
+prune = { macs = 0.9, steps = 1, multiple = 4 }
+"""
+
+
+def test_a_search_prunes_and_the_winners_plan_says_how(
+    searched: Searched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = SPACE.replace('"test_resnet", "test_vit"', '"test_efficientnet"')
+    plan = searched.folder / "cut.toml"
+    plan.write_text(TINY + space.replace("[32, 64]", "[32]") + CUT, encoding="utf-8")
+    words = searched.arguments("cut")
+    words[1] = str(plan)
+    assert main(words) == 0
+    page, winner, bundle = (Path(line) for line in capsys.readouterr().out.split())
+    found = searched.found("cut")
+    whole, half, hopeless = sorted(found.tried, key=lambda tried: -tried.prune)
+    assert (whole.outcome, half.outcome, hopeless.outcome) == ("judged", "judged", "failed")
+    assert half.name == "test_efficientnet 32 px fp32 pruned to 0.5"
+    assert half.macs is not None
+    assert whole.macs is not None
+    assert 0 < half.macs <= 0.5 * whole.macs
+    assert "compress.prune.macs 0.001: channels in multiples of 4 leave" in hopeless.why
+    assert half.name in page.read_text(encoding="utf-8")
+    won = read_plan(winner)
+    assert won == plan_of(read_plan(plan), Entrant(half.model, 32, "fp32", 0.5))
+    assert won.compress is not None
+    assert won.compress.prune is not None
+    assert won.compress.prune.target == ("macs", 0.5)
+    assert read_bundle(bundle).manifest.model.architecture == "test_efficientnet + prune"
+    work = searched.folder / "cut" / "work"
+    # one training for both: the cut one goes on from the whole one
+    assert len(list(work.glob("student-*/done.json"))) == 1
+    untrained = next((searched.folder / "cut").glob("untrained-ms-*.json"))
+    assert set(json.loads(untrained.read_text("utf-8"))) == {each.name for each in found.tried}
+
+
+def test_a_student_is_timed_untrained_as_narrow_as_it_will_be(searched: Searched) -> None:
+    plan = plan_of(read_plan(searched.plan), Entrant("test_efficientnet", 32, "fp32"))
+    spec = plan.image
+    whole, half, hopeless = (
+        macs(untrained(plan, Entrant("test_efficientnet", 32, "fp32", share)), spec)
+        for share in (1.0, 0.6, 0.001)
+    )
+    assert 0 < half <= 0.6 * whole
+    assert hopeless == whole
+
+
+def test_a_search_begun_before_there_was_pruning_goes_on() -> None:
+    plan = plan_with(2)
+    assert "prune" not in plan.search.model_dump()
+    assert plan_of(plan, space_of(plan)[0]).compress is None
+
+
 def test_what_is_too_slow_is_not_trained(
     searched: Searched, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +150,7 @@ def test_a_search_for_another_station_takes_its_times_from_its_profile(
     )
     plan = read_plan(searched.plan)
     times = [
-        Stopwatch(tmp_path / f"{i}.json", plan.image, profile).time_all(
+        Stopwatch(tmp_path / f"{i}.json", plan, profile).time_all(
             space_of(plan), lambda some, _: some
         )
         for i, profile in enumerate((here, slow))

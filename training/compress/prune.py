@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from training.compress.costs import cost_of
 from training.models import Network
 from training.plan_compress import Prune
 
@@ -146,6 +147,17 @@ def prune(
             f"{rule.multiple} leave at least {least:.3f} (compress.prune.multiple)"
         )
     return found
+
+
+def prune_blindly(network: Network, rule: Prune, spec: ImageSpec) -> Network:
+    """All cuts at once by the weights alone, however they are: what is left hardly hangs on them.
+
+    A target of time is taken for held. Raises ConfigError where it cannot be reached.
+    """
+    plain = rule.model_copy(update={"by": "l1"})
+    of, share = rule.target
+    left = cost_of(of, network, spec, lambda _: share)
+    return prune(network, plain, Seen({}, {}), spec, left, share)[0]
 
 
 def cut_channels(
