@@ -6,16 +6,19 @@
     python -m tests.benchmarks.peers --out work/peers --train elpv --epochs 30    accuracy as well
 
 (a) One ONNX graph, of ultralytics' own exporter, through onnxruntime in a bare loop (an input that
-is ready), through ultralytics' classification predict, and through a station: `inspector run` with
-a real mosquitto, every frame attested, every result committed and published. (b) Each with its own
-lightest model: a bundle of ours, ultralytics' classifier, anomalib's OpenVINO inferencer with
-PaDiM. Every contender is a process of its own; they take turns. A time is from one part's end to
-the next (of the station: from one result at a subscriber to the next), so that nothing is left out.
+is ready), through a plain script, through ultralytics' classification predict, and through a
+station: `inspector run` with a real mosquitto, every frame attested, every result committed and
+published. (b) Each with its own lightest model: a bundle of ours, ultralytics' classifier,
+anomalib's OpenVINO inferencer with PaDiM. Every contender is a process of its own; they take turns.
+A time is from one part's end to the next (of the station: from one result at a subscriber to the
+next), so that nothing is left out.
 
-What each does with a picture: bare loop: the model. ultralytics: from a decoded array; PIL resize
-with antialiasing, crop, scale; model; results object. anomalib: from a decoded array; float, scale
-(resizing and normalising are in its graph); model with map. Station: read and decode (BMP, on a
-thread), attest, resize (area), model, verdict, commit (fsync), publish (QoS 1, acknowledged).
+What each does with a picture. Bare loop: the model. Plain script, from a decoded array: resize
+(area), scale, model, likeliest class. ultralytics, from a decoded array: PIL resize with
+antialiasing, crop, scale, model, results object. anomalib, from a decoded array: float, scale,
+model with map (resizing and normalising are in its graph). Station: read and decode (BMP, on a
+thread), attest, resize (area as training chooses by itself, and linear in a second one), model,
+verdict, commit (fsync), publish (QoS 1, acknowledged).
 
 The pictures are those of `inspector demo` that its bundle has never seen. With --train DIR (from
 `inspector-train data elpv --out DIR`) ultralytics' model is trained and PaDiM is fitted on all
@@ -43,10 +46,14 @@ from inspector.demo.parts import SHIPPED, Parts, read_parts
 from inspector.devices.quiet import quiet_cv2
 from tests.benchmarks.peers import environment, models, table
 from tests.benchmarks.peers.contenders import Contender, Script, Station
-from tests.benchmarks.peers.wrapped import wrap
+from tests.benchmarks.peers.wrapped import Interpolation, wrap
 from tests.brokers import Mosquitto
 
 PICTURES = 64
+RESIZES: tuple[tuple[str, str, Interpolation], ...] = (
+    (table.SAME, "same", "halving"),  # what training chooses by itself: area
+    (table.LINEAR, "linear", "linear"),
+)
 LEAST_PARTS = 300
 
 
@@ -91,15 +98,17 @@ def contenders(
             ends.callback(each.end)
             taking.append(each)
 
+        words: list[Path | str]
         if made.classifier is not None:
-            graph = made.classifier
-            size = arguments.size
+            graph, size = made.classifier, arguments.size
             golden = sorted(pictures.glob("*.bmp"))[:4]
-            same = wrap(graph, size, golden, folder / "same-graph")
             enter(Script(table.RAW, here, "raw.py", [graph, pictures], folder))
+            enter(Script(table.SCRIPT, here, "raw.py", [graph, pictures, "--script"], folder))
             words = [graph, pictures, "--size", str(size)]
             enter(Script(table.PREDICT, peers, "ultralytics_predict.py", words, folder))
-            enter(Station(table.SAME, "same", same, pictures, broker.port, folder / "same"))
+            for name, topic, how in RESIZES:
+                bundle = wrap(graph, size, golden, folder / f"graph-{topic}", how)
+                enter(Station(name, topic, bundle, pictures, broker.port, folder / topic))
         enter(Script(table.OURS_RAW, here, "raw.py", [own.model_path, pictures], folder))
         enter(Station(table.OURS, "own", own, pictures, broker.port, folder / "own"))
         if made.padim is not None:
@@ -160,8 +169,8 @@ def compare(arguments: argparse.Namespace, out: Path, run: Path) -> list[str]:
         measure(taking, arguments.rounds, arguments.turn_s)
         verdict = {each.name: each.verdict_ms() for each in taking if isinstance(each, Station)}
         rows = [table.Row.of(each.name, each.about["what"], each.turns) for each in taking]
-    same = verdict.get(table.SAME)
-    asked = list(table.bars({row.name: row for row in rows}, same.p99 if same else None))
+    p99 = {name: each.p99 for name, each in verdict.items() if each}
+    asked = list(table.bars({row.name: row for row in rows}, p99))
     report = {
         "machine": machine(),
         "versions": environment.versions(made.python) if not arguments.ours else "ours alone",

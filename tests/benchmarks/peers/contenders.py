@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -46,6 +47,8 @@ class Turns:
 class Contender(Protocol):
     name: str
     turns: Turns
+    about: dict[str, Any]
+    """`what`: in words."""
 
     def take(self, seconds: float) -> None:
         """Parts one after another for so long."""
@@ -61,7 +64,7 @@ class Script:
     ) -> None:
         """folder: where it runs, and where what it says goes."""
         self.name, self.turns, self._log = name, Turns(), folder / f"{file}.log"
-        self._process = start_script(python, file, arguments, folder)
+        self._process = start_script(python, file, arguments, folder, ONE_THREAD)
         self.about = self._heard()
 
     def take(self, seconds: float) -> None:
@@ -80,7 +83,11 @@ class Script:
 
 
 def start_script(
-    python: Path, file: str, arguments: Sequence[Path | str], folder: Path
+    python: Path,
+    file: str,
+    arguments: Sequence[Path | str],
+    folder: Path,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
     """Its settings, caches and what it says stay below `folder`; it asks no network."""
     own = {
@@ -95,7 +102,7 @@ def start_script(
         return subprocess.Popen(
             [str(python), str(HERE / file), *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder,
-            env={**environment, **ONE_THREAD, **own},
+            env={**environment, **own, **more},
         )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def judge(made: Made, own: Bundle, parts: Parts, folder: Path) -> Iterator[tuple
          made.classifier_parameters),
         ("anomalib_predict.py", made.padim, made.padim_about, made.padim_parameters),
     ):  # fmt: skip
-        words = [model, folder / "pictures", "--judge", files]
+        words: list[str | Path] = [model, folder / "pictures", "--judge", files]
         found = heard(start_script(made.python, file, words, folder), folder / f"{file}.log")
         yield f"{model.stem} ({about})", _figures(found["judged"], bad, parameters)
 
