@@ -33,7 +33,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +54,6 @@ RESIZES: tuple[tuple[str, str, Interpolation], ...] = (
     (table.SAME, "same", "halving"),  # what training chooses by itself: area
     (table.LINEAR, "linear", "linear"),
 )
-LEAST_PARTS = 300
 
 
 def write_bmps(parts: Parts, folder: Path, side: int | None) -> str:
@@ -117,19 +116,19 @@ def contenders(
         yield taking
 
 
-def measure(taking: list[Contender], rounds: int, turn_s: float) -> None:
-    """In turns, in another order each round."""
+def measure(taking: list[Contender], rounds: int, turn_s: float, least: int) -> None:
+    """In turns, in another order each round; a slow one has more of them in the end."""
     order = random.Random(0)  # noqa: S311 - any order will do
     for number in range(rounds):
         for each in order.sample(taking, len(taking)):
             each.take(turn_s)
         sys.stderr.write(f"round {number + 1} of {rounds}\n")
     for each in taking:
-        while len(each.turns.ms) < LEAST_PARTS:  # a slow one
+        while len(each.turns.ms) < least:
             each.take(turn_s)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.peers",
         description=__doc__,
@@ -148,7 +147,8 @@ def main() -> None:
     parser.add_argument("--resnet18", type=Path, help="PaDiM's backbone, safetensors, timm's names")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--turn-s", type=float, default=2.0)
-    arguments = parser.parse_args()
+    parser.add_argument("--least", type=int, default=300, help="parts of each, in all turns")
+    arguments = parser.parse_args(words)
     quiet_cv2()
     with ExitStack() as ends:
         if arguments.out is None:
@@ -166,7 +166,7 @@ def compare(arguments: argparse.Namespace, out: Path, run: Path) -> list[str]:
     pictures = write_bmps(parts, run / "pictures", arguments.side)
     made = models.Made() if arguments.ours else models.make(arguments, parts, out)
     with contenders(arguments, made, own, run) as taking:
-        measure(taking, arguments.rounds, arguments.turn_s)
+        measure(taking, arguments.rounds, arguments.turn_s, arguments.least)
         verdict = {each.name: each.verdict_ms() for each in taking if isinstance(each, Station)}
         rows = [table.Row.of(each.name, each.about["what"], each.turns) for each in taking]
     p99 = {name: each.p99 for name, each in verdict.items() if each}

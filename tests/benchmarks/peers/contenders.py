@@ -75,8 +75,8 @@ class Script:
         self.turns.add(turn["ms"], turn["wall_s"], turn["cpu_s"])
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # its pipes are closed behind it
+            self._process.kill()
 
     def _heard(self) -> dict[str, Any]:
         return heard(self._process, self._log)
@@ -163,7 +163,7 @@ class Station:
         at = self._arrivals.at
         first = len(at)
         self._ask("start")
-        if not until(lambda: len(at) > first + WARM_UP):
+        if not until(lambda: len(at) > first + WARM_UP, 60.0):
             raise RuntimeError(f"{self.name}: no result came")
         cpu = self._cpu_s()
         start = len(at)
@@ -183,8 +183,12 @@ class Station:
         return self.state().tally.trigger_to_verdict_ms
 
     def end(self) -> None:
-        self._process.terminate()
-        self._process.wait(30.0)
+        with self._arrivals, self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(30.0)
+            finally:
+                self._process.kill()
 
     def _ask(self, action: str) -> None:
         words = {"schema": 2, "id": f"peers-{uuid4()}", "action": action}

@@ -80,10 +80,11 @@ def _made(
 ) -> dict[str, Any]:
     """What the script says, kept: it is run once."""
     if not kept.is_file():
-        process = start_script(python, file, words, folder)
-        found = heard(process, folder / f"{file}.log")
-        if process.wait():
-            raise RuntimeError((folder / f"{file}.log").read_text(encoding="utf-8")[-2_000:])
+        log = folder / f"{file}.log"
+        with start_script(python, file, words, folder) as process:
+            found = heard(process, log)
+        if process.returncode:
+            raise RuntimeError(log.read_text(encoding="utf-8")[-2_000:])
         kept.write_text(json.dumps(found), encoding="utf-8")
     made: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return made
@@ -124,7 +125,8 @@ def judge(made: Made, own: Bundle, parts: Parts, folder: Path) -> Iterator[tuple
         ("anomalib_predict.py", made.padim, made.padim_about, made.padim_parameters),
     ):  # fmt: skip
         words: list[str | Path] = [model, folder / "pictures", "--judge", files]
-        found = heard(start_script(made.python, file, words, folder), folder / f"{file}.log")
+        with start_script(made.python, file, words, folder) as process:
+            found = heard(process, folder / f"{file}.log")
         yield f"{model.stem} ({about})", _figures(found["judged"], bad, parameters)
 
 
