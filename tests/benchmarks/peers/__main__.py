@@ -71,7 +71,9 @@ def write_bmps(parts: Parts, folder: Path, side: int | None) -> str:
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         shape = image.shape[:2]
         cv2.imwrite(str(folder / f"{picture.part_id}.bmp"), image)
-    return f"{PICTURES} pictures of {shape[1]}x{shape[0]} ({parts.source})"
+    return (
+        f"{min(PICTURES, len(parts.pictures))} pictures of {shape[1]}x{shape[0]} ({parts.source})"
+    )
 
 
 def machine() -> str:
@@ -108,7 +110,8 @@ def contenders(
             for name, topic, how in RESIZES:
                 bundle = wrap(graph, size, golden, folder / f"graph-{topic}", how)
                 enter(Station(name, topic, bundle, pictures, broker.port, folder / topic))
-        enter(Script(table.OURS_RAW, here, "raw.py", [own.model_path, pictures], folder))
+        model = models.for_this_machine(own).model_path
+        enter(Script(table.OURS_RAW, here, "raw.py", [model, pictures], folder))
         enter(Station(table.OURS, "own", own, pictures, broker.port, folder / "own"))
         if made.padim is not None:
             words = [made.padim, pictures, "--precision", arguments.precision]
@@ -138,7 +141,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--env", type=Path, help="the peers' environment (OUT/env)")
     parser.add_argument("--bundle", type=Path, default=SHIPPED, help="our own model (the demo's)")
     parser.add_argument("--ours", action="store_true", help="without peers")
-    parser.add_argument("--classifier", default="yolo11n-cls", help="of ultralytics, by its name")
+    parser.add_argument("--classifier", default="yolo11n-cls", help="or yolov8n-cls, yolo26n-cls")
     parser.add_argument("--size", type=int, default=224, help="of the classifier's picture")
     parser.add_argument("--side", type=int, help="pixels of the pictures; left out: as they are")
     parser.add_argument("--precision", default="f32", choices=("f32", "bf16"), help="of OpenVINO")

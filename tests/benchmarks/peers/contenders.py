@@ -158,6 +158,10 @@ class Station:
         if not until(lambda: bool(self._arrivals.states), 60.0):
             raise RuntimeError((folder / "station.log").read_text(encoding="utf-8"))
         self._ask("select")
+        if not until(lambda: self.state().model is not None, 60.0):
+            raise RuntimeError(f"{name}: {self.state().cause}")
+        running = self.state().model
+        self.about["what"] += f", {running.variant if running else ''}"
 
     def take(self, seconds: float) -> None:
         at = self._arrivals.at
