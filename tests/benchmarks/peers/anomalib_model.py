@@ -6,10 +6,11 @@ costs is the same; how well it tells is not, and the table says which it was.
 
 import argparse
 import json
+import os
 import shutil
 from pathlib import Path
 
-from loop import own_stdout, torchvision_beside_cpu_torch  # type: ignore[import-not-found]
+from loop import load_torch, own_stdout  # type: ignore[import-not-found]
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="resnet18, safetensors with timm's names")
     arguments = parser.parse_args()
     out = own_stdout()
-    torchvision_beside_cpu_torch()
+    load_torch(os.cpu_count() or 1)
     from anomalib.data import Folder
     from anomalib.deploy import ExportType
     from anomalib.engine import Engine

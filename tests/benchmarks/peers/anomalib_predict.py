@@ -7,10 +7,10 @@ from typing import Any
 
 from loop import (  # type: ignore[import-not-found] # beside it
     judge_files,
+    load_torch,
     own_stdout,
     pictures_in,
     serve,
-    torchvision_beside_cpu_torch,
 )
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, help="JSON: these files instead, for the accuracy")
     arguments = parser.parse_args()
     out = own_stdout()
-    torchvision_beside_cpu_torch()
+    load_torch()
     import anomalib
     from anomalib.deploy import OpenVINOInferencer
 

@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -46,6 +47,8 @@ class Turns:
 class Contender(Protocol):
     name: str
     turns: Turns
+    about: dict[str, Any]
+    """`what`: in words."""
 
     def take(self, seconds: float) -> None:
         """Parts one after another for so long."""
@@ -61,7 +64,7 @@ class Script:
     ) -> None:
         """folder: where it runs, and where what it says goes."""
         self.name, self.turns, self._log = name, Turns(), folder / f"{file}.log"
-        self._process = start_script(python, file, arguments, folder)
+        self._process = start_script(python, file, arguments, folder, ONE_THREAD)
         self.about = self._heard()
 
     def take(self, seconds: float) -> None:
@@ -72,15 +75,19 @@ class Script:
         self.turns.add(turn["ms"], turn["wall_s"], turn["cpu_s"])
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # its pipes are closed behind it
+            self._process.kill()
 
     def _heard(self) -> dict[str, Any]:
         return heard(self._process, self._log)
 
 
 def start_script(
-    python: Path, file: str, arguments: Sequence[Path | str], folder: Path
+    python: Path,
+    file: str,
+    arguments: Sequence[Path | str],
+    folder: Path,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
     """Its settings, caches and what it says stay below `folder`; it asks no network."""
     own = {
@@ -95,7 +102,7 @@ def start_script(
         return subprocess.Popen(
             [str(python), str(HERE / file), *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder,
-            env={**environment, **ONE_THREAD, **own},
+            env={**environment, **own, **more},
         )  # fmt: skip
 
 
@@ -151,12 +158,16 @@ class Station:
         if not until(lambda: bool(self._arrivals.states), 60.0):
             raise RuntimeError((folder / "station.log").read_text(encoding="utf-8"))
         self._ask("select")
+        if not until(lambda: self.state().model is not None, 60.0):
+            raise RuntimeError(f"{name}: {self.state().cause}")
+        running = self.state().model
+        self.about["what"] += f", {running.variant if running else ''}"
 
     def take(self, seconds: float) -> None:
         at = self._arrivals.at
         first = len(at)
         self._ask("start")
-        if not until(lambda: len(at) > first + WARM_UP):
+        if not until(lambda: len(at) > first + WARM_UP, 60.0):
             raise RuntimeError(f"{self.name}: no result came")
         cpu = self._cpu_s()
         start = len(at)
@@ -176,8 +187,12 @@ class Station:
         return self.state().tally.trigger_to_verdict_ms
 
     def end(self) -> None:
-        self._process.terminate()
-        self._process.wait(30.0)
+        with self._arrivals, self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(30.0)
+            finally:
+                self._process.kill()
 
     def _ask(self, action: str) -> None:
         words = {"schema": 2, "id": f"peers-{uuid4()}", "action": action}

@@ -74,15 +74,15 @@ def one_onnx_thread() -> None:
     ort.InferenceSession = with_one_thread
 
 
-def torchvision_beside_cpu_torch() -> None:
-    """PyPI's torchvision is built for CUDA: beside a CPU torch its operators are declared by name,
-    since the Python part is all that is needed (as training/models.py).
+def load_torch(threads: int = 1) -> None:
+    """And torchvision: PyPI's is built for CUDA, so that beside a CPU torch its operators are
+    declared by name; the Python part is all that is needed (as training/models.py).
     """
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
-        import torchvision  # noqa: F401
+        import torchvision  # type: ignore[import-untyped] # noqa: F401
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]

@@ -15,7 +15,9 @@ from sklearn.metrics import roc_auc_score
 from inspector.contract.bundle import Bundle
 from inspector.contract.image import decode, fit
 from inspector.demo.parts import Parts
+from inspector.runtime.cpu import read_cpu
 from inspector.runtime.loader import open_runtime
+from inspector.runtime.variants import choose_variant
 from tests.benchmarks.peers.contenders import heard, start_script
 from tests.benchmarks.peers.environment import python_in
 
@@ -59,19 +61,23 @@ def make(arguments: argparse.Namespace, parts: Parts, out: Path) -> Made:
     classifier = folder / f"{arguments.classifier}-{arguments.size}.onnx"
     words: list[str | Path] = [arguments.classifier, classifier, "--size", str(arguments.size)]
     words += ["--data", data, "--epochs", str(arguments.epochs)] if data else []
-    first = _made(python, "ultralytics_model.py", words, folder / "classifier.json", folder)
+    first = _made(python, "ultralytics_model.py", words, classifier.with_suffix(".json"), folder)
     good = data / "train" / "good" if data else out / "few"
     if not data:
         good.mkdir(exist_ok=True)
         for picture in parts.pictures[:32]:
             shutil.copy(parts.folder / picture.image, good)
     weights: list[str | Path] = ["--weights", arguments.resnet18] if arguments.resnet18 else []
-    words = [good, folder / "padim", "--pictures", str(PADIM_PICTURES), *weights]
-    second = _made(python, "anomalib_model.py", words, folder / "padim.json", folder)
-    backbone = arguments.resnet18.name if arguments.resnet18 else "a random backbone"
+    backbone = arguments.resnet18.stem if arguments.resnet18 else "random"
+    padim = folder / f"padim-{backbone}"
+    if not (padim / "made.json").is_file():
+        shutil.rmtree(padim, ignore_errors=True)  # half made
+    words = [good, padim, "--pictures", str(PADIM_PICTURES), *weights]
+    second = _made(python, "anomalib_model.py", words, padim / "made.json", folder)
+    of = f"{backbone} backbone, {second['pictures']} good pictures"
     return Made(
         python, classifier, about, first["parameters"], Path(second["model"]),
-        f"{backbone}, {second['pictures']} good pictures", second["parameters"], bool(data),
+        of, second["parameters"], bool(data),
     )  # fmt: skip
 
 
@@ -80,10 +86,11 @@ def _made(
 ) -> dict[str, Any]:
     """What the script says, kept: it is run once."""
     if not kept.is_file():
-        process = start_script(python, file, words, folder)
-        found = heard(process, folder / f"{file}.log")
-        if process.wait():
-            raise RuntimeError((folder / f"{file}.log").read_text(encoding="utf-8")[-2_000:])
+        log = folder / f"{file}.log"
+        with start_script(python, file, words, folder) as process:
+            found = heard(process, log)
+        if process.returncode:
+            raise RuntimeError(log.read_text(encoding="utf-8")[-2_000:])
         kept.write_text(json.dumps(found), encoding="utf-8")
     made: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return made
@@ -97,15 +104,24 @@ def write_classes(data: Path, parts: Parts, folder: Path) -> None:
     """
     if folder.is_dir():
         return
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
     unseen = {Path(picture.image).name for picture in parts.pictures}
     with (data / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if Path(row["image"]).name not in unseen]
     for i, row in enumerate(rows):
         label = "good" if row["label"] == GOOD else "bad"
         for split in ("train", "val") if i % 50 == 0 else ("train",):
-            to = folder / split / label
+            to = draft / split / label
             to.mkdir(parents=True, exist_ok=True)
             shutil.copy(data / row["image"], to)
+    draft.rename(folder)
+
+
+def for_this_machine(bundle: Bundle) -> Bundle:
+    """With the model that a station chooses here, in the place of its own."""
+    variant = choose_variant(bundle.manifest.variants, read_cpu()).variant
+    return bundle.of(variant) if variant else bundle
 
 
 def judge(made: Made, own: Bundle, parts: Parts, folder: Path) -> Iterator[tuple[str, Judged]]:
@@ -116,15 +132,17 @@ def judge(made: Made, own: Bundle, parts: Parts, folder: Path) -> Iterator[tuple
     files = folder / "files.json"
     names = [str(parts.folder / picture.image) for picture in parts.pictures]
     files.write_text(json.dumps(names), encoding="utf-8")
+    own = for_this_machine(own)
     count = own.manifest.model.parameters
-    yield f"bundle {own.id}", _figures(_ours(own, names), bad, count)
+    yield f"bundle {own.id}, {own.variant}", _figures(_ours(own, names), bad, count)
     for file, model, about, parameters in (
         ("ultralytics_predict.py", made.classifier, made.classifier_about,
          made.classifier_parameters),
         ("anomalib_predict.py", made.padim, made.padim_about, made.padim_parameters),
     ):  # fmt: skip
-        words = [model, folder / "pictures", "--judge", files]
-        found = heard(start_script(made.python, file, words, folder), folder / f"{file}.log")
+        words: list[str | Path] = [model, folder / "pictures", "--judge", files]
+        with start_script(made.python, file, words, folder) as process:
+            found = heard(process, folder / f"{file}.log")
         yield f"{model.stem} ({about})", _figures(found["judged"], bad, parameters)
 
 

@@ -1,4 +1,6 @@
-"""A bare onnxruntime loop: one graph, one thread, an input that is ready. Run as a file."""
+"""One graph in onnxruntime, one thread: a bare loop over inputs that are ready, or (--script) what
+a plain script does with a decoded picture: resize, scale, model, likeliest class. Run as a file.
+"""
 
 import argparse
 from typing import Any
@@ -14,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("pictures", type=Path)
+    parser.add_argument("--script", action="store_true")
     arguments = parser.parse_args()
     out = own_stdout()
     options = ort.SessionOptions()
@@ -21,8 +24,17 @@ def main() -> None:
     options.log_severity_level = 3
     session = ort.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
     (into,) = session.get_inputs()
-    feeds = [{into.name: _ready(image, into)} for image in pictures_in(arguments.pictures)]
+    pictures = pictures_in(arguments.pictures)
     about = {"what": f"onnxruntime {ort.__version__}, input {into.type} {into.shape}"}
+
+    def script(i: int) -> int:
+        feed = {into.name: _ready(pictures[i % len(pictures)], into)}
+        return int(session.run(None, feed)[0].argmax())
+
+    if arguments.script:
+        serve(out, script, about)
+        return
+    feeds = [{into.name: _ready(image, into)} for image in pictures]
     serve(out, lambda i: session.run(None, feeds[i % len(feeds)]), about)
 
 

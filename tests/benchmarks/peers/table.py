@@ -48,26 +48,33 @@ class Bar:
         return f"| {self.text} | {wanted} | {self.found:.2f} | {'yes' if self.held else 'NO'} |"
 
 
-RAW, PREDICT, SAME = "onnxruntime, bare loop", "ultralytics predict", "station"
+RAW, SCRIPT = "onnxruntime, bare loop", "onnxruntime, plain script"
+PREDICT, SAME, LINEAR = "ultralytics predict", "station", "station, linear resize"
 OURS, OURS_RAW, PADIM = "station, own model", "onnxruntime, own model", "anomalib PaDiM-resnet18"
 
 
-def bars(rows: Mapping[str, Row], verdict_p99: float | None) -> Iterator[Bar]:
-    """Of those contenders that were there. verdict_p99: from trigger to durable, same graph."""
-    raw, predict, same = rows.get(RAW), rows.get(PREDICT), rows.get(SAME)
-    if raw and same:
-        if predict:
-            share = (same.p50 - raw.p50) / (predict.p50 - raw.p50)
-            yield Bar("a: our overhead over raw, of ultralytics' (p50)", share, at_most=0.5)
-        yield Bar("a: our p99, of raw's p99", same.p99 / raw.p99, at_most=1.3)
-        if verdict_p99 is not None:
-            text = "a: the same, from trigger to durable by the station's own watch"
-            yield Bar(text, verdict_p99 / raw.p99, at_most=1.3)
-        yield Bar("a: our parts/s, of the bare loop's", same.per_s / raw.per_s, at_least=0.9)
+def bars(rows: Mapping[str, Row], verdict_p99: Mapping[str, float]) -> Iterator[Bar]:
+    """Of those contenders that were there. verdict_p99: a station's, from trigger to durable."""
+    raw, predict, script = rows.get(RAW), rows.get(PREDICT), rows.get(SCRIPT)
+    for name in (SAME, LINEAR):
+        same = rows.get(name)
+        if not (raw and predict and script and same):
+            continue
+        share = (same.p50 - raw.p50) / (predict.p50 - raw.p50)
+        yield Bar(f"a: {name}: overhead over raw, of ultralytics' (p50)", share, at_most=0.5)
+        yield Bar(
+            f"a: {name}: p99 from result to result, of raw's", same.p99 / raw.p99, at_most=1.3
+        )
+        durable = verdict_p99[name] / raw.p99
+        yield Bar(f"a: {name}: p99 from trigger to durable, of raw's", durable, at_most=1.3)
+        for loop in (raw, script):
+            yield Bar(
+                f"a: {name}: parts/s, of {loop.name}'s", same.per_s / loop.per_s, at_least=0.9
+            )
     ours = rows.get(OURS)
     for other, times in ((predict, 3.0), (rows.get(PADIM), 20.0)):
         if ours and other:
-            text = f"b: our parts/s, of {other.name}'s"
+            text = f"b: {ours.name}: parts/s, of {other.name}'s"
             yield Bar(text, ours.per_s / other.per_s, at_least=times)
 
 

@@ -3,10 +3,11 @@ Python. Without --data its weights are random: what it costs is the same.
 """
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
-from loop import own_stdout, torchvision_beside_cpu_torch  # type: ignore[import-not-found]
+from loop import load_torch, own_stdout  # type: ignore[import-not-found]
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     out = own_stdout()
-    torchvision_beside_cpu_torch()
+    load_torch(os.cpu_count() or 1)
     import ultralytics
 
     folder = arguments.out.resolve().parent

@@ -7,11 +7,11 @@ from typing import Any
 
 from loop import (  # type: ignore[import-not-found] # beside it
     judge_files,
+    load_torch,
     one_onnx_thread,
     own_stdout,
     pictures_in,
     serve,
-    torchvision_beside_cpu_torch,
 )
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, help="JSON: these files instead, for the accuracy")
     arguments = parser.parse_args()
     out = own_stdout()
-    torchvision_beside_cpu_torch()
+    load_torch()
     one_onnx_thread()
     import ultralytics
 

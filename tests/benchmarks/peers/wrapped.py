@@ -7,7 +7,7 @@ one cell, which the contract asks for. Both cost the station time, and count aga
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -27,11 +27,14 @@ from inspector.contract.bundle import (
 from inspector.contract.image import ImageSpec, fit
 from inspector.contract.verdict import Limits
 
+Interpolation = Literal["halving", "linear"]
 LABELS = ("bad", "good")
 SHA_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def wrap(graph: Path, size: int, pictures: list[Path], folder: Path) -> Bundle:
+def wrap(
+    graph: Path, size: int, pictures: list[Path], folder: Path, interpolation: Interpolation
+) -> Bundle:
     """A bundle below `folder`. graph: float planes of 0..1 in, two probabilities (bad, good) out.
 
     pictures: its golden pictures, with what onnxruntime makes of them.
@@ -40,7 +43,7 @@ def wrap(graph: Path, size: int, pictures: list[Path], folder: Path) -> Bundle:
     (draft / "golden").mkdir(parents=True)
     path = draft / "model.onnx"
     onnx.save(_wrapped(onnx.load(graph), size), path)
-    spec = ImageSpec(width=size, height=size)
+    spec = ImageSpec(width=size, height=size, interpolation=interpolation)
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     golden = []
     for i, picture in enumerate(pictures):
@@ -99,10 +102,10 @@ def _wrapped(model: Any, size: int) -> Any:
     graph.node.extend(nodes)
     for name, value in (("_0", 0), ("_1", 1)):
         graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
-    pixels = ["batch", size, size, 3]
-    graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, pixels))
-    for name, shape in (("probabilities", ["batch", 2]), ("defect_map", ["batch", 1, 1])):
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    declared = helper.make_tensor_value_info
+    graph.input.append(declared("image", TensorProto.UINT8, ["batch", size, size, 3]))
+    graph.output.append(declared("probabilities", TensorProto.FLOAT, ["batch", 2]))
+    graph.output.append(declared("defect_map", TensorProto.FLOAT, ["batch", 1, 1]))
     del model.metadata_props[:]
     onnx.checker.check_model(model)
     return model
