@@ -73,7 +73,7 @@ def _compare(
     if arguments.weights:
         plans = [(path, with_weights_from(plan, arguments.weights)) for path, plan in plans]
     if arguments.smoke:
-        seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=6)
+        seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=8)
         plans = [(path, smoke(plan)) for path, plan in plans]
     screen = Screen(quiet=arguments.quiet)
     run = Run(arguments.out / "work", screen.say)

@@ -226,18 +226,18 @@ def test_new_results_go_before_a_replay_and_the_replay_keeps_its_pace(
     put(journal, 500)
     with (
         Listener(broker.port) as listener,
-        courier(journal, broker.port, replay_per_s=100) as sender,
+        courier(journal, broker.port, replay_per_s=60) as sender,
     ):
         assert until(lambda: sender.acknowledged == 500)
         start = time.monotonic()
         listener.publish(MES.replay, replay(1, 300))
         assert until(lambda: len(replayed(listener)) >= 20)
-        put(journal, 50)  # each is synced: the rest of the replay takes longer on any disk
+        put(journal, 5)  # each is synced: the rest of the replay, 4 s, takes longer on any disk
         sender.wake()
-        assert until(lambda: len(listener.payloads(PLACE.result)) == 550)
+        assert until(lambda: len(listener.payloads(PLACE.result)) == 505)
         assert len(replayed(listener)) < 300, "the new ones did not wait for the old ones"
         assert until(lambda: len(replies(listener)) == 1)
-        assert time.monotonic() - start >= 2.85, "300 rows at 100 a second, 10 of them at once"
+        assert time.monotonic() - start >= 4.85, "300 rows at 60 a second, 6 of them at once"
 
 
 def test_a_replay_goes_on_after_the_broker_was_killed(

@@ -11,8 +11,9 @@ import pytest
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec
-from training.dataset import Sample, read_dataset, require_trainable
-from training.plan import SplitRule
+from training.dataset import SPLITS, Sample, read_dataset, require_trainable, subset
+from training.plan import SplitRule, read_plan
+from training.plan_smoke import smoke
 from training.scan import Images, load_images, near_twins, scan
 from training.split import split_by_part
 
@@ -205,3 +206,18 @@ def test_a_part_that_the_data_puts_on_both_sides_is_refused() -> None:
     )
     with pytest.raises(DataError, match=r"into two splits: a\.png, b\.png"):
         split_by_part(samples, (), SplitRule(), 0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_a_smoke_run_trains_on_two_pictures_of_every_class(tmp_path: Path, classes: int) -> None:
+    # what differs within a class is what novelty is measured by
+    for label in ("free", "blowhole", "break", "crack", "fray", "uneven")[:classes]:
+        (tmp_path / label).mkdir()
+        for i in range(12):
+            cv2.imwrite(str(tmp_path / label / f"{i}.png"), np.full((8, 8, 3), 9 * i, np.uint8))
+    plan = smoke(read_plan(Path(__file__).parents[2] / "training/plans/magnetic_tile.toml"))
+    few = subset(read_dataset(tmp_path))
+    splits = split_by_part(few.samples, (), plan.split, plan.seed)
+    have = Counter((s.label, split) for s, split in zip(few.samples, splits, strict=True))
+    assert all(have[label, "train"] >= 2 for label in few.labels)
+    assert all(have[label, split] for label in few.labels for split in SPLITS)

@@ -41,6 +41,11 @@ def test_the_distance_is_mahalanobis_of_what_has_length_one() -> None:
     assert beside == pytest.approx(6.56**0.5, rel=1e-5)
 
 
+def test_one_picture_of_each_class_tells_nothing_of_what_differs_within_one() -> None:
+    with pytest.raises(TrainingError, match="no class has two pictures to train on"):
+        learn(np.eye(3, 8, dtype=np.float32), np.arange(3))
+
+
 def test_the_nearest_class_counts() -> None:
     learned = Novelty([[1.0, 0.0], [0.0, 1.0]], [[1.0], [0.0]], [0.0], 1.0)
     # (0.6, 0.8) is (-0.4, 0.8) from the first and (0.6, -0.2) from the second
