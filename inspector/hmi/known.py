@@ -17,6 +17,8 @@ POINTS_MAX = 600
 ALARMS_MAX = 500
 REGIONS_MAX = 256
 TEXT_MAX = 2_000
+KEPT = ("seq", "result_id", "part", "captured_at", "image")
+"""Of the last part with a picture: enough to show that one."""
 
 Point = tuple[int, float | None, str, float | None, float | None]
 """seq, score, evaluation, review_at, reject_at."""
@@ -78,7 +80,7 @@ class Known:
             if message.get("evaluation") != "OK":
                 self._last_rejected = self._last
             if message.get("image"):
-                self._last_kept = self._last
+                self._last_kept = {name: message.get(name) for name in KEPT}
             self._changed += 1
 
     def age_s(self) -> float | None:
