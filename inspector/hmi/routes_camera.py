@@ -40,7 +40,7 @@ class _Recipe(Strict):
     attest: Attest | None = None
 
 
-class _Turn:
+class Turn:
     """One picture of a station at a time, and not too soon again."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _Turn:
 
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
-    turns = {name: _Turn() for name in parts.followers}
+    turns = {name: Turn() for name in parts.followers}
     noted: dict[tuple[str, str], float] = {}
 
     def follower(station: str) -> Follower:
