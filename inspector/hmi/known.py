@@ -13,6 +13,8 @@ from typing import Any
 POINTS_MAX = 600
 REGIONS_MAX = 256
 TEXT_MAX = 2_000
+KEPT = ("seq", "result_id", "part", "captured_at", "image")
+"""Of the last part with a picture: enough to show that one."""
 
 Point = tuple[int, float | None, str, float | None, float | None]
 """seq, score, evaluation, review_at, reject_at."""
@@ -72,7 +74,7 @@ class Known:
             if message.get("evaluation") != "OK":
                 self._last_rejected = self._last
             if message.get("image"):
-                self._last_kept = self._last
+                self._last_kept = {name: message.get(name) for name in KEPT}
             self._changed += 1
 
     def age_s(self) -> float | None:

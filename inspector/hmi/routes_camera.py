@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import ConfigDict
 
-from inspector.contract.command import Command
-from inspector.contract.errors import ConfigError, DeviceError, InspectorError
+from inspector.contract.command import Command, Reply
+from inspector.contract.errors import ConfigError, InspectorError
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.hmi.asked import address, visitor
 from inspector.hmi.follow import Follower
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from inspector.hmi.app import Parts
 
 POINTS = 120
+NOTED_S = 120.0
+"""Who looks on and on is one row in so long; the station's own audit has each picture."""
 GAP_S = 2.0
 """Between two pictures a station is asked for, whoever asks: a person needs no more."""
 
@@ -38,7 +40,7 @@ class _Recipe(Strict):
     attest: Attest | None = None
 
 
-class _Turn:
+class Turn:
     """One picture of a station at a time, and not too soon again."""
 
     def __init__(self) -> None:
@@ -60,7 +62,8 @@ class _Turn:
 
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
-    turns = {name: _Turn() for name in parts.followers}
+    turns = {name: Turn() for name in parts.followers}
+    noted: dict[tuple[str, str], float] = {}
 
     def follower(station: str) -> Follower:
         found = parts.followers.get(station)
@@ -95,26 +98,25 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         if not turn.take():
             raise HTTPException(429, "soon")
         try:
-            return _fetch(parts, found, request, wanted.result_id)
+            who = visitor(request).name
+            reply = _fetch(found, who, wanted.result_id)
+            now = time.monotonic()
+            if now - noted.get((who, station), -NOTED_S) >= NOTED_S:
+                noted[who, station] = now
+                parts.audit.add(
+                    who=who, address=address(request), what="pictures of the camera",
+                    station=station, outcome=f"{reply.outcome}: {reply.reason}",
+                )  # fmt: skip
+            shown = {"outcome": reply.outcome, "reason": reply.reason}
+            return {**shown, "jpeg": reply.picture.jpeg if reply.picture else None}
         finally:
             turn.give()
 
 
-def _fetch(parts: "Parts", found: Follower, request: Request, result_id: str) -> dict[str, Any]:
-    who = visitor(request).name
-    row = {
-        "who": who, "address": address(request), "what": f"picture of {result_id}",
-        "station": found.place.name,
-    }  # fmt: skip
-    words = {"schema": 2, "id": f"{who}-{token_hex(6)}", "action": "image"}
-    try:
-        reply = found.ask(Command.model_validate({**words, "result": result_id}))
-    except DeviceError as error:
-        parts.audit.add(**row, outcome=f"no reply: {error}")
-        raise
-    parts.audit.add(**row, outcome=f"{reply.outcome}: {reply.reason}")
-    shown = {name: getattr(reply, name) for name in ("outcome", "reason")}
-    return {**shown, "jpeg": reply.picture.jpeg if reply.picture else None}
+def _fetch(found: Follower, who: str, result_id: str) -> Reply:
+    """Raises DeviceError where no reply comes."""
+    words = {"schema": 2, "id": f"{who}-{token_hex(6)}", "action": "image", "result": result_id}
+    return found.ask(Command.model_validate(words))
 
 
 def _recipe(found: Follower) -> _Recipe | None:

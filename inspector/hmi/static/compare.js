@@ -50,7 +50,7 @@ export class Compare {
     this.buttons.forEach((button, at) => { button.disabled = !both && at > 0; });
     this.slider.hidden = way !== "overlay";
     this.box.className = `compare ${way}`;
-    setText(this.words, way !== "side" ? t(`camera.${way}_words`) : both && this.landmarks.length ? t("camera.side_words") : "");
+    setText(this.words, way === "flicker" && this.still ? t("camera.flicker_still") : way !== "side" ? t(`camera.${way}_words`) : both && this.landmarks.length ? t("camera.side_words") : "");
     if (way === "side") replace(this.box, this.figure("live"), this.figure("reference"));
     else if (way === "difference") replace(this.box, this.difference());
     else replace(this.box, h("div", { class: "layers" }, copy(this.reference), copy(this.live)));

@@ -12,6 +12,7 @@ export const title = "page.camera";
 
 const POINTS_MAX = 120;
 const GAP_MS = 2_500; // between two pictures, of the archive or of the station
+const REST_MS = 500;
 const FOLLOW_MS = 120_000; // then it stops by itself: nobody may be looking any more
 const OLD_S = 60;
 const DIGITS = { dark: 4, bright: 4, blank: 3, match: 3, sharpness: 3, detail: 3 };
@@ -35,7 +36,9 @@ class Camera {
     this.points = [];
     this.figures = [];
     this.limits = {};
-    this.shownId = null;
+    this.triedId = null;
+    this.next = null;
+    this.about = { recipe: null, may_repeat: false, limits: {} };
     this.takenAt = null;
     this.loading = false;
     this.asking = false;
@@ -129,21 +132,25 @@ class Camera {
     this.points = [...this.points, { seq, evaluation, cause, attestation }].slice(-POINTS_MAX);
   }
 
-  // The newest picture that was kept: read from the archive beside us, at a person's pace.
+  // The newest picture that was kept: read from the archive beside us, at a person's pace. The archive
+  // writes a moment after the verdict has left, so one that was just announced rests a little.
   takeKept(kept) {
-    if (!kept || !this.archive || this.loading || this.asking || kept.result_id === this.shownId) return;
-    if (performance.now() - this.loadedAt < GAP_MS) return;
+    if (!kept || !this.archive || this.loading || this.asking) return;
+    const now = performance.now();
+    if (this.next === null && kept.result_id !== this.triedId) this.next = { of: kept, at: now + REST_MS };
+    if (this.next === null || now < this.next.at || now - this.loadedAt < GAP_MS) return;
+    const { of } = this.next;
+    this.next = null;
+    this.triedId = of.result_id;
+    this.loadedAt = now;
     this.loading = true;
-    const source = `${this.base}/pictures/${encodeURIComponent(kept.image)}`;
-    this.loadedAt = performance.now();
-    this.fetch(source, t("picture.of", { part: kept.part?.id ?? kept.seq }), (image) => this.took(image, kept), () => {
-      this.loading = false; // the archive writes a moment later: the next turn but one asks again
-    });
+    const source = `${this.base}/pictures/${encodeURIComponent(of.image)}`;
+    this.fetch(source, t("picture.of", { part: of.part?.id ?? of.seq }), (image) => this.took(image, of), () => { this.loading = false; });
   }
 
   took(image, of) {
     this.loading = false;
-    this.shownId = of.result_id;
+    this.triedId = of.result_id;
     this.takenAt = of.captured_at;
     this.part = of.part?.id ?? of.seq;
     if (this.wanted !== null && of.seq > this.wanted) {

@@ -248,14 +248,14 @@ class Desk {
   classButtons({ good, defects, named, trouble }) {
     this.labels = [...good, ...defects, ...named];
     this.classes.classList.toggle("few", this.labels.length < 5);
-    if (this.labels.length === 0) return h("p", { class: "quiet" }, trouble ?? t("review.no_classes"));
     const mark = (label) => (good.includes(label) ? [shape("check"), h("span", { class: "unseen" }, t("review.good"))]
       : named.includes(label) ? h("small", { class: "quiet" }, t("review.named")) : null);
-    return this.labels.map((label, at) => {
+    const hint = good.length === 0 ? [h("p", { class: "quiet" }, trouble ?? t("review.no_classes"))] : [];
+    return hint.concat(this.labels.map((label, at) => {
       const button = keyed(at < 9 ? String(at + 1) : "", label, () => this.answer(label), "class");
       button.append(...[mark(label)].flat().filter((each) => each !== null));
       return button;
-    });
+    }));
   }
 
   empty() {
