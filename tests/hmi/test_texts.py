@@ -66,6 +66,7 @@ def test_every_refusal_of_the_server_has_a_text() -> None:
         said |= set(re.findall(r'_require\(.*, "(\w+)"\)', code))
     said -= {
         "host",
+        "plaintext",
         "too_long",
         "wait",
         "no_picture",

@@ -101,7 +101,7 @@ class Past {
     const waiting = found.rows.filter((row) => row.acknowledged === null).map((row) => row.id);
     this.all.disabled = waiting.length === 0;
     this.all.onclick = () => this.acknowledge(waiting);
-    const heads = ["station", "kind", "state", "cause", "since", "gone", "acknowledged"].map((each) => t(`alarms.${each}`));
+    const heads = ["station", "kind", "state", "since", "gone", "acknowledged"].map((each) => t(`alarms.${each}`));
     replace(this.list, found.rows.length
       ? table(t("alarms.past"), heads, found.rows.map((row) => this.row(row)))
       : h("p", { class: "quiet" }, t("alarms.nothing")));
@@ -115,9 +115,10 @@ class Past {
       type: "button", "aria-label": `${t("alarms.acknowledge")}: ${row.station} ${word("alarm", row.kind)} ${time(row.began)}`,
       onclick: () => this.acknowledge([row.id]),
     }, t("alarms.acknowledge"));
-    return [row.station || t("alarms.pages"), word("alarm", row.kind),
+    const what = h("div", {}, h("div", {}, word("alarm", row.kind)), h("div", { class: "quiet" }, row.cause));
+    return [row.station || t("alarms.pages"), what,
       stands ? badge("fault", state, seen ? "warn" : "fault") : state,
-      row.cause, time(row.began), stands ? "–" : time(row.ended),
+      time(row.began), stands ? "–" : time(row.ended),
       seen ? t("alarms.by", { name: row.acknowledged_by, time: time(row.acknowledged) }) : this.may ? button() : "–"];
   }
 
