@@ -201,6 +201,7 @@ def test_a_change_is_checked_by_the_station_applied_audited_and_gone_back_on(
     assert recipe(plant)["revision"] == 0, "looking changes nothing"
     confirm(page, EVIL)
     expect(page.locator(".line").first).to_contain_text("revision 1 holds", timeout=SLOW_MS)
+    expect(page.locator(".apply .said")).to_contain_text("Done: tiny, revision 1")
     assert until(lambda: newest(plant)["result"]["limits"]["review_at"] == 0.2)
     found = newest(plant)["result"]
     assert (found["limits"]["source"], [each["name"] for each in found["regions"]]) == (
@@ -228,6 +229,26 @@ def test_a_change_is_checked_by_the_station_applied_audited_and_gone_back_on(
     expect(page.locator(".line").first).to_contain_text("revision 2 holds", timeout=SLOW_MS)
     assert recipe(plant)["holds"]["limits"] is None
     assert page.title() == "Recipe · inspector"
+    assert desk.errors == []
+
+
+def test_who_is_in_the_midst_of_a_change_is_told_that_another_was_quicker(
+    plant: Plant, desk: Watched
+) -> None:
+    page = desk.open("/recipe")
+    page.locator("#review_at-slider").fill("0.11")
+    known = recipe(plant)
+    words = {"based_on": known["revision"], "bundle": known["serving"], "regions": None,
+             "limits": {"review_at": 0.12, "reject_at": 0.7}, "why": "quicker"}  # fmt: skip
+    asked = {"change": words, "confirmed": True}
+    reply = plant.clients["admin"].ask("POST", "/api/stations/test/recipe", asked).json()
+    assert reply["outcome"] == "done", reply
+    expect(page.locator(".apply .said")).to_contain_text("changed the recipe meanwhile")
+    expect(page.locator("#review_at-slider")).to_have_value("0.11")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator("#review_at-slider")).to_have_value("0.12")
+    expect(page.locator(".apply .said")).to_have_text("")
+    give_limits_back(plant)
     assert desk.errors == []
 
 

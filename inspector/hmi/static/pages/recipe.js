@@ -359,6 +359,7 @@ class RecipePage {
     if (!other || stale || this.busy || this.following) return;
     if (!nothing) { setText(this.said, t("recipe.overtaken")); return; }
     this.following = true;
+    if (this.said.textContent === t("recipe.overtaken")) setText(this.said, "");
     ask("GET", `${this.path}/recipe`).then((found) => this.take(found)).catch(() => {})
       .finally(() => setTimeout(() => { this.following = false; }, AGAIN_MS));
   }
@@ -405,9 +406,11 @@ class RecipePage {
 
   async apply(why) {
     const before = this.found.revision;
+    this.following = true; // what holds becomes another by our own doing
     const reply = await this.send({ ...this.request({ why }), confirmed: true }, t("recipe.applying"));
     setText(this.said, reply.outcome === null ? reply.reason : said(reply));
     if (reply.outcome === "done") await this.await(before);
+    this.following = false;
   }
 
   // The station says every two seconds what holds.
