@@ -67,8 +67,9 @@ def make(arguments: argparse.Namespace, parts: Parts, out: Path) -> Made:
         good.mkdir(exist_ok=True)
         for picture in parts.pictures[:32]:
             shutil.copy(parts.folder / picture.image, good)
-    weights: list[str | Path] = ["--weights", arguments.resnet18] if arguments.resnet18 else []
-    backbone = arguments.resnet18.stem if arguments.resnet18 else "random"
+    own = arguments.resnet18
+    weights: list[str | Path] = ["--weights", own.resolve()] if own else []
+    backbone = own.stem if own else "random"
     padim = folder / f"padim-{backbone}"
     if not (padim / "made.json").is_file():
         shutil.rmtree(padim, ignore_errors=True)  # half made
