@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from inspector.contract.defect_map import LEAST, MIDDLE, MOST
-from inspector.delivery.archive import MAP
+from inspector.delivery.kept import MAP
 from tests.hmi.plant import Plant, Watched, shown_state
 from tests.support import until
 
