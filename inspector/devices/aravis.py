@@ -98,7 +98,7 @@ class Device:
         self._stream: int | None = None
         self._too_small = ""
         self.strange = 0
-        """Packets that belong to no frame, and that the library gave out as one."""
+        """Packets that belong to no frame, each given out as one."""
         if self._is_gige and not call("arv_gv_device_is_controller", self._device):
             self.close()
             raise Taken("is controlled by another program, or was until a moment ago")
@@ -156,7 +156,10 @@ class Device:
 
     @contextmanager
     def next(self, timeout_s: float) -> Iterator[RawFrame | Spoiled | None]:
-        """The next frame, whose memory the library has back at the end; None: none in time."""
+        """The next frame, whose memory the library has back at the end; None: none in time.
+
+        What is none, and that the library gives out as one, is passed over and counted.
+        """
         end = time.monotonic() + timeout_s
         while (buffer := self._pop(end - time.monotonic())) and _is_strange(buffer):
             self.strange += 1

@@ -129,7 +129,11 @@ class GenicamSource:
         timeout_s = self._settings.read_timeout_ms / 1000
         with device.next(timeout_s) as raw:
             if raw is None:
-                raise DeviceError(f"gave no frame within {timeout_s:g} s of its trigger")
+                strange = f"; {device.strange} strange packets came to its port"
+                raise DeviceError(
+                    f"gave no frame within {timeout_s:g} s of its trigger"
+                    f"{strange if device.strange else ''}"
+                )
             return Shot(to_bgr(_whole(raw), into), triggered_at, fresh=True)
 
     def _let_settle(self, device: aravis.Device) -> None:
