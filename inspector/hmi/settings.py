@@ -12,7 +12,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.contract.topics import Root
 from inspector.delivery.broker import MqttSettings
-from inspector.delivery.reviews import FILE as REVIEWS_FILE
+from inspector.delivery.reviews import FILE as REVIEWS
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$")]
 STATIONS_MAX = 32
@@ -172,7 +172,7 @@ class _StationFile(Strict):
     def reviews(self) -> Path | None:
         """As settings.reviews_path."""
         folder = self.state_folder or (self.journal.path.parent if self.journal.path else None)
-        return folder / REVIEWS_FILE if folder else None
+        return folder / REVIEWS if folder else None
 
 
 class Place(Strict):

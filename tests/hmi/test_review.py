@@ -237,6 +237,10 @@ def test_two_people_are_shown_different_parts_and_overwrite_nothing(
         ("carl", "dark")
     ]
     assert shown(page) != mine
+    path = f"/api/stations/test/reviews/{reviews(plant, mine)[0].id}/undo"
+    answer = plant.clients["operator"].ask("POST", path, {"holder": DAY["holder"]})
+    assert (answer.status, answer.json()["error"]) == (403, "not_yours")
+    assert reviews(plant, mine)[0].undone is None
 
 
 def test_an_answer_that_did_not_arrive_comes_back(plant: Plant, desk: Watched) -> None:
