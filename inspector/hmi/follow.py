@@ -55,6 +55,7 @@ class Follower:
         self.place = place
         self._alarms = alarms
         self._stale_after_s = stale_after_s
+        self._absent_to = float("-inf")
         self.known = Known(place.name)
         self._topics = Topics.of(place.topic_root, place.name)
         self._commands = place.commands
@@ -167,17 +168,16 @@ class Follower:
 
     def _watch(self, greeted_at: float) -> None:
         """Whether the station is heard goes into the alarms."""
-        age_s = self.known.age_s()
+        now, age_s = time.monotonic(), self.known.age_s()
         if age_s is None:
-            age_s = time.monotonic() - greeted_at
+            if self.known.station_state() == "OFFLINE":
+                self._absent_to = now
+                self._alarms.watched(self.place.name, "offline", self.known.cause())
+                return
+            age_s = now - max(greeted_at, self._absent_to)
             if age_s <= self._stale_after_s:
-                return  # too early to say
-        if age_s <= self._stale_after_s:
-            self._alarms.watched(self.place.name, None)
-        elif self.known.station_state() == "OFFLINE":
-            self._alarms.watched(self.place.name, "offline", self.known.cause())
-        else:
-            self._alarms.watched(self.place.name, "silent")
+                return  # too early to say: its first heartbeat is on its way
+        self._alarms.watched(self.place.name, "silent" if age_s > self._stale_after_s else None)
 
     def _send(self, connection: Connection) -> None:
         now = time.monotonic()

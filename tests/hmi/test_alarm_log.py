@@ -1,6 +1,7 @@
 """Which alarms came and went: kept beyond the pages' end, bounded, and in nobody's way."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 from inspector.hmi import alarm_log
 from inspector.hmi.alarm_log import AlarmLog, Wanted
+from inspector.hmi.follow import Follower
+from inspector.hmi.settings import HmiSettings, StationSettings, places
 
 SINCE = "2026-11-25T08:00:00.000Z"
 BEGAN = 1_795_593_600.0
@@ -107,6 +110,29 @@ def test_a_silence_begins_once_ends_once_and_becomes_another_by_its_cause(
         log.watched("a", what, "ended")
     found = [(row["kind"], row["began"] - BEGAN, row["ended"] - BEGAN) for row in rows(log)]
     assert found == [("offline", 64.0, 66.0), ("silent", 62.0, 64.0)]
+
+
+def test_a_station_that_comes_back_is_not_silent_before_its_first_heartbeat(
+    opened: Callable[..., AlarmLog],
+) -> None:
+    words = {"station": "a", "topic_root": "plant", "mqtt": {"host": "localhost"}}
+    (place,) = places(
+        HmiSettings(state_folder=Path(), stations=(StationSettings.model_validate(words),))
+    )
+    log = opened()
+    follower = Follower(place, log, 2.0)
+    long_ago = time.monotonic() - 60.0
+    for state, beats in (("OFFLINE", False), ("READY", False), ("READY", True)):
+        follower.known.state({"state": state, "cause": "ended"})
+        if beats:
+            follower.known.beat(time.monotonic())
+        follower._watch(long_ago)
+        assert [row["kind"] for row in rows(log)] == ["offline"]
+        assert (rows(log)[0]["ended"] is not None) is beats
+    follower.known.beat(time.monotonic() - 3.0)
+    follower._watch(long_ago)
+    assert [row["kind"] for row in rows(log)] == ["silent", "offline"]
+    follower._wake.close()
 
 
 def test_old_ones_go_and_those_that_stand_stay(
