@@ -58,6 +58,7 @@ def give_limits_back(plant: Plant) -> None:
         asked = {"change": words, "confirmed": True}
         reply = plant.clients["engineer"].ask("POST", "/api/stations/test/recipe", asked)
         assert reply.json()["outcome"] == "done"
+        assert until(lambda: recipe(plant)["revision"] > known["revision"])  # the station says so
 
 
 def newest(plant: Plant) -> Any:
