@@ -113,7 +113,6 @@ def candidate_of(
     unfit = broken.get("student-int8", "")
     shipped, because = choose_model(tuple(rows), unfit, ratio, plan.export, found)
     variants, left_out = travelling(tuple(rows), broken, shipped, plan)
-    counts = {name: data.pictures(name) for name in SPLITS}
     files = {role: stage.folder / "model.onnx" for role, stage in models.items()}
     report = Report(
         name=plan.name,
@@ -122,7 +121,7 @@ def candidate_of(
         machine=machine_text(),
         code=code_text(),
         data_lines=_data_lines(data),
-        images=counts,
+        images={name: data.pictures(name) for name in SPLITS},
         models=tuple(rows),
         shipped=shipped,
         shipped_because=because,

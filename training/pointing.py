@@ -1,7 +1,7 @@
 """Whether the defect map points at the defect: held to the marks of the golden set's pictures.
 
-Zhang et al. 2018 (arXiv:1608.00507) call it the pointing game. It is played on what a person at the
-station sees: the maps of a picture's regions put together.
+Zhang et al. 2018 (arXiv:1608.00507) call it the pointing game: here a cell of the map is drawn, of
+all the picture's regions, and hits where it touches a mark.
 """
 
 from pathlib import Path
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.bounds import lower_bound
-from inspector.contract.defect_map import LEAST, MOST, UNSEEN, Grid, RegionMaps, put_together
-from inspector.contract.image import ImageSpec, decode, whole
+from inspector.contract.image import Image, ImageSpec, cut, decode, fit, whole
 from inspector.contract.strict import Strict
 from training.dataset import Sample
 from training.export import DEFECT_MAP, INPUT, has_map, open_session
 from training.job import Data
-from training.masks import Mask, read_marks
+from training.masks import read_marks
 
 
 class Pointing(Strict):
@@ -25,11 +24,11 @@ class Pointing(Strict):
 
     pictures: int
     hits: int
-    """Where most of the strongest places of the map touch a mark."""
+    """Where the strongest cell of the map touches a mark; of equally strong ones, most of them."""
     chance: float
-    """Mean share of a picture's places that touch a mark: the hits of a map drawn by lot."""
+    """Mean share of a picture's cells that touch a mark: the hits of a map drawn by lot."""
     inside: float
-    """Mean share of the map's strength that lies on places that touch a mark."""
+    """Mean share of the map's strength that lies on cells that touch a mark."""
     left_out: int
     """Pictures whose marks, or whose map, could not be used."""
     confidence: float
@@ -41,7 +40,7 @@ class Pointing(Strict):
             f"; {self.left_out} pictures left out: no usable marks or map" if self.left_out else ""
         )
         return (
-            f"the strongest place of the map touches the marked defect in {self.hits}/"
+            f"the strongest cell of the map touches the marked defect in {self.hits}/"
             f"{self.pictures}, at least {100 * at_least:.1f} % ({100 * self.confidence:g} %), by "
             f"chance {100 * self.chance:.1f} %; {100 * self.inside:.1f} % of its strength lies "
             f"there{out}"
@@ -66,14 +65,22 @@ def pointing(data: Data, model: Path, spec: ImageSpec, confidence: float) -> Poi
             continue
         if not covered.any():
             continue
-        regions = tuple(data.layout.region(i) if data.layout else whole(image) for i in rows)
-        cells = [session.run([DEFECT_MAP], {INPUT: data.images.pixels[i][None]})[0] for i in rows]
-        maps = RegionMaps(regions, tuple(each[0] for each in cells), spec)
-        grid = put_together(maps, image.shape[1], image.shape[0])
-        if grid is None:
+        regions = [data.layout.region(i) if data.layout else whole(image) for i in rows]
+        found = [session.run([DEFECT_MAP], {INPUT: data.images.pixels[i][None]})[0] for i in rows]
+        cells = np.concatenate([each.ravel() for each in found])
+        if not np.isfinite(cells).all():
             left_out += 1
             continue
-        hit, chance, share = play(grid, covered)
+        inside, marked = (
+            np.concatenate(
+                [
+                    _cells(fit(cut(pixels, region), spec), each.shape[1:])
+                    for region, each in zip(regions, found, strict=True)
+                ]
+            )
+            for pixels in (np.full_like(image, 255), np.where(covered[..., None], 255, image * 0))
+        )
+        hit, chance, share = play(cells[inside], marked[inside])
         hits += hit
         chances.append(chance)
         shares.append(share)
@@ -89,24 +96,23 @@ def pointing(data: Data, model: Path, spec: ImageSpec, confidence: float) -> Poi
     )
 
 
-def play(grid: Grid, covered: Mask) -> tuple[bool, float, float]:
-    """Whether most of the strongest places touch a mark, the share of places that do, and the share
-    of the map's strength on these.
+def play(cells: NDArray[np.float32], marked: NDArray[np.bool_]) -> tuple[bool, float, float]:
+    """Whether the strongest cell is a marked one, the share of cells that are, and the share of the
+    map's strength on these.
     """
-    seen = grid != UNSEEN
-    touched = _touched(covered, *grid.shape) & seen
-    strength = np.where(seen, grid.astype(np.float64) - LEAST, 0.0) / (MOST - LEAST)
-    strongest = seen & (grid == grid.max())
-    hit = 2 * int((touched & strongest).sum()) >= int(strongest.sum())
-    total = strength.sum()
-    inside = strength[touched].sum() / total if total else 0.0
-    return hit, float(touched.sum() / seen.sum()), float(inside)
+    strongest = marked[cells == cells.max()]
+    hit = 2 * int(strongest.sum()) >= len(strongest)
+    total = float(cells.sum())
+    return hit, float(marked.mean()), float(cells[marked].sum()) / total if total else 0.0
 
 
-def _touched(covered: Mask, rows: int, columns: int) -> NDArray[np.bool_]:
-    """Which places of a grid over the picture hold any marked pixel."""
-    shares = cv2.resize(covered.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(shares > 0.0)
+def _cells(pixels: Image, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which cells of a map hold any pixel that is not black."""
+    rows, columns = shape
+    small = cv2.resize(
+        pixels[..., 0].astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(small > 0.0).ravel()
 
 
 def _marked(data: Data) -> dict[Sample, list[int]]:

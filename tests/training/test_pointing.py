@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.contract.defect_map import LEAST, MOST, UNSEEN
-from inspector.contract.image import ImageSpec
+from inspector.contract.image import ImageSpec, fit
 from tests.support import make_model
 from tests.training.plates import draw
 from training.dataset import SPLITS, Sample, SplitName
@@ -18,40 +17,28 @@ from training.scan import Images, ScanReport
 from training.tiles import Layout
 
 
-def marked(rows: int, columns: int, *places: tuple[int, int]) -> np.ndarray:
-    """A picture of 10 x 10 pixels a place, each place given marked in one pixel."""
-    covered = np.zeros((10 * rows, 10 * columns), np.bool_)
-    for row, column in places:
-        covered[10 * row + 4, 10 * column + 7] = True
-    return covered
+def game(cells: list[float], *marked: int) -> tuple[bool, float, float]:
+    return play(np.array(cells, np.float32), np.isin(np.arange(len(cells)), marked))
 
 
-def test_a_hit_is_the_strongest_place_on_the_mark() -> None:
-    grid = np.array([[LEAST, 60], [LEAST, MOST]], np.uint8)
-    assert play(grid, marked(2, 2, (1, 1)))[0]
-    assert not play(grid, marked(2, 2, (0, 1)))[0]
+def test_a_hit_is_the_strongest_cell_on_the_mark() -> None:
+    assert game([0.1, 0.2, 0.3, 0.9], 3)[0]
+    assert not game([0.1, 0.2, 0.3, 0.9], 2)[0]
 
 
-def test_chance_and_share_are_those_of_the_places_that_touch_it() -> None:
-    grid = np.array([[LEAST, LEAST + 100], [LEAST, LEAST + 150]], np.uint8)
-    _, chance, inside = play(grid, marked(2, 2, (1, 1), (0, 0)))
-    assert (chance, inside) == (0.5, pytest.approx(150 / 250))
+def test_chance_and_share_are_those_of_the_cells_that_touch_it() -> None:
+    _, chance, inside = game([0.0, 0.4, 0.0, 0.6], 3, 0)
+    assert chance == 0.5
+    assert inside == pytest.approx(0.6)
 
 
-def test_places_that_nobody_looked_at_do_not_play() -> None:
-    grid = np.array([[UNSEEN, UNSEEN], [LEAST + 10, LEAST + 30]], np.uint8)
-    hit, chance, inside = play(grid, marked(2, 2, (0, 0), (1, 1)))
-    assert (hit, chance, inside) == (True, 0.5, pytest.approx(0.75))
-
-
-def test_of_many_strongest_places_most_must_be_right() -> None:
-    grid = np.full((2, 2), MOST, np.uint8)
-    assert play(grid, marked(2, 2, (0, 0), (0, 1)))[0]
-    assert not play(grid, marked(2, 2, (0, 0)))[0]
+def test_of_many_strongest_cells_most_must_be_right() -> None:
+    assert game([1.0, 1.0, 1.0, 1.0], 0, 1)[0]
+    assert not game([1.0, 1.0, 1.0, 1.0], 0)[0]
 
 
 def test_a_map_that_is_dark_everywhere_has_no_strength() -> None:
-    assert play(np.full((2, 2), LEAST, np.uint8), marked(2, 2, (0, 0))) == (False, 0.25, 0.0)
+    assert game([0.0, 0.0, 0.0, 0.0], 0) == (False, 0.25, 0.0)
 
 
 @pytest.fixture
@@ -90,7 +77,7 @@ def test_a_model_that_sees_what_is_bright_points_at_bright_spots(
     found = played(spots, tmp_path / "model.onnx")
     assert (found.hits, found.pictures, found.left_out) == (4, 4, 0)
     assert found.inside > 0.9 > 0.5 > found.chance
-    assert found.sentence.startswith("the strongest place of the map touches the marked defect in "
+    assert found.sentence.startswith("the strongest cell of the map touches the marked defect in "
                                      "4/4, at least 47.3 % (95 %), by chance ")  # fmt: skip
 
 
@@ -120,6 +107,26 @@ def test_marks_that_do_not_fit_stop_nothing_and_are_counted(spots: Data, tmp_pat
     found = played(spots, tmp_path / "model.onnx")
     assert (found.hits, found.pictures, found.left_out) == (2, 2, 2)
     assert found.sentence.endswith("; 2 pictures left out: no usable marks or map")
+
+
+def test_a_picture_padded_with_black_plays_with_the_cells_that_are_on_it(
+    spots: Data, tmp_path: Path
+) -> None:
+    make_model(tmp_path / "model.onnx", size=64)
+    spec = ImageSpec(width=64, height=64, fit="pad")
+    plates = [np.hstack([pixels] * 2) for pixels in spots.images.pixels]  # twice as wide as high
+    for sample, plate in zip(spots.images.samples, plates, strict=True):
+        assert sample.mask is not None
+        mask = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE)
+        assert mask is not None
+        cv2.imwrite(str(sample.image), plate)
+        cv2.imwrite(str(sample.mask), np.hstack([mask] * 2))
+    fitted = np.stack([fit(plate, spec) for plate in plates])
+    images = Images(spots.images.samples, fitted, spots.images.report)
+    found = pointing(spots._replace(images=images), tmp_path / "model.onnx", spec, 0.95)
+    assert found is not None
+    assert (found.hits, found.pictures) == (4, 4)  # black is dark, which this model rejects
+    assert 2 / 8 <= found.chance <= 1.0
 
 
 @pytest.mark.parametrize("maps", ["nan", "none"])
