@@ -83,6 +83,19 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
     return Released(tmp_path_factory.mktemp("release"))
 
 
+def test_the_report_tells_how_well_the_map_points_where_golden_defects_are_marked(
+    released: Released,
+) -> None:
+    report = json.loads((released.bundle.folder / "report.json").read_text(encoding="utf-8"))
+    defects = sum(row["label"] != "good" for row in released.golden)
+    played = report["pointing"]
+    assert defects - 1 <= played["pictures"] <= defects  # one scratch is left without a mask
+    assert 0.0 < played["chance"] < 1.0
+    page = (released.bundle.folder / "report.html").read_text(encoding="utf-8")
+    assert "Defect map: the strongest cell of the map touches the marked defect in " in page
+    assert released.bundle.manifest.model.defect_map == "defect_map"
+
+
 def test_a_bundle_of_tiles_says_so_and_tests_itself_on_tiles(released: Released) -> None:
     manifest = released.bundle.manifest
     assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25)
