@@ -35,7 +35,7 @@ class Plc:
 
         command = [sys.executable, "-m", "tests.plc", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT)
-        self._client = ModbusTcpClient("127.0.0.1", port=self.port, timeout=1.0, retries=0)
+        self._client = ModbusTcpClient("127.0.0.1", port=self.port, timeout=10.0, retries=0)
         assert until(self._client.connect, 20.0)
         return self
 

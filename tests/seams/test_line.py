@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,25 +232,33 @@ def test_a_stop_shows_the_rest_of_a_station_that_is_not_there(rig: Rig) -> None:
 
 def test_the_plcs_heartbeat_moves_with_the_pipeline_alone_and_names_the_part() -> None:
     with Plc() as plc:
-        line = LineOutput(
-            ModbusLine(ModbusLineSettings(host="127.0.0.1", port=plc.port)),
-            pulse_ms=PULSE_MS,
-            clock=SystemClock(),
-        )
+        settings = ModbusLineSettings(host="127.0.0.1", port=plc.port, timeout_ms=5_000)
+        line = LineOutput(ModbusLine(settings), pulse_ms=PULSE_MS, clock=SystemClock())
         line.start()
         assert until(lambda: line.trouble is None)
         beats = set()
-        for _ in range(30):
+
+        def beats_with_the_pipeline() -> bool:
             line.moved()
             beats.add(plc.registers()[0])
-            time.sleep(0.02)
-        assert len(beats) >= 4, "at most half a second apart"
-        time.sleep(0.3)
-        still = plc.registers()[0]
-        time.sleep(0.5)
-        assert plc.registers()[0] == still
+            return len(beats) >= 4
+
+        def stands_still() -> bool:
+            before = plc.registers()[0]
+            time.sleep(0.5)
+            return plc.registers()[0] == before
+
+        def shown() -> bool:
+            line.moved()  # one that stands still shows no verdict: a station moves all the time
+            with suppress(DeviceTimeout):
+                line.show(part(70_000), passes=False, by=time.monotonic() + 2.0)
+                return True
+            return False
+
+        assert until(beats_with_the_pipeline)
+        assert until(stands_still)
         line.rest(ready=True, fault=False)
-        line.show(part(70_000), passes=False, by=time.monotonic() + SOON_S)
+        assert until(shown)
         assert plc.registers()[1] == 70_000 - 65_536
         line.stop()
 
