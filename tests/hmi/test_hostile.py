@@ -33,7 +33,8 @@ MADE_OF_TEXT = """() => [...document.querySelectorAll("*")].flatMap((each) => [
     || /^javascript:/i.test(one.value)).map((one) => `${each.tagName} ${one.name}=${one.value}`),
   ...(["IFRAME", "OBJECT", "EMBED", "BASE"].includes(each.tagName) ? [each.tagName] : []),
   ...(each.tagName === "SCRIPT" && each.parentElement.tagName !== "HEAD" ? ["SCRIPT"] : []),
-  ...(each.tagName === "IMG" && !each.src.startsWith(location.origin) ? [each.outerHTML] : []),
+  ...(each.tagName === "IMG" && each.hasAttribute("src")
+    && !each.src.startsWith(location.origin) ? [each.outerHTML] : []),
 ])"""
 ROWS = 2
 SAYS_IT = ("/", "/history", "/alarms", "/system", "/audit")
