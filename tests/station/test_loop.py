@@ -135,7 +135,8 @@ def test_the_state_says_which_of_a_bundles_models_runs_and_why(tmp_path: Path) -
         assert rig.slate.last.model is None
         rig.order(station, *GET_READY)
         assert rig.reaches("READY")
-        runs = ModelStatus(variant="int8-vnni", reason="any machine runs it")
+        reason = "any machine runs it"
+        runs = ModelStatus(variant="int8-vnni", reason=reason, golden_error=0.0)
         assert rig.slate.last.model == runs
     finally:
         rig.close()

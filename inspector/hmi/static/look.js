@@ -40,7 +40,7 @@ export class Look {
     new MutationObserver(look).observe(figure, { childList: true });
     look();
     this.picture.replaceChildren(figure);
-    figure.addEventListener("click", (event) => this.zoom(event));
+    figure.addEventListener("click", (event) => { if (event.target.closest("button") === null) this.zoom(event); });
   }
 
   // Near where it was clicked, or near its worst region.
