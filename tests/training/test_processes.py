@@ -128,7 +128,7 @@ def test_ctrl_c_ends_every_process(class_folders: Path, tmp_path: Path) -> None:
     assert said.splitlines()[-1] == "stopped; the same command goes on where it was"
     waits = "  2 processes, 1 thread(s) each: waiting until each has loaded torch"
     assert any(line.startswith(waits) for line in said.splitlines())
-    assert not any(Path(f"/proc/{pid}").exists() for pid in both)
+    seen(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in both))
 
 
 @pytest.mark.parametrize("number", ["0", "4", "-1"])
