@@ -83,6 +83,8 @@ class Plc:
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        state = Path(f"/proc/{self._process.pid}/stat")
+        assert until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
 
     def resume(self) -> None:
         assert self._process is not None

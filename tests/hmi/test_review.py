@@ -323,7 +323,7 @@ def test_what_is_elsewhere_off_or_all_done_is_said_in_words(plant: Plant, desk: 
     expect(page.locator(".stage")).to_contain_text("No parts can be shown here")
     page.select_option("#review-station", "test")
     shown(page)
-    plant.station.kill()
+    plant.station.terminate()  # killed, it would take the last parts' pictures along
     plant.station.wait()
     try:
         expect(page.locator(".notes")).to_contain_text("test is silent")

@@ -180,7 +180,10 @@ def test_killed_processes_are_resumed_and_no_student_is_judged_twice(searched: S
     log = searched.folder / "two.log"
     with log.open("w") as file:
         first = subprocess.Popen(command, stderr=file, start_new_session=True)
-        while "holds both" not in log.read_text(encoding="utf-8") and first.poll() is None:
+        kept = searched.folder / "two" / "search.json"  # written a moment after it was said
+        while first.poll() is None and not (
+            kept.exists() and "holds both" in log.read_text(encoding="utf-8")
+        ):
             time.sleep(0.05)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
