@@ -53,7 +53,6 @@ ACCESS: dict[tuple[str, str], Role | Literal["open"]] = {
     ("GET", "/api/stations/{station}/reference"): "viewer",
     ("GET", "/api/stations/{station}/sampling"): "operator",
     ("GET", "/api/stations/{station}/recipe"): "engineer",
-    ("GET", "/api/stations/{station}/recipe/reference"): "engineer",
     ("GET", "/api/stations/{station}/bundles"): "engineer",
     ("GET", "/api/stations/{station}/bundles/{bundle}"): "engineer",
     ("GET", "/api/stations/{station}/bundles/{bundle}/report"): "engineer",

@@ -33,8 +33,7 @@ def command(
     Raises DeviceError where no reply came.
     """
     who = visitor(request)
-    # the station's own audit keeps the id: it says who, beside our key's name
-    sent = Command.model_validate({"id": f"{who.name}-{token_hex(6)}", **words})
+    sent = command_of(who.name, words)
     known: dict[str, Any] = {
         "who": who.name, "address": address(request), "what": f"command {sent.action}",
         "station": station.place.name, **(row or {}),
@@ -49,3 +48,8 @@ def command(
         known = {"new": reply.state, **known}
         parts.audit.add(**known, outcome=f"{reply.outcome}: {reply.reason}")
     return JSONResponse({name: getattr(reply, name) for name in SHOWN})
+
+
+def command_of(who: str, words: dict[str, Any]) -> Command:
+    """The station's own audit keeps the id: it says who, beside our key's name."""
+    return Command.model_validate({"id": f"{who}-{token_hex(6)}", **words})

@@ -1,7 +1,5 @@
 """The recipe as the pages read it, beside the station: its file, its revisions, its bundle."""
 
-import base64
-import binascii
 from typing import Any
 
 from pydantic import ConfigDict
@@ -51,17 +49,6 @@ def read_written(place: Place) -> Written:
     if place.recipe is None:
         raise ConfigError("the recipe's file is not on this machine")
     return read_toml(place.recipe, Written)
-
-
-def reference(place: Place) -> bytes | None:
-    """The view that was commissioned, a JPEG 240 pixels wide. Raises ConfigError."""
-    attest = read_written(place).attest
-    if attest is None or attest.reference is None:
-        return None
-    try:
-        return base64.b64decode("".join(attest.reference.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:

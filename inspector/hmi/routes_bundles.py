@@ -16,6 +16,7 @@ from inspector.contract.strict import Name, Strict
 from inspector.delivery.disagreements import read_disagreements, read_tallies
 from inspector.delivery.kept import read_kept
 from inspector.hmi import bundles
+from inspector.hmi.asked import one_of
 from inspector.hmi.commanding import SLOW_S, command
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import SANDBOX, Guard
@@ -45,14 +46,7 @@ class Serve(Strict):
 
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
-
-    def station(station: Name) -> Follower:
-        found = parts.followers.get(station)
-        if found is None:
-            raise HTTPException(404, "no_station")
-        return found
-
-    Station = Annotated[Follower, Depends(station)]  # noqa: N806 - a type
+    Station = Annotated[Follower, Depends(one_of(parts.followers))]  # noqa: N806 - a type
     _add_bundles(app, Station)
     _add_shadow(app, Station)
 

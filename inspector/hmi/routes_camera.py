@@ -3,16 +3,15 @@
 import base64
 import threading
 import time
-from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from pydantic import ConfigDict
 
-from inspector.contract.command import Command, Reply
 from inspector.contract.errors import ConfigError, InspectorError
 from inspector.contract.strict import Name, Strict, read_toml
-from inspector.hmi.asked import address, visitor
+from inspector.hmi.asked import address, one_of, visitor
+from inspector.hmi.commanding import command_of
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
 from inspector.hmi.history import newest
@@ -65,23 +64,18 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
     turns = {name: Turn() for name in parts.followers}
     noted: dict[tuple[str, str], float] = {}
 
-    def follower(station: str) -> Follower:
-        found = parts.followers.get(station)
-        if found is None:
-            raise HTTPException(404, "no_station")
-        return found
+    Station = Annotated[Follower, Depends(one_of(parts.followers))]  # noqa: N806 - a type
 
     @app.get("/api/stations/{station}/camera")
-    def camera(station: Name) -> dict[str, Any]:
+    def camera(station: Station) -> dict[str, Any]:
         """Limits, reference and the last figures, as far as they are on this machine."""
-        found = follower(station)
-        words = _limits(found)
-        return {**words, "points": _points(found), "archive": found.place.archive is not None}
+        words = _limits(station)
+        return {**words, "points": _points(station), "archive": station.place.archive is not None}
 
     @app.get("/api/stations/{station}/reference")
-    def reference(station: Name) -> Response:
+    def reference(station: Station) -> Response:
         """The recipe's own picture of what the camera is to see, reduced."""
-        recipe = _recipe(follower(station))
+        recipe = _recipe(station)
         text = recipe.attest.reference if recipe and recipe.attest else None
         if text is None:
             raise HTTPException(404, "no_reference")
@@ -89,34 +83,29 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         return Response(data, media_type="image/jpeg")
 
     @app.post("/api/stations/{station}/picture")
-    def picture(request: Request, station: Name, wanted: Wanted) -> dict[str, Any]:
+    def picture(request: Request, station: Station, wanted: Wanted) -> dict[str, Any]:
         """Signed, through the station's command door; where it kept none, it keeps the next."""
-        found = follower(station)
-        if not found.commands:
+        if not station.commands:
             raise HTTPException(409, "no_commands")
-        turn = turns[station]
+        name = station.place.name
+        turn = turns[name]
         if not turn.take():
             raise HTTPException(429, "soon")
         try:
             who = visitor(request).name
-            reply = _fetch(found, who, wanted.result_id)
+            words = {"schema": 2, "action": "image", "result": wanted.result_id}
+            reply = station.ask(command_of(who, words))
             now = time.monotonic()
-            if now - noted.get((who, station), -NOTED_S) >= NOTED_S:
-                noted[who, station] = now
+            if now - noted.get((who, name), -NOTED_S) >= NOTED_S:
+                noted[who, name] = now
                 parts.audit.add(
                     who=who, address=address(request), what="pictures of the camera",
-                    station=station, outcome=f"{reply.outcome}: {reply.reason}",
+                    station=name, outcome=f"{reply.outcome}: {reply.reason}",
                 )  # fmt: skip
             shown = {"outcome": reply.outcome, "reason": reply.reason}
             return {**shown, "jpeg": reply.picture.jpeg if reply.picture else None}
         finally:
             turn.give()
-
-
-def _fetch(found: Follower, who: str, result_id: str) -> Reply:
-    """Raises DeviceError where no reply comes."""
-    words = {"schema": 2, "id": f"{who}-{token_hex(6)}", "action": "image", "result": result_id}
-    return found.ask(Command.model_validate(words))
 
 
 def _recipe(found: Follower) -> _Recipe | None:

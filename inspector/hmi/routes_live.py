@@ -12,10 +12,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field, StringConstraints
 
 from inspector.contract.command import Action
-from inspector.contract.strict import Name, Strict
+from inspector.contract.strict import Strict
 from inspector.delivery.kept import MAP, read_kept
 from inspector.hmi.access import COMMANDS, DANGEROUS, allows
-from inspector.hmi.asked import cookie, visitor
+from inspector.hmi.asked import cookie, one_of, visitor
 from inspector.hmi.commanding import command as send
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
@@ -39,14 +39,7 @@ class Ask(Strict):
 
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
-
-    def station(station: Name) -> Follower:
-        found = parts.followers.get(station)
-        if found is None:
-            raise HTTPException(404, "no_station")
-        return found
-
-    Station = Annotated[Follower, Depends(station)]  # noqa: N806 - a type
+    Station = Annotated[Follower, Depends(one_of(parts.followers))]  # noqa: N806 - a type
     _add_commands(app, parts, Station)
     _add_results(app, Station)
     _add_maps(app, Station)

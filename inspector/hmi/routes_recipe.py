@@ -7,12 +7,13 @@ from pydantic import Field
 
 from inspector.contract.regions import say_regions
 from inspector.contract.revision import RecipeChange, say_limits
-from inspector.contract.strict import Name, Strict
+from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
+from inspector.hmi.asked import one_of
 from inspector.hmi.commanding import SLOW_S, command
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
-from inspector.hmi.recipes import recipe_of, reference
+from inspector.hmi.recipes import recipe_of
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -26,10 +27,7 @@ class Change(Strict):
 
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
 
-    def station(station: Name) -> Follower:
-        found = parts.followers.get(station)
-        if found is None:
-            raise HTTPException(404, "no_station")
+    def station(found: Annotated[Follower, Depends(one_of(parts.followers))]) -> Follower:
         if found.place.recipe is None:
             raise HTTPException(404, "no_recipe")
         return found
@@ -39,13 +37,6 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
     @app.get("/api/stations/{station}/recipe")
     def recipe(station: Station) -> dict[str, Any]:
         return recipe_of(station.place, station.known.message() or {})
-
-    @app.get("/api/stations/{station}/recipe/reference")
-    def commissioned(station: Station) -> Response:
-        found = reference(station.place)
-        if found is None:
-            raise HTTPException(404, "no_picture")
-        return Response(found, media_type="image/jpeg")
 
     @app.post("/api/stations/{station}/recipe")
     def change(request: Request, station: Station, asked: Change) -> Response:

@@ -140,7 +140,7 @@ class RecipePage {
   showPicture() {
     const value = this.view.value;
     if (!value) { this.editor.show("", "", 0, 0); setText(this.coverage, t("recipe.no_size")); return; }
-    const address = value === "reference" ? `${this.path}/recipe/reference` : `${this.path}/pictures/${encodeURIComponent(value.slice(5))}`;
+    const address = value === "reference" ? `${this.path}/reference` : `${this.path}/pictures/${encodeURIComponent(value.slice(5))}`;
     const picture = new Image();
     picture.onload = () => {
       // the reference is reduced: the frame's own size is the recipe's, or a whole picture's
