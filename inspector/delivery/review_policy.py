@@ -10,7 +10,7 @@ from pydantic import Field
 from inspector.contract.errors import RecordError
 from inspector.contract.review import Review
 from inspector.contract.strict import Score, Strict, read_toml
-from inspector.contract.sums import sync
+from inspector.contract.whole import write_whole
 
 FILE = "review.toml"
 
@@ -64,14 +64,9 @@ def write_policy(store: Path, policy: Policy) -> None:
     lines = ["# What people are shown; written by the operator's pages, and by hand."]
     lines += [f"{name} = {value}" for name, value in words.items()]
     lines += ["", "[rates]", *(f"{name} = {value}" for name, value in rates.items()), ""]
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync(path.parent)
+        write_whole(path, "\n".join(lines).encode(), draft=draft)
     except OSError as error:
         raise RecordError(f"{path}: cannot be written: {error.strerror}") from error
 
