@@ -14,10 +14,11 @@ from scipy.special import log_softmax, softmax
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.strict import Strict
+from inspector.contract.whole import write_whole
 from training.fit import predict
 from training.job import Data, Job, load_network
 from training.plan_networks import Fit
-from training.run import Stage, write_whole
+from training.run import Stage
 
 SHARPEST, SOFTEST = 0.25, 10.0
 """A temperature outside says more of the few parts it was fitted to than of the network."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.whole import write_whole
 from training.compare_html import write_html
 from training.comparison import METRICS, Comparison, Outcome, Row, comparison_of
 from training.dataset import Dataset
@@ -20,7 +21,6 @@ from training.job import Job, part_numbers
 from training.judging import answers_of, network_of
 from training.plan import Plan
 from training.release import Judged, train_and_judge
-from training.run import write_whole
 from training.screen import clock_text
 from training.workable import require_workable
 

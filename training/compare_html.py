@@ -4,11 +4,11 @@ import base64
 import html
 from pathlib import Path
 
+from inspector.contract.whole import write_whole
 from training import compare_plots
 from training.comparison import METRICS, TESTED, Comparison, Contender, Pair
 from training.paired import Difference
 from training.report import NO_TEACHER
-from training.run import write_whole
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}

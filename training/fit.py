@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from inspector.contract.whole import write_whole
 from training.augment import Augmenter
 from training.checkpoint import BEST, HISTORY, LAST, EpochRow, Progress, checkpoint, resume, save
 from training.losses import require_finite
@@ -25,7 +26,6 @@ from training.material import Brought, Material, Pixels
 from training.models import Network
 from training.norms import reestimate
 from training.plan_networks import Fit
-from training.run import write_whole
 from training.screen import Screen, clock_text
 from training.team import ALONE, Team
 from training.views import Batch, Views, chunks

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from inspector.contract.bundle import Golden, file_sha256
 from inspector.contract.variant import Expected, Needs, Variant, VariantName
+from inspector.contract.whole import write_whole
 from training.compress.found import Quantised, Rule
 from training.compress.half import halve
 from training.compress.int8 import Pictures, Search
@@ -12,7 +13,7 @@ from training.compress.quantize import calibration_rows
 from training.job import Data, Job
 from training.judging import NOVELTY_TOLERANCE, TOLERANCE
 from training.report import ModelRow
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.ship import NOVELTY_RANKS_AT_LEAST, VARIANT_OF
 
 QUANTISED = "quantised.json"

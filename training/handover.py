@@ -20,10 +20,10 @@ from torch import Tensor
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Strict
+from inspector.contract.whole import write_whole
 from training.compress.shape import Shape, load_shaped
 from training.models import Network, build, classifier_keys
 from training.plan_networks import Fit
-from training.run import write_whole
 
 FACTS = "networks.json"
 OLD = "student.old.networks"

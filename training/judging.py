@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.contract.errors import QualityGateError, TrainingError
 from inspector.contract.verdict import Verdict
+from inspector.contract.whole import write_whole
 from training.calibrate import calibration_of, read_temperature
 from training.checkpoint import HISTORY, EpochRow
 from training.compress.found import Quantised
@@ -25,7 +26,7 @@ from training.plan import Plan, Quality
 from training.pointing import pointing
 from training.report import ModelRow, Precision, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.severity import expected_cost, severity_of
 from training.ship import VARIANT_OF, choose_model, int8_ratio, quality_faults, travelling
 from training.standing import farthest, standing

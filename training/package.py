@@ -24,6 +24,7 @@ from inspector.contract.bundle import (
 )
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import cut, decode
+from inspector.contract.whole import write_whole
 from inspector.runtime.loader import unfit_forms
 from training import novelty
 from training.calibrate import read_temperature
@@ -47,7 +48,7 @@ from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
 from training.reparam import reparameterised
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.sights import Sights
 
 PARITY_IMAGES = 8

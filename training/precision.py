@@ -6,11 +6,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from inspector.contract.whole import write_whole
 from training.job import Work
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student, Teacher
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.speed import Choice, fastest
 
 AnyFit = TypeVar("AnyFit", Teacher, Student)

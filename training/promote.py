@@ -10,11 +10,11 @@ from pathlib import Path
 
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
+from inspector.contract.whole import write_whole
 from inspector.runtime.folder import POINTER, point_to, read_wish
 from inspector.runtime.signature import sign_bundle
 from training.promote_html import write_html
 from training.promotion import Decision, Evidence
-from training.run import write_whole
 
 
 def write_report(evidence: Evidence, decision: Decision, folder: Path) -> Path:

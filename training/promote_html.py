@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 
 from inspector.contract.image import decode
+from inspector.contract.whole import write_whole
 from training.paired import Parts
 from training.promotion import Case, Decision, Disagreed, Evidence, Figures, Says
-from training.run import write_whole
 
 SHOWN_MAX = 12
 SIDE = 180

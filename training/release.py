@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from inspector.contract.image import ImageSpec
+from inspector.contract.whole import write_whole
 from training import forms, judging, package
 from training.calibrate import calibrate
 from training.checkpoint import BEST, load
@@ -32,7 +33,7 @@ from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
 from training.report import NO_TEACHER
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.running import SPLIT, write_split
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.whole import write_whole as write_whole
+from inspector.contract.whole import write_whole
 from training.plan import fingerprint
 
 DONE = "done.json"

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from inspector.contract.bundle import Bundle, read_bundle
 from inspector.contract.errors import ConfigError, DataError
+from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Dataset, SplitName
 from training.handover import FACTS, read_networks
 from training.job import Data
 from training.plan import Plan, fingerprint
 from training.plan_networks import Old
-from training.run import write_whole
 
 SPLIT = "split.csv"
 _HEADS = ("image", "label", "split")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from inspector.contract.image import ImageSpec, decode, fit
 from inspector.contract.strict import Strict
+from inspector.contract.whole import write_whole
 from training.dataset import Dataset, Sample
-from training.run import write_whole
 
 LIKENESS_SIDE = 64
 TINY_SIDE = 32

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from inspector.contract.strict import Strict
-from training.run import write_whole
+from inspector.contract.whole import write_whole
 
 HEADS = (
     "model",

@@ -4,8 +4,8 @@ import base64
 import html
 from pathlib import Path
 
+from inspector.contract.whole import write_whole
 from training import search_plots
-from training.run import write_whole
 from training.search_found import Found, Tried
 
 _STYLE = """

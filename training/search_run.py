@@ -15,6 +15,7 @@ from pathlib import Path
 import tomli_w
 
 from inspector.contract.errors import QualityGateError, TrainingError
+from inspector.contract.whole import write_whole
 from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
@@ -24,7 +25,7 @@ from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
 from training.release import prepare, read_sights, release
 from training.report import code_text, machine_text
-from training.run import DONE, Run, write_whole
+from training.run import DONE, Run
 from training.screen import Screen
 from training.search import Goals, Study, too_slow, work_through
 from training.search_found import Found, Tried, table, write_found

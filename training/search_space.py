@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from inspector.contract.whole import write_whole
 from inspector.runtime.latency import Profile, estimate_ms
 from training.compress import quantize
 from training.compress.prune import prune_blindly
@@ -26,7 +27,6 @@ from training.latency import operations_of
 from training.models import Network, build, settle_padding
 from training.plan import Plan, with_weights_from
 from training.plan_compress import Compress, Prune
-from training.run import write_whole
 from training.search_found import student_name
 
 SAMPLE = 16

@@ -6,13 +6,14 @@ from typing import Any
 
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
+from inspector.contract.whole import write_whole
 from training.checkpoint import BEST, HISTORY, save
 from training.crew import together
 from training.handover import HANDED, network_for, read_networks
 from training.job import Data, Job
 from training.learning import learn_as_student, learn_labels
 from training.plan_networks import Fit, Peer, Student, Teacher
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.sights import Sight, Sights
 from training.unlabelled import read_unlabelled
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import Image, ImageSpec, Region, cut, decode, fit, tiles_of, whole
+from inspector.contract.whole import write_whole
 from training.dataset import Sample, SplitName
 from training.masks import Marks, read_marks
 from training.plan_tiles import Tiles
-from training.run import write_whole
 
 CROP_TRIES = 16
 SHOWN = 5

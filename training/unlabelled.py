@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import DataError
 from inspector.contract.image import decode, fit
+from inspector.contract.whole import write_whole
 from training.dataset import IMAGE_SUFFIXES
 from training.job import Data, Job
 from training.plan import fingerprint
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.scan import face, near_twins
 
 

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
+from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Dataset
 from training.evaluate import Held, Rate, held, verdicts_of
 from training.export import run_model
@@ -24,7 +25,6 @@ from training.job import Data, Job, part_numbers, without_class
 from training.judging import Candidate
 from training.plan import Plan, Severities
 from training.release import read_sights, train_and_judge_on
-from training.run import write_whole
 from training.sights import Sight, Sights
 from training.standing import farthest, standing
 from training.workable import require_workable

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from inspector.contract.errors import DataError
 from inspector.contract.strict import Strict
+from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Sample, SplitName, read_dataset
-from training.run import write_whole
 
 MANIFEST = "manifest.csv"
 FACTS = "collected.json"

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from inspector.contract.image import ImageSpec
+from inspector.contract.whole import write_whole
 from training.compress.rows import CUT, CutFacts, Recalls, StepRow
 from training.compress.sparse import nonzero
 from training.export import export_onnx, measure
@@ -19,7 +20,7 @@ from training.fit import Machine, predict, recalls
 from training.job import Data, Job, Work, load_network
 from training.models import Network, macs, settle_padding
 from training.plan import Plan
-from training.run import Stage, write_whole
+from training.run import Stage
 
 STEPS = "steps.json"
 TIMED_IMAGES = 32

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.variant import VariantName
+from inspector.contract.whole import write_whole
 from training.compress.found import LayerScore, Quantised, Rule, Scored, Tried
 from training.compress.quantize import FORMS, QUANTIZED, Layer, build, layers_of, prepare
 from training.compress.ranges import Ranges, ranges_of
 from training.export import Answers, run_model
 from training.novelty import rank_correlation
 from training.plan_export import Quantise
-from training.run import write_whole
 
 PREPARED, DRAFT, RANGES, TRIED = "prepared.onnx", "draft.onnx", "ranges.json", "tried.json"
 AT_ONCE = 32

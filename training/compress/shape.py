@@ -13,10 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
+from inspector.contract.whole import write_whole
 from training.compress.lowrank import as_product, can_be_product
 from training.heads import head_names
 from training.models import Network, build
-from training.run import write_whole
 
 SHAPE = "shape.json"
 Count = Annotated[int, Field(ge=1, le=65_536)]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inspector.contract.whole import write_whole
 from training.checkpoint import save
 from training.compress import prune
 from training.compress.costs import cost_of, recalls_of, timer
@@ -29,7 +30,7 @@ from training.models import Network
 from training.norms import reestimate
 from training.plan_compress import Compress
 from training.plan_networks import Student
-from training.run import Stage, write_whole
+from training.run import Stage
 from training.teaching import identity, unlabelled_of
 from training.views import chunks
 
