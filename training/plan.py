@@ -185,19 +185,21 @@ class Plan(Section):
                 "teacher: is missing; a student without one has alpha = 0 under [student], and "
                 "neither feature_weight, hints, unlabelled nor [[ensemble]]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_go_with_the_rest(self) -> Self:
         for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
-            if how and self.student.rebalance and how.imbalance == "logit_adjustment":
+            if how is None:
+                continue
+            if how.handed and name == "ensemble":
+                raise ValueError("ensemble.handed: only [teacher] may be handed on from a release")
+            if self.student.rebalance and how.imbalance == "logit_adjustment":
                 raise ValueError(
                     f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _teachers_see_the_same(self) -> Self:
-        for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
-            if how:
-                require_proportions(self.image, self.seen_by(how), name)
+            require_proportions(self.image, self.seen_by(how), name)
         return self
 
     @model_validator(mode="after")
@@ -278,10 +280,9 @@ def _with_weights(plan: Plan, choose: Callable[[Fit | Peer, str], str]) -> Plan:
 
     peers = tuple(changed(peer, f"student.peers.{i}") for i, peer in enumerate(plan.student.peers))
     student = changed(plan.student, "student").model_copy(update={"peers": peers})
-    ensemble = tuple(changed(each, f"ensemble.{i}") for i, each in enumerate(plan.ensemble))
     update = {
         "teacher": changed(plan.teacher, "teacher") if plan.teacher else None,
-        "ensemble": ensemble,
+        "ensemble": tuple(changed(each, f"ensemble.{i}") for i, each in enumerate(plan.ensemble)),
         "student": student,
     }
     return plan.model_copy(update=update)

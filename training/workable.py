@@ -1,5 +1,6 @@
 """What would stop a job hours from now stops it at once, in words."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from training.job import Data
 from training.learning import fresh
 from training.models import Network, build
 from training.plan import Plan
-from training.plan_networks import Fit, Peer, Teacher
+from training.plan_networks import Fit, Hint, Peer, Teacher
 from training.sights import resolved
 from training.soft import require_relations
 
@@ -30,6 +31,17 @@ def require_teachable(plan: Plan, data: Data) -> None:
         LabelLoss(how, material)
 
 
+def _require_layers_of_its_own(hints: Sequence[Hint], network: Network, image: ImageSpec) -> None:
+    """From the second generation on the student before is the teacher."""
+    try:
+        Hints(hints, network, network, image)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} (student.generations above 1: the second generation's teacher is the student "
+            f"of the first, and a hint names layers of both; leave one of the two out)"
+        ) from None
+
+
 def require_workable(plan: Plan) -> None:
     """What would stop the job hours from now stops it here. Raises ConfigError in words."""
     plan = resolved(plan)
@@ -40,6 +52,8 @@ def require_workable(plan: Plan) -> None:
             for how in (student, teacher)
         )
         Hints(student.hints, ours, theirs, plan.image, plan.seen_by(teacher))
+        if student.generations > 1:
+            _require_layers_of_its_own(student.hints, ours, plan.image)
     for image in {plan.image, *map(plan.seen_by, plan.teachers)}:
         Augmenter(plan.augment, image, plan.seed)
     networks: tuple[Fit | Peer, ...] = (*plan.teachers, *student.peers, student)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import training
+from inspector.contract.errors import ConfigError
 from training.plan import Plan, read_plan
 from training.plan_smoke import SIDE, TEACHER_SIDE, smoke
 
@@ -24,3 +25,17 @@ def test_a_teacher_with_a_size_of_its_own_has_one_in_a_smoke_run_too() -> None:
     small = smoke(plan)
     assert small.teacher is not None
     assert (small.image.width, small.seen_by(small.teacher).width) == (SIDE, TEACHER_SIDE)
+
+
+def test_only_the_first_teacher_may_be_handed_on(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    text = (
+        'name = "cells"\ngood = ["fine"]\n[image]\nwidth = 32\nheight = 32\n'
+        '[teacher]\nmodel = "resnet18"\nepochs = 1\n[student]\nmodel = "resnet10t"\nepochs = 1\n'
+        '[[ensemble]]\nmodel = "resnet18"\nepochs = 1\n'
+    )
+    path.write_text(text, encoding="utf-8")
+    assert len(read_plan(path).teachers) == 2
+    path.write_text(text + 'handed = "next"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"ensemble\.handed: only \[teacher\]"):
+        read_plan(path)

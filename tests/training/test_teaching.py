@@ -201,6 +201,10 @@ def test_the_next_release_starts_from_the_running_student_with_a_class_more(
         ('[student]\nold = { networks = "nowhere" }', "student.old.networks"),
         ('[student]\nunlabelled = { folder = "nowhere" }', "student.unlabelled.folder"),
         ('[student]\nhints = [{ student = "blocks.2", teacher = "layer9" }]', "no layer 'layer9'"),
+        (
+            '[student]\ngenerations = 2\nhints = [{ student = "blocks.2", teacher = "layer3" }]',
+            "the second generation's teacher is the student",
+        ),
         ('[student]\nsampling = "balanced"', "corrects for rare classes twice"),
         ("[student]\nrebalance = 2.0", "are without the prior already"),
         ("[student]\nseverity_weight = 0.5", "no image of the data has a severity"),
