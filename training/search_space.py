@@ -24,9 +24,11 @@ from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
 from training.exported import Exported
 from training.latency import operations_of
-from training.models import Network, build, settle_padding
+from training.learning import fresh
+from training.models import Network, settle_padding
 from training.plan import Plan, with_weights_from
 from training.plan_compress import Compress, Prune
+from training.plan_networks import Peer
 from training.search_found import student_name
 
 SAMPLE = 16
@@ -122,7 +124,7 @@ def untrained(plan: Plan, entrant: Entrant) -> Network:
     Raises ConfigError for a model that timm does not have.
     """
     spec = image_of(plan, entrant)
-    network = build(entrant.model, "none", classes=2)
+    network = fresh(Peer(model=entrant.model, weights="none"), 2, plan.seed)
     if entrant.prune < 1.0:
         with suppress(ConfigError):
             return prune_blindly(network, cut_of(plan, entrant.prune), spec)
