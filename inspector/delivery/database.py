@@ -7,6 +7,7 @@ POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from inspector.contract.errors import ConfigError, InUseError, RecordError
 # Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
 # make the part late, and a late part is rejected anyway.
 BUSY_S = 0.25
+READER_S = 5.0
+"""A reader waits for a checkpoint after a crash, and for a writer that has only just begun."""
 AUDIT = (
     # AUTOINCREMENT: no number is used twice, also where the last row was taken out
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
@@ -64,7 +67,8 @@ def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connecti
 
 
 def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
-    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file.
+    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file, or
+    nothing in it yet after READER_S.
 
     Also for another user, who may read the folder and not write it. There SQLite reads beside a
     writer and behind one that was killed; but after one that ended in order it would have to make
@@ -111,7 +115,7 @@ def _opened(
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         uri=True,
-        timeout=5.0,  # a reader waits for no one but a checkpoint after a crash
+        timeout=READER_S,
         isolation_level=None,
         check_same_thread=False,
         factory=factory,
@@ -119,6 +123,7 @@ def _opened(
     try:
         if isinstance(db, _Still):
             db.begin(path)
+        _wait_for_schema(db, kind, path)
         _check(db, kind, path)
     except BaseException:
         db.close()
@@ -191,6 +196,15 @@ def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {kind.application_id}")
         db.execute(f"PRAGMA user_version = {kind.version}")
+
+
+def _wait_for_schema(db: sqlite3.Connection, kind: Kind, path: Path) -> None:
+    """Its writer makes the file first and all that is in it a moment later, in one transaction."""
+    end = time.monotonic() + READER_S
+    while db.execute("PRAGMA schema_version").fetchone() == (0,):
+        if time.monotonic() > end:
+            raise RecordError(f"{kind.word} {path}: is empty: nobody has begun to write it")
+        time.sleep(0.01)
 
 
 def _check(db: sqlite3.Connection, kind: Kind, path: Path) -> None:

@@ -188,7 +188,7 @@ def _simulate(
         (folder / name).mkdir()
         lines.append(Line(folder / name, port, station=name))
         assert until(lambda: lines[-1].courier.connected, WAIT_S)
-        lines[-1].record()  # once it is stored, the consumer listens
+        lines[-1].put(1)  # with the state that tells of it: the consumer may come later
     recorded: dict[str, list[float]] = {name: [] for name in names}
     late: list[float] = []
     begin.wait()

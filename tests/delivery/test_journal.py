@@ -247,6 +247,29 @@ def test_a_reader_says_that_there_is_no_journal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_reader_waits_for_a_station_that_has_only_just_made_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch()  # as SQLite makes it, before there is anything in it
+    made: list[Journal] = []
+    later = threading.Timer(0.2, lambda: made.append(Journal(JournalSettings(path=path))))
+    later.start()
+    with JournalReader(path) as reader:
+        assert reader.last_seq() == 0
+    later.join()
+    made[0].close()
+
+
+def test_a_reader_says_that_a_journal_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    path.touch()
+    monkeypatch.setattr("inspector.delivery.database.READER_S", 0.1)
+    with pytest.raises(RecordError, match="nobody has begun to write it"):
+        JournalReader(path)
+    assert path.stat().st_size == 0
+
+
 def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with journal(path) as first:
