@@ -38,6 +38,7 @@ from training.running import SPLIT, write_split
 from training.scan import Images, load_images, scan
 from training.severity import require_known_classes
 from training.ship import choice_warning
+from training.shrink import advice
 from training.sights import Sight, Sights, resolved
 from training.split import split_by_part
 from training.teaching import fit_student, fit_teachers
@@ -181,7 +182,11 @@ def read_sights(
             size = f"{image.width}x{image.height}"
             job.screen.once(f"the pictures at {size}, as a teacher sees them:")
         its = replace(job, plan=plan.model_copy(update={"image": image}))
-        return Sight(its, *read_data(its, dataset, data_fingerprint, fold))
+        sight = Sight(its, *read_data(its, dataset, data_fingerprint, fold))
+        hint = advice(sight.data.images.report.sizes, image) if image == plan.image else None
+        if hint and plan.tiles is None:  # tiles are cut at the picture's own resolution
+            job.screen.once(f"  {hint}")
+        return sight
 
     return Sights(plan, read)
 

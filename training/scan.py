@@ -41,6 +41,9 @@ class ScanReport(Strict):
     parts: dict[str, int]
     twins: tuple[tuple[int, int], ...]
     """Pairs of kept images that are nearly the same picture."""
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    """Width, height, and how many of the used images have it; the most frequent first. Empty in
+    what an older program scanned."""
     findings: tuple[Finding, ...]
 
     def lines(self) -> list[str]:
@@ -49,6 +52,10 @@ class ScanReport(Strict):
             f"{label} {n} ({self.parts[label]} parts)" for label, n in self.classes.items()
         )
         lines = [self.layout, f"{self.images} images, {len(self.kept)} used: {counts}"]
+        if self.sizes:
+            sizes = [f"{width}x{height} ({n})" for width, height, n in self.sizes[:3]]
+            more = f" and {len(self.sizes) - 3} more" if len(self.sizes) > 3 else ""
+            lines.append(f"pixels: {', '.join(sizes)}{more}")
         for kind, n in sorted(Counter(f.kind for f in self.findings).items()):
             shown = [f for f in self.findings if f.kind == kind][:5]
             lines.append(f"{kind}: {n}")
@@ -82,6 +89,7 @@ def scan(
     faces = np.zeros((len(samples), LIKENESS_SIDE, LIKENESS_SIDE), np.float32)
     findings: list[Finding] = []
     digests: dict[str, list[int]] = defaultdict(list)
+    sizes: dict[int, tuple[int, int]] = {}
     for i, sample in enumerate(progress(samples, len(samples))):
         try:
             picture = decode(sample.image.read_bytes())
@@ -89,9 +97,10 @@ def scan(
             what = error.strerror or "" if isinstance(error, OSError) else str(error)
             findings.append(Finding(kind="unreadable", image=sample.name, what=what, excluded=True))
             continue
-        if min(picture.shape[:2]) < TINY_SIDE:
-            size = f"{picture.shape[1]}x{picture.shape[0]}"
-            findings.append(Finding(kind="tiny", image=sample.name, what=size))
+        high, wide = picture.shape[:2]
+        sizes[i] = wide, high
+        if min(wide, high) < TINY_SIDE:
+            findings.append(Finding(kind="tiny", image=sample.name, what=f"{wide}x{high}"))
         digests[hashlib.sha256(picture.tobytes()).hexdigest()].append(i)
         pixels[i], faces[i] = fit(picture, spec), face(picture)
     kept = sorted(i for same in digests.values() for i in _used(samples, same, findings))
@@ -110,6 +119,7 @@ def scan(
             sorted(Counter(label for label, _ in {(s.label, s.part) for s in used}).items())
         ),
         twins=tuple(twins),
+        sizes=tuple((*size, n) for size, n in Counter(sizes[i] for i in kept).most_common()),
         findings=tuple(findings),
     )
     write_whole(folder / "scan.json", report.model_dump_json(indent=1).encode())

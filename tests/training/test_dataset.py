@@ -136,6 +136,10 @@ def test_the_scan_names_what_is_wrong_and_leaves_it_out(
     assert not found[("tiny", "spot/small.png")]
     assert not {"good/00.png", "good/twin.png", "good/02.png", "spot/two.png"} & set(report.kept)
     assert any("unreadable: 2" in line for line in report.lines())
+    sizes = {(wide, high): n for wide, high, n in report.sizes}
+    assert sum(sizes.values()) == len(report.kept)
+    assert sizes[8, 8] == 1
+    assert any(line.startswith("pixels: ") and "8x8 (1)" in line for line in report.lines())
 
 
 def test_a_file_that_the_manifest_names_and_nobody_has_is_a_finding(tmp_path: Path) -> None:
