@@ -22,6 +22,10 @@ Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 GROUPS = ({"conv", "linear"}, {"pointwise", "depthwise"}, {"elementwise"})
 """By how much of what they need they find in the cache within a whole graph."""
+TIE = 1e-12
+"""Of two sets of factors whose squares differ by less, the smaller or earlier is taken. Where all
+measured operations have as many weights as products (linear ones), either explains them, and
+rounding must not choose: it chose otherwise for the same times in another unit."""
 SCALED = 2
 """Not the last: whole graphs of convolutions say nothing of it."""
 Lines = dict[tuple[str, str], NDArray[np.float64]]
@@ -127,7 +131,7 @@ def _least_wrong(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         for some in map(list, combinations(columns, count)):
             found, *_ = np.linalg.lstsq(rows[:, some], np.ones(len(rows)), rcond=None)
             away = float(((rows[:, some] @ found - 1.0) ** 2).sum())
-            if (found >= 0.0).all() and away < best_away:
+            if (found >= 0.0).all() and away < best_away - TIE:
                 best, best_away = np.zeros(rows.shape[1]), away
                 best[some] = found
     return best

@@ -84,6 +84,27 @@ def test_an_estimate_finds_what_an_operation_costs_and_what_a_whole_graph_adds()
         assert estimate_ms([never_measured] * 3, profile) - 0.5 == pytest.approx(3 * one)
 
 
+def test_an_estimate_is_the_same_in_any_unit_of_time() -> None:
+    """Linear operations were measured with as many weights as products: either explains them."""
+    of_cells = Operation(kind="linear", macs=16 * 640, moved=16 * 66, weights=640)
+    draws = np.random.default_rng(0)
+    for _ in range(20):
+        profile = known(1e-8, 0.01, 1.0)
+        noisy = tuple(
+            each.model_copy(update={"ms": each.ms * float(np.exp(draws.normal()))})
+            for each in profile.operations
+        )
+        profile = profile.model_copy(update={"operations": noisy})
+        thousands = profile.model_copy(
+            update={
+                name: tuple(each.model_copy(update={"ms": 1000 * each.ms}) for each in some)
+                for name, some in (("operations", noisy), ("graphs", profile.graphs))
+            }
+        )
+        found, other = (estimate_ms([of_cells], each) - 0.5 for each in (profile, thousands))
+        assert other == pytest.approx(1000 * found, rel=1e-9)
+
+
 def test_an_estimate_of_what_was_never_measured_is_refused() -> None:
     operation = Operation(kind="pointwise", precision="int8", macs=1, moved=1, weights=1)
     with pytest.raises(ConfigError, match="no pointwise in int8"):
