@@ -13,6 +13,7 @@ from training.handover import HANDED, network_for, read_networks
 from training.job import Data, Job
 from training.learning import learn_as_student, learn_labels
 from training.plan_networks import Fit, Peer, Student, Teacher
+from training.precision import SPEED, measure
 from training.run import Stage
 from training.sights import Sight, Sights
 from training.unlabelled import read_unlabelled
@@ -95,6 +96,9 @@ def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:
             )
         save(into / BEST, network.state_dict())
         write_whole(into / HISTORY, b"[]")
+        if how.precision == "auto":
+            pixels = data.images.pixels[data.rows["train"][: how.batch]]
+            measure(network, pixels, into / SPEED, job.work, learning=False)
 
     # The pictures too: its temperature, limits and students are theirs.
     of = file_sha256(weights), data.labels, how.model

@@ -16,7 +16,11 @@ from training.checkpoint import BEST, load
 from training.cli import main
 from training.distill import mutual
 from training.material import Joined, Material
+from training.plan import read_plan
+from training.precision import SPEED, precision_of
+from training.run import Stage
 from training.soft import soft_kl
+from training.speed import Choice
 
 
 @dataclass
@@ -26,9 +30,12 @@ class Release:
 
     def best(self, stage: str) -> dict[str, torch.Tensor]:
         """The weights that a stage kept."""
-        (folder,) = self.out.glob(f"work/{stage}-{12 * '[0-9a-f]'}")  # not that of teacher-2
-        state: dict[str, torch.Tensor] = load(folder / BEST)
+        state: dict[str, torch.Tensor] = load(self.folder(stage) / BEST)
         return state
+
+    def folder(self, stage: str) -> Path:
+        (folder,) = self.out.glob(f"work/{stage}-{12 * '[0-9a-f]'}")  # not that of teacher-2
+        return folder
 
     @property
     def networks(self) -> Path:
@@ -165,10 +172,16 @@ def test_an_archive_teaches_without_labels_but_never_shows_what_is_held_back(
 
 
 def test_a_teacher_is_handed_on_as_it_is(first: Release, tmp_path: Path) -> None:
-    plan = short().replace("[teacher]", f'[teacher]\nhanded = "{first.networks}"')
-    release = run(tmp_path, plan, first.data, "handed")
+    whose = f'[teacher]\nprecision = "auto"\nhanded = "{first.networks}"'
+    release = run(tmp_path, short().replace("[teacher]", whose), first.data, "handed")
     ours, theirs = release.best("teacher"), first.best("teacher")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    stage = Stage(release.folder("teacher"), "")
+    choice = Choice.model_validate_json((stage.folder / SPEED).read_text(encoding="utf-8"))
+    assert not choice.learning, "it is only asked"
+    how = read_plan(tmp_path / "handed.toml").teacher
+    assert how is not None
+    assert precision_of(how, stage) == choice.way.precision
 
 
 def test_the_next_release_starts_from_the_running_student_with_a_class_more(
