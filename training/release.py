@@ -183,9 +183,10 @@ def read_sights(
             job.screen.once(f"the pictures at {size}, as a teacher sees them:")
         its = replace(job, plan=plan.model_copy(update={"image": image}))
         sight = Sight(its, *read_data(its, dataset, data_fingerprint, fold))
-        hint = advice(sight.data.images.report.sizes, image) if image == plan.image else None
-        if hint and plan.tiles is None:  # tiles are cut at the picture's own resolution
-            job.screen.once(f"  {hint}")
+        if image == plan.image and plan.tiles is None:  # tiles are cut at their own resolution
+            hint = advice(sight.data.images.report.sizes, image)
+            if hint:
+                job.screen.once(f"  {hint}")
         return sight
 
     return Sights(plan, read)

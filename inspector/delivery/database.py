@@ -187,10 +187,10 @@ def lock(kind: Kind, path: Path) -> int:
 
 
 def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
-    if db.execute("PRAGMA schema_version").fetchone() != (0,):
+    if not _is_empty(db):
         return
     with transaction(db):  # whole or not at all, also when the power goes
-        if db.execute("PRAGMA schema_version").fetchone() != (0,):
+        if not _is_empty(db):
             return
         for statement in (kind.schema, *kind.more):
             db.execute(statement)
@@ -198,10 +198,14 @@ def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:
         db.execute(f"PRAGMA user_version = {kind.version}")
 
 
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("PRAGMA schema_version").fetchone() == (0,))
+
+
 def _wait_for_schema(db: sqlite3.Connection, kind: Kind, path: Path) -> None:
     """Its writer makes the file first and all that is in it a moment later, in one transaction."""
     end = time.monotonic() + READER_S
-    while db.execute("PRAGMA schema_version").fetchone() == (0,):
+    while _is_empty(db):
         if time.monotonic() > end:
             raise RecordError(f"{kind.word} {path}: is empty: nobody has begun to write it")
         time.sleep(0.01)
