@@ -202,7 +202,11 @@ class Queues:
                 holder, _ = self._held.get(each.item.result_id, (asked.holder, 0.0))
                 if holder != asked.holder:
                     elsewhere += 1
-                elif each.item.result_id not in asked.have and len(handed) < asked.count:
+                elif (
+                    each.item.result_id not in asked.have
+                    and len(handed) < asked.count
+                    and each.item.picture.is_file()  # since: the archive deletes its oldest
+                ):
                     handed.append(each)
                     self._held[each.item.result_id] = asked.holder, now + HELD_S
         return handed, elsewhere

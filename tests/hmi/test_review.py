@@ -1,6 +1,7 @@
 """Review and camera in a real browser: parts are judged by keys, the camera is held against its
 reference."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -179,7 +180,12 @@ def test_the_next_picture_is_there_before_it_is_needed(desk: Watched) -> None:
 
 def test_no_part_is_judged_before_its_picture_is_seen(plant: Plant, desk: Watched) -> None:
     held: list[Route] = []
-    desk.context.route("**/pictures/**", lambda route: held.append(route))
+    going = threading.Event()
+
+    def hold(route: Route) -> None:
+        route.continue_() if going.is_set() else held.append(route)
+
+    desk.context.route("**/pictures/**", hold)
     before = len(reviews(plant))
     page = desk.open("/review")
     dark = page.get_by_role("button", name="dark")
@@ -188,6 +194,7 @@ def test_no_part_is_judged_before_its_picture_is_seen(plant: Plant, desk: Watche
     page.keyboard.press(DARK)
     page.keyboard.press("0")
     dark.dispatch_event("click")
+    going.set()  # more are asked for meanwhile
     for route in held:
         route.continue_()
     shown(page)
@@ -292,6 +299,7 @@ def test_a_picture_that_is_gone_is_said_and_nobody_judges_it(plant: Plant, desk:
     page.keyboard.press(DARK)
     said(page).to_contain_text("NOT kept: the picture is gone")
     assert reviews(plant, part) == []
+    assert part not in {each["result_id"] for each in waiting(plant)}
     desk.context.route("**/pictures/**", lambda route: route.fulfill(status=404))
     page = desk.open("/review")
     said(page).to_contain_text("nobody can say what it shows")
@@ -299,6 +307,31 @@ def test_a_picture_that_is_gone_is_said_and_nobody_judges_it(plant: Plant, desk:
     page.keyboard.press(DARK)
     page.keyboard.press("s")
     assert len(reviews(plant)) == before
+
+
+def test_a_picture_that_could_not_be_fetched_is_not_called_gone_and_comes_later(
+    desk: Watched,
+) -> None:
+    """A server that is busy, or away, for a while: of one try, and of all the quick ones."""
+    failed: list[str] = []
+    enough = 0
+
+    def fail(route: Route) -> None:
+        failed.append(route.request.url)
+        if len(failed) <= enough:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    desk.context.route("**/pictures/**", fail)
+    enough = 1
+    shown(desk.open("/review"))
+    failed, enough = [], 10_000
+    page = desk.open("/review")
+    expect(page.locator(".stage")).to_contain_text("the server does not answer")
+    said(page).not_to_contain_text("nobody can say")
+    enough = 0
+    shown(page)
 
 
 @pytest.mark.slow  # 3 s; the keys themselves are tested above

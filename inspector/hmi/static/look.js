@@ -34,7 +34,7 @@ export class Look {
     const figure = picture(station, { ...result, image: result.image ?? this.id });
     const look = () => {
       this.shown = figure.querySelector("img") !== null && figure.querySelector(".frame") !== null;
-      this.gone = figure.querySelector(".none") !== null;
+      this.gone = figure.querySelector('.none:not([data-why="unreachable"])') !== null;
       this.told();
     };
     new MutationObserver(look).observe(figure, { childList: true });

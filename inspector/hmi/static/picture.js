@@ -6,6 +6,7 @@ import { number, t, word } from "/static/text.js";
 
 const TRIES = 6;
 const AGAIN_MS = 400;
+const LATER_MS = 5_000;
 
 // The archive writes a moment after the verdict has left: an absent picture is asked for again.
 export function picture(station, result, { soon = false } = {}) {
@@ -17,18 +18,31 @@ export function picture(station, result, { soon = false } = {}) {
   const part = result.part?.id ?? result.part ?? result.seq;
   const image = h("img", { alt: t("picture.of", { part }) });
   const address = `/api/stations/${encodeURIComponent(station)}/pictures/${encodeURIComponent(result.image)}`;
-  let tries = soon ? TRIES : 1;
+  let tries = 0;
+  const none = (words, why) => replace(figure, h("p", { class: "none", "data-why": why }, t(words)));
+  const again = (after) => setTimeout(() => { if (tries < TRIES || figure.isConnected) image.src = `${address}?try=${tries}`; }, after);
   image.addEventListener("load", () => {
     replace(figure, h("div", { class: "frame" }, image, overlay(image, result.regions)));
     lay(figure, image, station, result.image).catch(() => {}); // the server is gone: the page says so
   });
-  image.addEventListener("error", () => {
-    tries -= 1;
-    if (tries > 0) setTimeout(() => { if (figure.isConnected) image.src = `${address}?try=${tries}`; }, AGAIN_MS);
-    else replace(figure, h("p", { class: "none" }, t("picture.gone")));
+  image.addEventListener("error", async () => {
+    tries += 1;
+    const absent = await isAbsent(address);
+    if (absent && (!soon || tries >= TRIES)) none("picture.gone", "absent");
+    else if (tries < TRIES) again(AGAIN_MS);
+    else { none("picture.unreachable", "unreachable"); again(LATER_MS); }
   });
   image.src = address;
   return figure;
+}
+
+// An image does not say why it failed: only the server's word that there is none means that.
+async function isAbsent(address) {
+  try {
+    return (await fetch(address, { credentials: "same-origin" })).status === 404;
+  } catch {
+    return false;
+  }
 }
 
 // The archive writes a map before its picture: where there is none now, none will come.
