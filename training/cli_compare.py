@@ -17,6 +17,7 @@ COMPARE_EXAMPLES = """examples:
   inspector-train compare kd.toml labels.toml --data elpv --out compare
   inspector-train compare a.toml b.toml --data elpv --out compare --seeds 0,1,2 --folds 5
   inspector-train compare a.toml --data elpv --out spread --seeds 0,1,2 --folds 1
+  inspector-train compare a.toml b.toml --data elpv --out compare --jobs 5     a GPU, or many cores
 
 What plans share (the same teacher for several students) is computed once; a killed comparison goes
 on where it was, and more seeds may be asked for later. compare.html is written after every round.
@@ -50,9 +51,18 @@ def add_compare(
     add_weights(compare)
     add_processes(compare)
     compare.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="folds and seeds at a time, sharing cores and GPU (default 1); times are then those "
+        "of a busy machine",
+    )
+    compare.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, two folds"
     )
     compare.add_argument("--quiet", action="store_true", help="only the page's path and errors")
+    compare.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     compare.set_defaults(command=partial(_compare, machine_of))
 
 
@@ -65,9 +75,7 @@ def _compare(
     from training.run import Run
     from training.screen import Screen
 
-    seeds, folds = _seeds(arguments.seeds), arguments.folds
-    if folds < 1:
-        raise ConfigError(f"compare: --folds {folds}: must be at least 1")
+    seeds, folds, jobs, worker = _seeds(arguments.seeds), arguments.folds, *_shares(arguments)
     dataset = read_dataset(arguments.data)
     plans = [(path, read_plan(path)) for path in arguments.plans]
     if arguments.weights:
@@ -76,27 +84,71 @@ def _compare(
         seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=8)
         plans = [(path, smoke(plan)) for path, plan in plans]
     screen = Screen(quiet=arguments.quiet)
-    run = Run(arguments.out / "work", screen.say)
+    work = arguments.out / ("work" if worker is None else f"work-{worker}")
+    run = Run(work, screen.say)
     try:
         # torch takes seconds to import: what is wrong up to here was said at once
-        from training.compare import Entry, compare, write_comparison
+        from training import compare
+        from training.alongside import shared
         from training.compare_html import lines
         from training.job import Job
 
-        def entry(path: Path, plan: "Plan") -> Entry:
-            return Entry(
-                plan, lambda its: Job(its, run, machine_of(its, path, arguments.processes), screen)
-            )
+        def entry(path: Path, plan: "Plan") -> compare.Entry:
+            def job(its: "Plan") -> Job:
+                machine = machine_of(its, path, arguments.processes)
+                return Job(its, run, shared(machine, jobs if worker else 1), screen)
+
+            return compare.Entry(plan, job)
 
         entries = [entry(path, plan) for path, plan in plans]
-        show = partial(write_comparison, folder=arguments.out)
-        found = compare(entries, dataset, seeds, folds, show)
+        rounds = compare.rounds_of(seeds, folds)
+        if worker is not None:
+            for _ in compare.work_through(entries, dataset, rounds[worker - 1 :: jobs], folds):
+                pass
+            return 0
+        if jobs > 1:
+            compare.require_comparable([plan for _, plan in plans])
+            compare.read_for(entries, dataset, rounds[0], folds)
+            _share(arguments, min(jobs, len(rounds)), work)
+        show = partial(compare.write_comparison, folder=arguments.out)
+        found = compare.compare(entries, dataset, seeds, folds, show)
     finally:
         run.close()
     for line in lines(found):
         screen.say(line)
     print(arguments.out / "compare.html")
     return 0
+
+
+def _shares(arguments: argparse.Namespace) -> tuple[int, int | None]:
+    """How many processes work at a time, and which of them this is; None: who starts them."""
+    jobs: int = arguments.jobs
+    if arguments.folds < 1:
+        raise ConfigError(f"compare: --folds {arguments.folds}: must be at least 1")
+    if jobs < 1 or (jobs > 1 and arguments.processes > 1):
+        raise ConfigError(f"compare: --jobs {jobs}: must be at least 1, and 1 with --processes")
+    return jobs, arguments.worker
+
+
+def _share(arguments: argparse.Namespace, jobs: int, work: Path) -> None:
+    """Every round by one of several processes; what they finish is then found in `work`."""
+    from training.alongside import lend, work_together
+
+    folders = [arguments.out / f"work-{number}" for number in range(1, jobs + 1)]
+    for folder in folders:  # of a comparison that was killed
+        lend(folder, work)
+    words = ["compare", *arguments.plans, "--data", arguments.data, "--out", arguments.out]
+    words += ["--seeds", arguments.seeds, "--folds", arguments.folds, "--jobs", jobs]
+    words += ["--weights", arguments.weights] if arguments.weights else []
+    words += ["--smoke"] if arguments.smoke else []
+    words += ["--quiet"] if arguments.quiet else []
+    workers = []
+    for number, folder in enumerate(folders, 1):
+        lend(work, folder)
+        workers.append([*map(str, words), "--worker", str(number)])
+    work_together("compare", workers)
+    for folder in folders:
+        lend(folder, work)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ same teacher for several students) is computed once, and a killed comparison goe
 
 import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from training.folds import Fold
 from training.job import Job, part_numbers
 from training.judging import answers_of, network_of
 from training.plan import Plan
-from training.release import Judged, train_and_judge
+from training.release import Judged, read_sights, train_and_judge
 from training.screen import clock_text
 from training.workable import require_workable
 
@@ -33,6 +33,13 @@ class Entry(NamedTuple):
 
     plan: Plan
     job: Callable[[Plan], Job]
+
+
+class Round(NamedTuple):
+    """In which every plan is trained once."""
+
+    seed: int
+    fold: int
 
 
 def require_comparable(plans: Sequence[Plan]) -> None:
@@ -70,36 +77,73 @@ def compare(
 
     Raises ConfigError, DataError or TrainingError in words.
     """
-    require_comparable([entry.plan for entry in entries])
-    for entry in entries:
-        require_workable(entry.plan)
-    rounds = [(seed, k) for seed in seeds for k in range(folds)]
     outcomes: list[Outcome] = []
     parts: dict[str, str] = {}
-    # Masks and boxes count only where a plan of tiles reads them.
-    fingerprints = {
-        marks: dataset.fingerprint(marks=marks)
-        for marks in {entry.plan.tiles is not None for entry in entries}
-    }
-    began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
-    for seed, k in rounds:
-        for entry in entries:
-            export = entry.plan.export.model_copy(update={"variants": ()})  # none is compared
-            job = entry.job(entry.plan.model_copy(update={"seed": seed, "export": export}))
-            fold = Fold(k, folds) if folds > 1 else None
-            started = time.monotonic()
-            where = _where(entry.plan.name, seed, k, folds)
-            job.screen.say(f"run {done + 1}/{wanted} starts: {where}")
-            judged = train_and_judge(job, dataset, fingerprints[entry.plan.tiles is not None], fold)
-            parts |= _parts(judged)
-            mine = outcomes_of(job.plan, judged, seed, k)
+    rounds = rounds_of(seeds, folds)
+    for some in work_through(entries, dataset, rounds, folds):
+        for mine, judged in some:
             outcomes += mine
-            done += 1
-            left = (time.monotonic() - began) / done * (wanted - done)
-            job.screen.say(_line(mine, folds, done, wanted, time.monotonic() - started, left))
+            parts |= _parts(judged)
+        wanted = len(rounds) * len(entries)
         found = comparison_of(outcomes, parts, dataset.layout, seeds, folds, wanted)
         show(found)
     return found
+
+
+def rounds_of(seeds: Sequence[int], folds: int) -> list[Round]:
+    return [Round(seed, k) for seed in seeds for k in range(folds)]
+
+
+def work_through(
+    entries: Sequence[Entry], dataset: Dataset, rounds: Sequence[Round], folds: int
+) -> Iterator[list[tuple[list[Outcome], Judged]]]:
+    """Train and judge every plan in these rounds; of each round, what came out, plan by plan.
+
+    Raises ConfigError, DataError or TrainingError in words.
+    """
+    require_comparable([entry.plan for entry in entries])
+    for entry in entries:
+        require_workable(entry.plan)
+    fingerprints = _fingerprints(entries, dataset)
+    began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
+    for each in rounds:
+        found = []
+        for entry in entries:
+            job = _job(entry, each.seed)
+            started = time.monotonic()
+            where = _where(entry.plan.name, *each, folds)
+            job.screen.say(f"run {done + 1}/{wanted} starts: {where}")
+            data = fingerprints[entry.plan.tiles is not None]
+            judged = train_and_judge(job, dataset, data, _fold(each, folds))
+            mine = outcomes_of(job.plan, judged, *each)
+            found.append((mine, judged))
+            done += 1
+            left = (time.monotonic() - began) / done * (wanted - done)
+            job.screen.say(_line(mine, folds, done, wanted, time.monotonic() - started, left))
+        yield found
+
+
+def read_for(entries: Sequence[Entry], dataset: Dataset, first: Round, folds: int) -> None:
+    """The pictures as the first round needs them: what several processes need not each do."""
+    fingerprints = _fingerprints(entries, dataset)
+    for entry in entries:
+        data = fingerprints[entry.plan.tiles is not None]
+        read_sights(_job(entry, first.seed), dataset, data, _fold(first, folds))
+
+
+def _fingerprints(entries: Sequence[Entry], dataset: Dataset) -> dict[bool, str]:
+    """Masks and boxes count only where a plan of tiles reads them."""
+    kinds = {entry.plan.tiles is not None for entry in entries}
+    return {marks: dataset.fingerprint(marks=marks) for marks in kinds}
+
+
+def _job(entry: Entry, seed: int) -> Job:
+    export = entry.plan.export.model_copy(update={"variants": ()})  # none is compared
+    return entry.job(entry.plan.model_copy(update={"seed": seed, "export": export}))
+
+
+def _fold(each: Round, folds: int) -> Fold | None:
+    return Fold(each.fold, folds) if folds > 1 else None
 
 
 def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcome]:

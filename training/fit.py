@@ -30,6 +30,8 @@ from training.screen import Screen, clock_text
 from training.team import ALONE, Team
 from training.views import Batch, Views, chunks
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
 EVALUATION_BATCH = 64
 CLIP_NORM = 5.0
 """Gradients longer than this are shortened: a rare hard batch must not undo an epoch."""
@@ -206,12 +208,16 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 def _average(network: Network, decay: float) -> AveragedModel:
     """An exponential average that starts quickly, batch norm statistics included."""
 
-    def blend(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    def blend(kept: Tensors, new: Tensors, count: Tensor | int) -> None:
+        """All tensors of a kind at once: one by one, a GPU waits longer for each than it works."""
         n = int(count)
         now = min(decay, (1.0 + n) / (10.0 + n))
-        return old + (1.0 - now) * (new - old)
+        if kept[0].is_floating_point():
+            torch._foreach_lerp_(kept, new, 1.0 - now)
+        else:  # how many batches a norm has seen
+            torch._foreach_copy_(kept, new)
 
-    return AveragedModel(network, avg_fn=blend, use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
 
 
 def _row(

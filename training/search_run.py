@@ -1,21 +1,16 @@
-"""A search from its order to the winner's bundle: alone, or by several processes at once.
-
-Each process has a work folder of its own (run.py lets one job into one), with links to what the
-first has finished: pictures, split and teachers are computed once. They meet in Optuna's journal.
+"""A search from its order to the winner's bundle: alone, or by several processes at once
+(alongside.py), which meet in Optuna's journal.
 """
 
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
-from inspector.contract.errors import QualityGateError, TrainingError
+from inspector.contract.errors import QualityGateError
 from inspector.contract.whole import write_whole
+from training.alongside import lend, shared, work_together
 from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
@@ -25,7 +20,7 @@ from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
 from training.release import prepare, read_sights, release
 from training.report import code_text, machine_text
-from training.run import DONE, Run
+from training.run import Run
 from training.screen import Screen
 from training.search import Goals, Study, too_slow, work_through
 from training.search_found import Found, Tried, table, write_found
@@ -41,7 +36,6 @@ from training.search_space import (
 )
 from training.teaching import fit_teachers
 
-STOP_S = 20.0
 NAME_FILES = ("teacher", "ensemble", "student", "search")
 """Sections of a plan in which weights and folders may be named."""
 
@@ -97,8 +91,7 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     folder = "work" if order.worker is None else f"work-{order.worker}"
     run = Run(order.out / folder, screen.say)
     try:
-        machine = machine_of(plan, order.plan, 1)
-        machine = Machine(machine.device, max(1, machine.threads // order.jobs))
+        machine = shared(machine_of(plan, order.plan, 1), order.jobs)
         job = Job(plan, run, machine, screen)
         return _run(order, job, dataset, goals)
     finally:
@@ -237,44 +230,8 @@ def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[
     for entrant in {each.width: each for each in space}.values():  # one of each width
         its = Job(plan_of(job.plan, entrant, trying=True), job.run, job.machine, job.screen)
         fit_teachers(read_sights(its, dataset, data))
-    crew = []
+    workers = []
     for worker in range(1, order.jobs + 1):
-        _lend(job.run.work, order.out / f"work-{worker}")
-        words = [sys.executable, "-m", "training.cli", *order.as_arguments(worker)]
-        crew.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))  # noqa: S603 - ourselves
-    try:
-        codes = _wait(crew)
-    finally:
-        for each in crew:
-            each.send_signal(signal.SIGTERM)
-        for each in crew:
-            _end(each)
-    if any(codes):
-        raise TrainingError(f"search: the processes ended with {codes}: see their words above")
-
-
-def _wait(crew: list["subprocess.Popen[bytes]"]) -> list[int]:
-    """Until all are done; one that fails ends the wait."""
-    pause = threading.Event()
-    while any(each.poll() is None for each in crew):
-        if any(each.poll() for each in crew):
-            break
-        pause.wait(0.2)
-    return [each.poll() or 0 for each in crew]
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _lend(work: Path, own: Path) -> None:
-    """Links to finished stages, so that nobody computes them twice."""
-    own.mkdir(parents=True, exist_ok=True)
-    for stage in work.iterdir():
-        link = own / stage.name
-        if (stage / DONE).exists() and not link.exists():
-            link.symlink_to(stage.resolve(), target_is_directory=True)
+        lend(job.run.work, order.out / f"work-{worker}")
+        workers.append(order.as_arguments(worker))
+    work_together("search", workers)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,39 @@ def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
     # None of four defects may escape at 5 %: the limit is 0.05, and 15 good parts are stopped.
     assert overkill_at_escape(parts, 0.05) == 15 / 20
     assert overkill_at_escape(parts, 0.25) == 2 / 20
+
+
+def test_folds_trained_side_by_side_end_in_the_same_table(
+    compared: Compared, tmp_path: Path
+) -> None:
+    """And what one that was killed had finished is not trained again."""
+    tables: list[Any] = []
+    plan = tmp_path / "plan.toml"
+    plan.write_text(LABELS_ONLY, encoding="utf-8")
+    for name, more in (("one", []), ("two", ["--jobs", "2"]), ("two", ["--jobs", "2"])):
+        out = tmp_path / name
+        where = ["--data", str(compared.data), "--out", str(out), "--folds", "2"]
+        if tables[1:]:
+            shutil.rmtree(out / "work")  # as if killed while both were at work
+            before = trained_at(out)
+        assert main(["compare", str(plan), *where, *more]) == 0
+        found = json.loads((out / "compare.json").read_text("utf-8"))
+        tables.append([(row["fold"], row["trained"], row["figures"]) for row in found["rows"]])
+    assert tables[0] == tables[1] == tables[2]
+    assert trained_at(out) == before
+    assert len(before) == 2
+
+
+def trained_at(out: Path) -> dict[str, int]:
+    """When each was; links are others' work."""
+    done = [p for p in out.glob("work-*/student-*/done.json") if not p.parent.is_symlink()]
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in done}
+
+
+def test_jobs_and_processes_are_not_asked_for_at_once(
+    compared: Compared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data", str(compared.data), "--out", str(compared.out)]
+    more = ["--jobs", "2", "--processes", "2"]
+    assert main(["compare", str(compared.plans[0]), *where, *more]) == 78
+    assert "--jobs 2: must be at least 1, and 1 with --processes" in capsys.readouterr().err
