@@ -62,10 +62,10 @@ def require_parity(model: Exported, path: Path, pixels: NDArray[np.uint8]) -> fl
     return worst
 
 
-def open_session(path: Path) -> Any:
+def open_session(path: Path, threads: int = 1) -> Any:
     """As the station runs it: one thread, the CPU."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -86,10 +86,14 @@ class Answers(NamedTuple):
 
 
 def run_model(
-    path: Path, pixels: NDArray[np.uint8], rows: NDArray[np.int64], at_once: int = 1
+    path: Path,
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    at_once: int = 1,
+    threads: int = 1,
 ) -> Answers:
     """The answers to each image, judged one by one as on the station, or some at once."""
-    session = open_session(path)
+    session = open_session(path, threads)
     names = [PROBABILITIES]
     names += [each.name for each in session.get_outputs() if each.name == NOVELTY]
     starts = range(0, len(rows), at_once)

@@ -60,6 +60,7 @@ MEANING_IMAGES = 128
 FEW = 32
 """Pictures asked at once."""
 NOVELTY_FILE = "novelty.npz"
+TEACHER = "teacher"
 
 
 def learn_novelty(job: Job, data: Data, how: Fit, trained: Stage) -> Stage | None:
@@ -123,21 +124,21 @@ def _good_parts(data: Data, good: list[int]) -> Iterator[Tensor]:
 
 
 def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
-    """Each model's probabilities on the sets held back, and its time on this machine."""
+    """Each model's probabilities on the sets held back, and its time on this machine.
+
+    A model that several plans share, a teacher, is asked once.
+    """
     job, _, split = sights.own
+    answered = {role: _answers(sights, role, model) for role, model in models.items()}
 
     def make(folder: Path) -> None:
+        for stage in answered.values():
+            for file in stage.folder.glob("*.npy"):
+                shutil.copy(file, folder)
         paths = {role: stage.folder / "model.onnx" for role, stage in models.items()}
-        for role, path in job.screen.bar(paths.items(), len(paths), "judging"):
-            data = sights.of(role).data
-            for name in judged_sets(data):
-                answers = run_model(path, data.images.pixels, data.rows[name])
-                np.save(folder / f"{role}-{name}.npy", answers.probabilities)
-                if answers.novelty is not None:
-                    np.save(folder / f"{role}-{name}-novelty.npy", answers.novelty)
         # The teacher apart: the students in turn with it would be timed with cold caches.
-        teacher = [role for role in paths if role == "teacher"]
-        students = [role for role in paths if role != "teacher"]
+        teacher = [role for role in paths if role == TEACHER]
+        students = [role for role in paths if role != TEACHER]
         times: dict[str, dict[str, float]] = {}
         for roles in filter(None, (teacher, students)):
             data = sights.of(roles[0]).data
@@ -146,7 +147,24 @@ def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
             times |= {role: each._asdict() for role, each in zip(roles, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 4, split, *models, *models.values())
+    return job.run.stage("judge", make, 5, split, *answered, *answered.values())
+
+
+def _answers(sights: Sights, role: str, model: Stage) -> Stage:
+    """What one model says of the sets held back: ROLE-SET.npy, and its novelty."""
+    job, data, split = sights.of(role)
+    # no station runs a teacher: it may take all the threads there are
+    threads = job.machine.threads if role == TEACHER else 1
+
+    def make(folder: Path) -> None:
+        path, pixels = model.folder / "model.onnx", data.images.pixels
+        for name in job.screen.bar(judged_sets(data), len(judged_sets(data)), f"judging {role}"):
+            answers = run_model(path, pixels, data.rows[name], threads=threads)
+            np.save(folder / f"{role}-{name}.npy", answers.probabilities)
+            if answers.novelty is not None:
+                np.save(folder / f"{role}-{name}-novelty.npy", answers.novelty)
+
+    return job.run.stage(f"answers-{role}", make, 1, split, model)
 
 
 class Origin(NamedTuple):
