@@ -110,10 +110,12 @@ class Timing(NamedTuple):
     """The quickest of all rounds: what is left where nothing else disturbs it."""
 
 
-def measure(paths: list[Path], pixels: NDArray[np.uint8]) -> list[Timing]:
+def measure(
+    paths: list[Path], pixels: NDArray[np.uint8], rounds: int = TIMED_ROUNDS
+) -> list[Timing]:
     """Time of each model, one thread, measured in turn: A B A B ..."""
     sessions = [open_session(path) for path in paths]
-    times = np.empty((WARM_UP_ROUNDS + TIMED_ROUNDS, len(paths)))
+    times = np.empty((WARM_UP_ROUNDS + rounds, len(paths)))
     for i, row in enumerate(times):
         image = pixels[i % len(pixels)][None]
         for k, session in enumerate(sessions):

@@ -33,6 +33,7 @@ from training.export import (
     INPUT,
     NOVELTY,
     PROBABILITIES,
+    TIMED_ROUNDS,
     export_onnx,
     has_map,
     measure,
@@ -61,6 +62,8 @@ FEW = 32
 """Pictures asked at once."""
 NOVELTY_FILE = "novelty.npz"
 TEACHER = "teacher"
+TEACHER_ROUNDS = 50
+"""Each takes as long as a dozen of a student's."""
 
 
 def learn_novelty(job: Job, data: Data, how: Fit, trained: Stage) -> Stage | None:
@@ -143,7 +146,8 @@ def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
         for roles in filter(None, (teacher, students)):
             data = sights.of(roles[0]).data
             sample = data.images.pixels[data.rows["validation"][:TIMED_IMAGES]]
-            timed = measure([paths[role] for role in roles], sample)
+            rounds = TEACHER_ROUNDS if roles == teacher else TIMED_ROUNDS
+            timed = measure([paths[role] for role in roles], sample, rounds)
             times |= {role: each._asdict() for role, each in zip(roles, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
