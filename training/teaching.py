@@ -100,8 +100,9 @@ def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:
             pixels = data.images.pixels[data.rows["train"][: how.batch]]
             measure(network, pixels, into / SPEED, job.work, learning=False)
 
-    # The pictures too: its temperature, limits and students are theirs.
-    of = file_sha256(weights), data.labels, how.model
+    # The pictures too: its temperature, limits and students are theirs; how it is asked is in
+    # every answer that its students keep.
+    of = file_sha256(weights), data.labels, how.model, how.precision
     return job.run.stage("teacher", make, 2, split, job.plan.augment, *of)
 
 

@@ -182,6 +182,9 @@ def test_a_teacher_is_handed_on_as_it_is(first: Release, tmp_path: Path) -> None
     how = read_plan(tmp_path / "handed.toml").teacher
     assert how is not None
     assert precision_of(how, stage) == choice.way.precision
+    plain = whose.replace('"auto"', '"bf16"')  # answers that were kept are not taken for its own
+    run(tmp_path, short().replace("[teacher]", plain), first.data, "handed")
+    assert len(list(release.out.glob("work/student-*"))) == 2
 
 
 def test_the_next_release_starts_from_the_running_student_with_a_class_more(
