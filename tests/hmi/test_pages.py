@@ -285,6 +285,19 @@ def test_the_other_language_is_one_button_away_and_stays(panel: Watched) -> None
     expect(page.get_by_role("heading", name="Verlauf")).to_be_visible()
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_all_pages_and_who_looks_stand_in_one_line_of_a_panel(
+    plant: Plant, browser: Browser, language: str
+) -> None:
+    with Watched(browser, plant, "admin", viewport=SIZES["panel"], locale=language) as watched:
+        page = watched.open("/accounts")
+        assert page.locator(".top nav a").count() == 10
+        line = page.locator(".top").bounding_box()
+        assert line is not None
+        assert line["height"] < 60.0  # a row of keys is 44 px
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["panel"]["width"]
+
+
 def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_ok(
     plant: Plant, panel: Watched
 ) -> None:

@@ -57,7 +57,7 @@ function makeHeader(session) {
   return h("header", { class: "top" }, brand(),
     h("nav", { "aria-label": t("page.menu") }, links),
     h("div", { class: "grow" }),
-    h("span", { class: "who" }, `${session.name} · ${t(`role.${session.role}`)}`),
+    h("span", { class: "who", title: session.name }, `${session.name} · ${t(`role.${session.role}`)}`),
     languages(),
     h("button", { type: "button", onclick: leave }, t("page.log_out")));
 }
