@@ -18,6 +18,7 @@ from inspector.contract.whole import write_whole
 from training.fit import predict
 from training.job import Data, Job, load_network
 from training.plan_networks import Fit
+from training.prior import prior_of
 from training.run import Stage
 
 SHARPEST, SOFTEST = 0.25, 10.0
@@ -31,6 +32,8 @@ class Temperature(Strict):
     """The number, and how much better it explains the parts it was fitted to."""
 
     value: float
+    prior: tuple[float, ...] = ()
+    """Added to the logits before (prior.py); empty: nothing is."""
     parts: int
     nll_before: float
     """Mean negative log-likelihood in nats, at temperature 1."""
@@ -152,16 +155,20 @@ def calibration_of(
 
 def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
     """The trained network's temperature on the validation parts."""
+    prior = prior_of(job.plan, data, how)
 
     def make(folder: Path) -> None:
         network = load_network(how, trained.folder, len(data.labels)).to(job.machine.device)
         rows = data.labelled("validation")
         logits = predict(network, data.images.pixels, rows, job.machine)
-        found = fit_temperature(logits, data.targets[rows])
+        if prior:
+            logits = logits + np.array(prior, np.float32)
+        found = fit_temperature(logits, data.targets[rows]).model_copy(update={"prior": prior})
         job.screen.say(f"{role}: {found.sentence}")
         write_whole(folder / TEMPERATURE, found.model_dump_json().encode())
 
-    return job.run.stage(f"calibrate-{role}", make, 1, trained)
+    restored = [prior] if prior else []
+    return job.run.stage(f"calibrate-{role}", make, 1, trained, *restored)
 
 
 def read_temperature(stage: Stage) -> Temperature:

@@ -93,9 +93,9 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
     def make(folder: Path) -> None:
         network = reparameterised(load_network(how, trained.fitted.folder, len(data.labels)))
         settle_padding(network, job.plan.image)
-        temperature = read_temperature(trained.calibrated).value
+        found = read_temperature(trained.calibrated)
         seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None
-        model = Exported(network, good, len(data.labels), temperature, seen).eval()
+        model = Exported(network, good, len(data.labels), found.value, seen, found.prior).eval()
         model.learn_map(_pictures(data), _good_parts(data, good))
         path = folder / "model.onnx"
         export_onnx(model, job.plan.image, path)

@@ -44,6 +44,11 @@ class Export(Section):
     variants: tuple[VariantName, ...] = ("int8-avx2", "int8-arm")
     """Forms for other machines, where INT8 ships: x86 without VNNI, ARM. fp16: for GPUs, whatever
     becomes of INT8. int8-vnni is there wherever INT8 ships."""
+    prior: Literal["uniform", "training"] = "uniform"
+    """How often each class comes, as the probabilities take it. uniform: all alike, which is what
+    logit adjustment and balanced sampling teach; training: as often as in training, restored after
+    them. Limits find the same parts either way; what a part is called differs, and so do accuracy
+    and macro-F1 (README). Other networks answer for training's mix anyway."""
     calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
     golden_images: Annotated[int, Field(ge=2, le=200)] = 12
     """Pictures of the golden set that travel in the bundle for its self-test."""

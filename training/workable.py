@@ -19,6 +19,7 @@ from training.learning import fresh
 from training.models import Network, build
 from training.plan import Plan
 from training.plan_networks import Fit, Hint, Peer, Teacher
+from training.prior import require_restorable
 from training.sights import resolved
 from training.soft import require_relations
 
@@ -45,6 +46,7 @@ def _require_layers_of_its_own(hints: Sequence[Hint], network: Network, image: I
 def require_workable(plan: Plan) -> None:
     """What would stop the job hours from now stops it here. Raises ConfigError in words."""
     plan = resolved(plan)
+    require_restorable(plan)
     student, teacher = plan.student, plan.teacher
     if student.hints and teacher:
         ours, theirs = (
