@@ -287,6 +287,8 @@ def test_the_front_and_the_winner_are_what_a_person_would_draw() -> None:
     found = found_of(slow, worse, middle, quick)
     assert found.front == (quick, middle, slow)
     assert found.winner == worse  # both budgets, fewest parameters
+    wider = judged(Entrant("c", 96, "fp32"), 1.9, 0.07, 3)
+    assert found_of(worse, wider).winner == wider  # of the same network: time was given, parts not
     none = found_of(slow, quick)
     assert none.winner is None
     assert "within 2 ms a 64 px fp32 comes nearest: overkill 30.00 %" in none.verdict()
