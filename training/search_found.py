@@ -103,7 +103,9 @@ class Found(Strict):
         The time is a budget: what is left of it buys nothing, a good part that is stopped costs.
         """
         mine = [t for t in self.judged if t.holds(self.latency_goal_ms, self.overkill_goal)]
-        return min(mine, key=lambda t: (t.parameters or 0, _overkill(t), t.latency_ms), default=None)
+        return min(
+            mine, key=lambda t: (t.parameters or 0, _overkill(t), t.latency_ms), default=None
+        )
 
     def verdict(self) -> str:
         """In a sentence: who won, or how near the best came."""
