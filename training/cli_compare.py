@@ -83,7 +83,7 @@ def _compare(
     if arguments.smoke:
         seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=8)
         plans = [(path, smoke(plan)) for path, plan in plans]
-    screen = Screen(quiet=arguments.quiet)
+    screen = Screen(quiet=arguments.quiet, worker=worker)
     work = arguments.out / ("work" if worker is None else f"work-{worker}")
     run = Run(work, screen.say)
     try:

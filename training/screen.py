@@ -19,13 +19,15 @@ Item = TypeVar("Item")
 class Screen:
     """Lines and bars on standard error; standard output stays for results."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, worker: int | None = None) -> None:
+        """worker: which of several processes at once it is; each line says so."""
         self.quiet = quiet
+        self._whose = f"[{worker}] " if worker is not None else ""
         self._said: set[str] = set()
         self._console = Console(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False)
+        self._console.print(self._whose + line, markup=False)
 
     def once(self, line: str) -> None:
         """Say it unless it was said so before: what is found anew by every run of a comparison."""
@@ -35,7 +37,7 @@ class Screen:
 
     def bar(self, items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         """Pass the items on; a bar with the time left where there is a terminal."""
-        if not self._console.is_terminal:
+        if self._whose or not self._console.is_terminal:  # bars of several would overwrite others
             yield from items
             return
         columns = (

@@ -86,7 +86,7 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     overkill = allowed if order.overkill is None else order.overkill
     elsewhere = order.profile is not None
     goals = Goals(order.latency_ms, order.escape, overkill, elsewhere)
-    screen = Screen(quiet=order.quiet)
+    screen = Screen(quiet=order.quiet, worker=order.worker)
     order.out.mkdir(parents=True, exist_ok=True)
     folder = "work" if order.worker is None else f"work-{order.worker}"
     run = Run(order.out / folder, screen.say)

@@ -183,7 +183,7 @@ def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
 
 
 def test_folds_trained_side_by_side_end_in_the_same_table(
-    compared: Compared, tmp_path: Path
+    compared: Compared, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And what one that was killed had finished is not trained again."""
     tables: list[Any] = []
@@ -199,6 +199,9 @@ def test_folds_trained_side_by_side_end_in_the_same_table(
         found = json.loads((out / "compare.json").read_text("utf-8"))
         tables.append([(row["fold"], row["trained"], row["figures"]) for row in found["rows"]])
     assert tables[0] == tables[1] == tables[2]
+    said = capfd.readouterr().err
+    assert "[1] run 1/1 starts: labels, seed 0, fold 1/2" in said  # whose line it is
+    assert "[2] run 1/1 starts: labels, seed 0, fold 2/2" in said
     assert trained_at(out) == before
     assert len(before) == 2
 
