@@ -163,7 +163,10 @@ def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stag
         logits = predict(network, data.images.pixels, rows, job.machine)
         if prior:
             logits = logits + np.array(prior, np.float32)
-        found = fit_temperature(logits, data.targets[rows]).model_copy(update={"prior": prior})
+        found = fit_temperature(logits, data.targets[rows])
+        if prior:
+            words = f"{found.sentence}; the class shares of training are given back"
+            found = found.model_copy(update={"prior": prior, "sentence": words})
         job.screen.say(f"{role}: {found.sentence}")
         write_whole(folder / TEMPERATURE, found.model_dump_json().encode())
 

@@ -78,6 +78,7 @@ def test_a_release_restores_the_shares_of_its_training_set_and_trains_nothing_an
     train = [kept[i].split("/")[0] for i in json.loads(split.read_text(encoding="utf-8"))["train"]]
     shares = [train.count(label) / len(train) for label in ("good", "scratch", "spot")]
     np.testing.assert_allclose(np.exp(found["prior"]), shares, rtol=1e-4)
+    assert found["sentence"].endswith("the class shares of training are given back")
     assert shares[0] == pytest.approx(2 / 3, abs=0.05)
     assert answers[1][0] > answers[0][0]  # good comes most often
 

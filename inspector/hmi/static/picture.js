@@ -20,15 +20,17 @@ export function picture(station, result, { soon = false } = {}) {
   const address = `/api/stations/${encodeURIComponent(station)}/pictures/${encodeURIComponent(result.image)}`;
   let tries = 0;
   const none = (words, why) => replace(figure, h("p", { class: "none", "data-why": why }, t(words)));
-  const again = (after) => setTimeout(() => { if (tries < TRIES || figure.isConnected) image.src = `${address}?try=${tries}`; }, after);
+  // one that is prefetched is not on the page yet, one of the live page is soon another's
+  const wanted = () => figure.isConnected || (!soon && tries < TRIES);
+  const again = (after) => setTimeout(() => { if (wanted()) image.src = `${address}?try=${tries}`; }, after);
   image.addEventListener("load", () => {
     replace(figure, h("div", { class: "frame" }, image, overlay(image, result.regions)));
     lay(figure, image, station, result.image).catch(() => {}); // the server is gone: the page says so
   });
   image.addEventListener("error", async () => {
     tries += 1;
-    const absent = await isAbsent(address);
-    if (absent && (!soon || tries >= TRIES)) none("picture.gone", "absent");
+    const absent = (!soon || tries >= TRIES) && await isAbsent(address);
+    if (absent) none("picture.gone", "absent");
     else if (tries < TRIES) again(AGAIN_MS);
     else { none("picture.unreachable", "unreachable"); again(LATER_MS); }
   });
