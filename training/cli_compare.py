@@ -107,7 +107,6 @@ def _compare(
                 pass
             return 0
         if jobs > 1:
-            compare.require_comparable([plan for _, plan in plans])
             compare.read_for(entries, dataset, rounds[0], folds)
             _share(arguments, min(jobs, len(rounds)), work)
         show = partial(compare.write_comparison, folder=arguments.out)

@@ -80,11 +80,11 @@ def compare(
     outcomes: list[Outcome] = []
     parts: dict[str, str] = {}
     rounds = rounds_of(seeds, folds)
+    wanted = len(rounds) * len(entries)
     for some in work_through(entries, dataset, rounds, folds):
         for mine, judged in some:
             outcomes += mine
             parts |= _parts(judged)
-        wanted = len(rounds) * len(entries)
         found = comparison_of(outcomes, parts, dataset.layout, seeds, folds, wanted)
         show(found)
     return found
@@ -101,9 +101,7 @@ def work_through(
 
     Raises ConfigError, DataError or TrainingError in words.
     """
-    require_comparable([entry.plan for entry in entries])
-    for entry in entries:
-        require_workable(entry.plan)
+    _require(entries)
     fingerprints = _fingerprints(entries, dataset)
     began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
     for each in rounds:
@@ -124,11 +122,22 @@ def work_through(
 
 
 def read_for(entries: Sequence[Entry], dataset: Dataset, first: Round, folds: int) -> None:
-    """The pictures as the first round needs them: what several processes need not each do."""
+    """The pictures as the first round needs them: what several processes need not each do.
+
+    Raises ConfigError or DataError in words.
+    """
+    _require(entries)
     fingerprints = _fingerprints(entries, dataset)
     for entry in entries:
         data = fingerprints[entry.plan.tiles is not None]
         read_sights(_job(entry, first.seed), dataset, data, _fold(first, folds))
+
+
+def _require(entries: Sequence[Entry]) -> None:
+    """Raises ConfigError for what would stop or spoil the comparison later."""
+    require_comparable([entry.plan for entry in entries])
+    for entry in entries:
+        require_workable(entry.plan)
 
 
 def _fingerprints(entries: Sequence[Entry], dataset: Dataset) -> dict[bool, str]:

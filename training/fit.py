@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from inspector.contract.whole import write_whole
 from training.augment import Augmenter
@@ -212,10 +212,7 @@ def _average(network: Network, decay: float) -> AveragedModel:
         """All tensors of a kind at once: one by one, a GPU waits longer for each than it works."""
         n = int(count)
         now = min(decay, (1.0 + n) / (10.0 + n))
-        if kept[0].is_floating_point():
-            torch._foreach_lerp_(kept, new, 1.0 - now)
-        else:  # how many batches a norm has seen
-            torch._foreach_copy_(kept, new)
+        get_ema_multi_avg_fn(now)(kept, new, count)  # type: ignore[no-untyped-call]
 
     return AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
 

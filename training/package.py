@@ -162,7 +162,8 @@ def _answers(sights: Sights, role: str, model: Stage) -> Stage:
 
     def make(folder: Path) -> None:
         path, pixels = model.folder / "model.onnx", data.images.pixels
-        for name in job.screen.bar(judged_sets(data), len(judged_sets(data)), f"judging {role}"):
+        sets = judged_sets(data)
+        for name in job.screen.bar(sets, len(sets), f"judging {role}"):
             answers = run_model(path, pixels, data.rows[name], threads=threads)
             np.save(folder / f"{role}-{name}.npy", answers.probabilities)
             if answers.novelty is not None:

@@ -7,9 +7,6 @@ mix it was trained on (eq. 9 there, read backwards). Worth most where a part is 
 tile: one false name in a dozen tiles is the part's.
 """
 
-import numpy as np
-import torch
-
 from inspector.contract.errors import ConfigError
 from training.job import Data
 from training.losses import log_prior
@@ -39,6 +36,5 @@ def prior_of(plan: Plan, data: Data, how: Fit) -> tuple[float, ...]:
     """What is added to the network's logits, one number a class; empty: nothing is."""
     if plan.export.prior != "training" or not is_left_out(how):
         return ()
-    rows = data.labelled("train")
-    counts = np.bincount(data.targets[rows], minlength=len(data.labels))
-    return tuple(round(each, 6) for each in log_prior(torch.from_numpy(counts)).tolist())
+    counts = data.material(plan.good).train_counts()  # as the loss takes them
+    return tuple(round(each, 6) for each in log_prior(counts).tolist())
