@@ -37,6 +37,7 @@ def lend(work: Path, own: Path) -> None:
     for stage in work.iterdir():
         link = own / stage.name
         if (stage / DONE).exists() and not link.exists():
+            link.unlink(missing_ok=True)  # to what is gone
             link.symlink_to(stage.resolve(), target_is_directory=True)
 
 

@@ -55,6 +55,8 @@ class Run:
         if (folder / DONE).exists():
             self.say(f"{name}: kept from an earlier run")
             return Stage(folder, key)
+        if folder.is_symlink():  # lent by a process whose work folder is gone (alongside.py)
+            folder.unlink()
         self.say(f"{name}: {'goes on where it was' if folder.exists() else 'starts'}")
         folder.mkdir(exist_ok=True)
         started = time.monotonic()

@@ -1,6 +1,7 @@
 """Several processes at once on one job: what one of them meets is everybody's end, in words."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,15 @@ def test_only_what_is_finished_is_lent_and_nothing_is_written_into_it(tmp_path: 
     own = Run(tmp_path / "own", lambda _: None)
     kept = own.stage("one", lambda _: pytest.fail("made again"))
     assert kept.folder.resolve() == made.folder.resolve()
+    shutil.rmtree(made.folder)  # somebody clears a work folder: what it had lent is made again
+    again = own.stage("one", lambda folder: (folder / "x").touch())
+    assert not again.folder.is_symlink()
+    assert (again.folder / "x").exists()
+    shutil.rmtree(again.folder)
+    again.folder.symlink_to(tmp_path / "gone")
+    run.stage("one", lambda folder: (folder / "x").touch())
+    lend(tmp_path / "work", tmp_path / "own")
+    assert again.folder.resolve() == made.folder.resolve()
     own.close()
     run.close()
     lend(tmp_path / "nowhere", tmp_path / "other")
