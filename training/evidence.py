@@ -4,7 +4,6 @@ The golden set of a data set, parts that people reviewed, and the shadow's recor
 picture is judged as a station judges it, with each bundle's own limits.
 """
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +28,10 @@ from training.promotion import Case, Evidence, Latency, Says
 from training.report import machine_text
 from training.reviewed import Reviewed, read_reviewed
 from training.shadow_record import shadow_record
+from training.turns import in_turns
 from training.versions import FACTS, read_facts, read_rows
 
 ROUNDS = 200
-WARM_UP = 10
 TIMED_PICTURES = 16
 
 Bar = Callable[[Iterable[int], int], Iterable[int]]
@@ -84,16 +83,13 @@ class Pair:
         name = NAMES[judged.verdict.evaluation]
         return Says(evaluation=name, label=judged.label, score=judged.score)
 
-    def in_turn(self, images: Sequence[Image], rounds: int = ROUNDS) -> tuple[Latency, Latency]:
-        """What a picture costs the candidate and the incumbent, by turns on the same picture."""
-        times = np.empty((WARM_UP + rounds, 2))
-        for i, row in enumerate(times):
-            image = images[i % len(images)]
-            for k, job in enumerate((self.candidate, self.incumbent)):
-                started = time.perf_counter()
-                self.ask(job, image)
-                row[k] = (time.perf_counter() - started) * 1e3
-        mine, theirs = times[WARM_UP:].T
+    def in_turns(self, images: Sequence[Image], rounds: int = ROUNDS) -> tuple[Latency, Latency]:
+        """What a picture costs the candidate and the incumbent."""
+
+        def asked(job: Job) -> Callable[[int], object]:
+            return lambda i: self.ask(job, images[i % len(images)])
+
+        mine, theirs = in_turns([asked(self.candidate), asked(self.incumbent)], rounds).T
         return _latency(mine), _latency(theirs)
 
     def unfit(self) -> tuple[str, ...]:
@@ -142,7 +138,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
             caught=each.stopped_there or not theirs.passes,
         )
         cases.append(case)
-    latency_candidate, latency_incumbent = pair.in_turn(timed)
+    latency_candidate, latency_incumbent = pair.in_turns(timed)
     fingerprint = dataset.fingerprint()
     return Evidence(
         incumbent=incumbent.id,

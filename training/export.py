@@ -1,7 +1,7 @@
 """From torch to ONNX, and the proof that it is the same model."""
 
-import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
 from training.exported import Exported
+from training.turns import in_turns
 
 INPUT, PROBABILITIES, DEFECT_MAP, NOVELTY = "image", "probabilities", "defect_map", "novelty"
 OPSET = 17
 PARITY = 1e-3
 """Largest difference of a probability between torch and onnxruntime (measured: 2e-7)."""
-WARM_UP_ROUNDS = 5
 TIMED_ROUNDS = 200
 
 
@@ -113,15 +113,12 @@ class Timing(NamedTuple):
 def measure(
     paths: list[Path], pixels: NDArray[np.uint8], rounds: int = TIMED_ROUNDS
 ) -> list[Timing]:
-    """Time of each model, one thread, measured in turn: A B A B ..."""
-    sessions = [open_session(path) for path in paths]
-    times = np.empty((WARM_UP_ROUNDS + rounds, len(paths)))
-    for i, row in enumerate(times):
-        image = pixels[i % len(pixels)][None]
-        for k, session in enumerate(sessions):
-            start = time.perf_counter()
-            session.run(None, {INPUT: image})
-            row[k] = (time.perf_counter() - start) * 1e3
-    kept = times[WARM_UP_ROUNDS:]
+    """Time of each model for one picture, one thread, in turns."""
+
+    def asked(path: Path) -> Callable[[int], object]:
+        session = open_session(path)
+        return lambda i: session.run(None, {INPUT: pixels[i % len(pixels)][None]})
+
+    kept = in_turns([asked(path) for path in paths], rounds)
     both = zip(np.median(kept, axis=0), kept.min(axis=0), strict=True)
     return [Timing(float(median), float(least)) for median, least in both]

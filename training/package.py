@@ -139,7 +139,7 @@ def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
             for file in stage.folder.glob("*.npy"):
                 shutil.copy(file, folder)
         paths = {role: stage.folder / "model.onnx" for role, stage in models.items()}
-        # The teacher apart: the students in turn with it would be timed with cold caches.
+        # The teacher apart: it is asked less often, being slow.
         teacher = [role for role in paths if role == TEACHER]
         students = [role for role in paths if role != TEACHER]
         times: dict[str, dict[str, float]] = {}
@@ -151,7 +151,7 @@ def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
             times |= {role: each._asdict() for role, each in zip(roles, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 5, split, *answered, *answered.values())
+    return job.run.stage("judge", make, 6, split, *answered, *answered.values())
 
 
 def _answers(sights: Sights, role: str, model: Stage) -> Stage:

@@ -88,7 +88,7 @@ def measure_steps(job: Job, data: Data, chain: tuple[Stage, ...]) -> tuple[StepR
         found = _measured(job, data, chain)
         write_whole(folder / STEPS, json.dumps([r.model_dump() for r in found]).encode())
 
-    stage = job.run.stage("steps", make, 1, *chain)
+    stage = job.run.stage("steps", make, 2, *chain)
     rows = json.loads((stage.folder / STEPS).read_text(encoding="utf-8"))
     return tuple(StepRow.model_validate(row) for row in rows)
 
