@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -41,17 +41,24 @@ def lend(work: Path, own: Path) -> None:
             link.symlink_to(stage.resolve(), target_is_directory=True)
 
 
-def work_together(what: str, workers: Sequence[Sequence[str]]) -> None:
+def nothing() -> None:
+    """Nobody looks meanwhile."""
+
+
+def work_together(
+    what: str, workers: Sequence[Sequence[str]], look: Callable[[], None] = nothing
+) -> None:
     """Run `inspector-train` with each of these arguments at once, until all have ended.
 
-    Whatever ends this process, but SIGKILL, ends them. Raises TrainingError where one fails.
+    look: called now and then, and once all have ended. Whatever ends this process, but SIGKILL,
+    ends them. Raises TrainingError where one fails.
     """
     crew = []
     try:
         for arguments in workers:
             words = [sys.executable, "-m", "training.cli", *arguments]
             crew.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))  # noqa: S603 - ourselves
-        codes = _wait(crew)
+        codes = _wait(crew, look)
     finally:
         for each in crew:
             each.send_signal(signal.SIGTERM)
@@ -61,13 +68,15 @@ def work_together(what: str, workers: Sequence[Sequence[str]]) -> None:
         raise TrainingError(f"{what}: the processes ended with {codes}: see their words above")
 
 
-def _wait(crew: list["subprocess.Popen[bytes]"]) -> list[int]:
+def _wait(crew: list["subprocess.Popen[bytes]"], look: Callable[[], None]) -> list[int]:
     """Until all are done; one that fails ends the wait."""
     pause = threading.Event()
     while any(each.poll() is None for each in crew):
         if any(each.poll() for each in crew):
             break
+        look()
         pause.wait(0.2)
+    look()
     return [each.poll() or 0 for each in crew]
 
 

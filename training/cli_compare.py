@@ -10,6 +10,8 @@ from inspector.contract.errors import ConfigError
 from training.arguments import add_data, add_processes, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
+    from training.compare import Asked
+    from training.comparison import Comparison
     from training.fit import Machine
     from training.plan import Plan
 
@@ -101,16 +103,17 @@ def _compare(
             return compare.Entry(plan, job)
 
         entries = [entry(path, plan) for path, plan in plans]
-        rounds = compare.rounds_of(seeds, folds)
+        asked = compare.Asked(entries, dataset, seeds, folds)
         if worker is not None:
-            for _ in compare.work_through(entries, dataset, rounds[worker - 1 :: jobs], folds):
-                pass
+            for each in compare.work_through(asked, asked.rounds[worker - 1 :: jobs]):
+                compare.tell(each, work)
             return 0
-        if jobs > 1:
-            compare.read_for(entries, dataset, rounds[0], folds)
-            _share(arguments, min(jobs, len(rounds)), work)
         show = partial(compare.write_comparison, folder=arguments.out)
-        found = compare.compare(entries, dataset, seeds, folds, show)
+        if jobs > 1:
+            compare.read_for(asked)
+            found = _share(arguments, min(jobs, len(asked.rounds)), work, asked, show)
+        else:
+            found = compare.compare(asked, show)
     finally:
         run.close()
     for line in lines(found):
@@ -129,13 +132,24 @@ def _shares(arguments: argparse.Namespace) -> tuple[int, int | None]:
     return jobs, arguments.worker
 
 
-def _share(arguments: argparse.Namespace, jobs: int, work: Path) -> None:
-    """Every round by one of several processes; what they finish is then found in `work`."""
+def _share(
+    arguments: argparse.Namespace,
+    jobs: int,
+    work: Path,
+    asked: "Asked",
+    show: "Callable[[Comparison], None]",
+) -> "Comparison":
+    """Every round by one of several processes; what they finish is then found in `work`.
+
+    show: called with all that is done, after each round.
+    """
+    from training import compare
     from training.alongside import lend, work_together
 
     folders = [arguments.out / f"work-{number}" for number in range(1, jobs + 1)]
     for folder in folders:  # of a comparison that was killed
         lend(folder, work)
+    compare.forget(folders)
     words = ["compare", *arguments.plans, "--data", arguments.data, "--out", arguments.out]
     words += ["--seeds", arguments.seeds, "--folds", arguments.folds, "--jobs", jobs]
     words += ["--weights", arguments.weights] if arguments.weights else []
@@ -145,9 +159,19 @@ def _share(arguments: argparse.Namespace, jobs: int, work: Path) -> None:
     for number, folder in enumerate(folders, 1):
         lend(work, folder)
         workers.append([*map(str, words), "--worker", str(number)])
-    work_together("compare", workers)
+    shown = 0
+
+    def look() -> None:
+        nonlocal shown
+        found = compare.told(folders, asked.rounds)
+        if len(found) > shown:
+            shown = len(found)
+            show(asked.table(found))
+
+    work_together("compare", workers, look)
     for folder in folders:
         lend(folder, work)
+    return asked.table(compare.told(folders, asked.rounds))
 
 
 def _seeds(text: str) -> tuple[int, ...]:

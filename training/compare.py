@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.compare_html import write_html
 from training.comparison import METRICS, Comparison, Outcome, Row, comparison_of
@@ -24,6 +25,7 @@ from training.release import Judged, read_sights, train_and_judge
 from training.screen import clock_text
 from training.workable import require_workable
 
+TOLD = "found"
 FIXED = 0.05
 """Overkill and escape rate at which plans are compared whatever limits they chose."""
 
@@ -40,6 +42,39 @@ class Round(NamedTuple):
 
     seed: int
     fold: int
+
+
+class Found(Strict):
+    """What came out of a round, plan by plan."""
+
+    seed: int
+    fold: int
+    outcomes: tuple[Outcome, ...]
+    parts: dict[str, str]
+    """Picture's name -> name of its part."""
+
+
+class Asked(NamedTuple):
+    """What is compared on what."""
+
+    entries: Sequence[Entry]
+    dataset: Dataset
+    seeds: Sequence[int]
+    folds: int
+
+    @property
+    def rounds(self) -> list[Round]:
+        return [Round(seed, k) for seed in self.seeds for k in range(self.folds)]
+
+    def table(self, found: Sequence[Found]) -> Comparison:
+        """Of the rounds that are done."""
+        parts: dict[str, str] = {}
+        for each in found:
+            parts |= each.parts
+        outcomes = [outcome for each in found for outcome in each.outcomes]
+        wanted = len(self.rounds) * len(self.entries)
+        layout = self.dataset.layout
+        return comparison_of(outcomes, parts, layout, self.seeds, self.folds, wanted)
 
 
 def require_comparable(plans: Sequence[Plan]) -> None:
@@ -66,46 +101,30 @@ def require_comparable(plans: Sequence[Plan]) -> None:
                 )
 
 
-def compare(
-    entries: Sequence[Entry],
-    dataset: Dataset,
-    seeds: Sequence[int],
-    folds: int,
-    show: Callable[[Comparison], None],
-) -> Comparison:
+def compare(asked: Asked, show: Callable[[Comparison], None]) -> Comparison:
     """Every plan on every seed and fold; `show` is called after each round of all plans.
 
     Raises ConfigError, DataError or TrainingError in words.
     """
-    outcomes: list[Outcome] = []
-    parts: dict[str, str] = {}
-    rounds = rounds_of(seeds, folds)
-    wanted = len(rounds) * len(entries)
-    for some in work_through(entries, dataset, rounds, folds):
-        for mine, judged in some:
-            outcomes += mine
-            parts |= _parts(judged)
-        found = comparison_of(outcomes, parts, dataset.layout, seeds, folds, wanted)
-        show(found)
-    return found
+    found: list[Found] = []
+    for each in work_through(asked, asked.rounds):
+        found.append(each)
+        show(asked.table(found))
+    return asked.table(found)
 
 
-def rounds_of(seeds: Sequence[int], folds: int) -> list[Round]:
-    return [Round(seed, k) for seed in seeds for k in range(folds)]
-
-
-def work_through(
-    entries: Sequence[Entry], dataset: Dataset, rounds: Sequence[Round], folds: int
-) -> Iterator[list[tuple[list[Outcome], Judged]]]:
-    """Train and judge every plan in these rounds; of each round, what came out, plan by plan.
+def work_through(asked: Asked, rounds: Sequence[Round]) -> Iterator[Found]:
+    """Train and judge every plan in these rounds.
 
     Raises ConfigError, DataError or TrainingError in words.
     """
+    entries, dataset, _, folds = asked
     _require(entries)
     fingerprints = _fingerprints(entries, dataset)
     began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
     for each in rounds:
-        found = []
+        outcomes: list[Outcome] = []
+        parts: dict[str, str] = {}
         for entry in entries:
             job = _job(entry, each.seed)
             started = time.monotonic()
@@ -114,23 +133,45 @@ def work_through(
             data = fingerprints[entry.plan.tiles is not None]
             judged = train_and_judge(job, dataset, data, _fold(each, folds))
             mine = outcomes_of(job.plan, judged, *each)
-            found.append((mine, judged))
+            outcomes += mine
+            parts |= _parts(judged)
             done += 1
             left = (time.monotonic() - began) / done * (wanted - done)
             job.screen.say(_line(mine, folds, done, wanted, time.monotonic() - started, left))
-        yield found
+        yield Found(seed=each.seed, fold=each.fold, outcomes=tuple(outcomes), parts=parts)
 
 
-def read_for(entries: Sequence[Entry], dataset: Dataset, first: Round, folds: int) -> None:
+def read_for(asked: Asked) -> None:
     """The pictures as the first round needs them: what several processes need not each do.
 
     Raises ConfigError or DataError in words.
     """
-    _require(entries)
-    fingerprints = _fingerprints(entries, dataset)
-    for entry in entries:
+    _require(asked.entries)
+    fingerprints = _fingerprints(asked.entries, asked.dataset)
+    first = asked.rounds[0]
+    for entry in asked.entries:
         data = fingerprints[entry.plan.tiles is not None]
-        read_sights(_job(entry, first.seed), dataset, data, _fold(first, folds))
+        read_sights(_job(entry, first.seed), asked.dataset, data, _fold(first, asked.folds))
+
+
+def tell(found: Found, folder: Path) -> None:
+    """One of several processes has done a round."""
+    name = f"{TOLD}-{found.seed}-{found.fold}.json"
+    write_whole(folder / name, found.model_dump_json().encode())
+
+
+def told(folders: Sequence[Path], rounds: Sequence[Round]) -> list[Found]:
+    """What the processes that work in these folders have told, in the order of the rounds."""
+    files = [path for folder in folders for path in folder.glob(f"{TOLD}-*.json")]
+    found = [Found.model_validate_json(path.read_bytes()) for path in files]
+    return sorted(found, key=lambda each: rounds.index(Round(each.seed, each.fold)))
+
+
+def forget(folders: Sequence[Path]) -> None:
+    """What was told of an earlier comparison."""
+    for folder in folders:
+        for path in folder.glob(f"{TOLD}-*.json"):
+            path.unlink()
 
 
 def _require(entries: Sequence[Entry]) -> None:

@@ -4,12 +4,16 @@ import csv
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support import until
 from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
 from training.evaluate import Held, escape_at_overkill, overkill_at_escape
@@ -204,6 +208,22 @@ def test_folds_trained_side_by_side_end_in_the_same_table(
     assert "[2] run 1/1 starts: labels, seed 0, fold 2/2" in said
     assert trained_at(out) == before
     assert len(before) == 2
+
+
+def test_what_is_done_so_far_is_on_the_page_while_several_are_at_work(
+    compared: Compared, tmp_path: Path
+) -> None:
+    """Three rounds for two: when the first is told, one is yet to be begun."""
+    plan, out = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text(LABELS_ONLY, encoding="utf-8")
+    words = ["compare", str(plan), "--data", str(compared.data), "--out", str(out)]
+    command = [sys.executable, "-m", "training.cli", *words, "--folds", "3", "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        assert until((out / "compare.html").exists, 120.0)
+        process.send_signal(signal.SIGINT)
+    found = json.loads((out / "compare.json").read_text("utf-8"))
+    assert 0 < len(found["rows"]) < found["wanted"] == 3
+    assert "of 3 runs so far" in (out / "compare.html").read_text("utf-8")
 
 
 def trained_at(out: Path) -> dict[str, int]:
