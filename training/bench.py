@@ -86,7 +86,7 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     its = plan.teacher
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
     teacher = fresh(its.model_copy(update={"weights": "none"}), len(data.labels), 0)
-    material = replace(data.material(plan.good), larger=apart.larger if apart else None)
+    material = replace(data.material(plan), larger=apart.larger if apart else None)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
     shown = Views(material, augmenter_of(plan, material), how.mix, plan.seed)

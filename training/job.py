@@ -64,7 +64,7 @@ class Data(NamedTuple):
     """Where in its picture each row lies; None where rows are whole pictures."""
     tile_lines: tuple[str, ...] = ()
 
-    def material(self, good: tuple[str, ...]) -> Material:
+    def material(self, plan: Plan) -> Material:
         """What is learned from: train and validation; calibration and golden set stay out."""
         said = [sample.severity for sample in self.images.samples]
         known = any(value is not None for value in said)
@@ -77,8 +77,9 @@ class Data(NamedTuple):
             self.labelled("train"),
             self.labelled("validation"),
             len(self.labels),
-            good=tuple(i for i, label in enumerate(self.labels) if label in good),
+            good=tuple(i for i, label in enumerate(self.labels) if label in plan.good),
             severity=severity if known else None,
+            synthetic=plan.synthetic,
         )
 
     def labelled(self, name: SplitName) -> NDArray[np.int64]:

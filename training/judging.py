@@ -22,7 +22,8 @@ from training.job import Data, judged_sets, part_numbers
 from training.limits import choose_limits
 from training.novelty import NoveltyLimit, choose_novelty_at, rank_correlation
 from training.origin import without_path
-from training.plan import Plan, Quality
+from training.plan import Plan
+from training.plan_quality import Quality
 from training.pointing import pointing
 from training.report import ModelRow, Precision, Report, code_text, machine_text
 from training.report_html import Mistake, write_html

@@ -72,7 +72,7 @@ def learn_from(
     apart: where its teachers see the pictures in another size; `unlabelled` is in the largest.
     """
     plan = work.plan
-    material = data.material(plan.good)
+    material = data.material(plan)
     sees = apart.sees if apart else (None,) * len(teachers)
     if apart:
         material = replace(material, larger=apart.larger)
@@ -197,7 +197,7 @@ def learn_labels(
     work: Work, folder: Path, *, data: Data, how: Teacher, name: str, seed: int
 ) -> None:
     """Train a teacher from labels alone."""
-    material = data.material(work.plan.good)
+    material = data.material(work.plan)
     network = fresh(how, material.classes, seed)
     objective = Labels(settle(how, network, material, folder, work), material, work.machine)
     _fit(work, network, how, material, objective, folder, 0, name)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from scipy.stats import beta, binom
 
 from inspector.contract.bounds import say_rate, trials_needed
@@ -17,10 +18,12 @@ from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
 from training.dataset import SplitName
 from training.evaluate import Held, Rate
-from training.plan import Quality
+from training.plan_quality import Quality
 from training.severity import Goal, goals_of
 
 CURVE_POINTS_MAX = 201
+ODDS_MIN = 1e-6
+"""Surer than this no score is taken for."""
 
 
 class GoalHeld(Strict):
@@ -92,14 +95,15 @@ def choose_limits(
 ) -> Choice:
     """Choose on parts that chose nothing else; on any other set the choice is uncertified.
 
-    review_at is the lowest of the limits that each goal allows alone. All goals are then held at
-    once with the plan's confidence, at no price for their number: for any to be missed, the goal
-    that truly allows least must have allowed too much (an intersection-union test, Berger 1982).
-    A goal that the parts are too few for, even without a miss, takes the highest limit at which
-    the observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
-    review_at, that rejects no more good parts outright than the plan allows. review_at moves
-    down by `margin`, the golden tolerance, so that another machine's rounding does not let a
-    calibration part escape.
+    What each goal allows alone is a ceiling, and the lowest of them holds all goals at once with
+    the plan's confidence, at no price for their number: for any to be missed, the goal that truly
+    allows least must have allowed too much (an intersection-union test, Berger 1982). review_at is
+    this ceiling, or below it where that stops no more of the good parts (`at_no_cost`). A goal
+    that the parts are too few for, even without a miss, takes the highest limit at which the
+    observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
+    review_at, that rejects no more good parts outright than the plan allows. review_at stays
+    `margin`, the golden tolerance, below the parts it stops, so that another machine's rounding
+    does not let a calibration part escape.
     """
     goals = goals_of(quality, parts.defects)
     scores = {goal.name: parts.defect_parts(goal.classes) for goal in goals}
@@ -113,8 +117,8 @@ def choose_limits(
         else limit
         for goal in goals
     }
-    review_at = _below(min(allowed.values()), margin)
     good = parts.good_parts()
+    review_at = at_no_cost(min(allowed.values()), good, scores[goals[0].name], margin)
     spared = int(quality.reject_overkill_at_most * len(good))
     reject_at = max(review_at, _above(good[len(good) - 1 - spared], good))
 
@@ -142,6 +146,28 @@ def choose_limits(
         curve=trade_off(scores[goals[0].name], good, review_at, quality.confidence),
         sentence=_sentence(results, overkill, quality.confidence, chosen_on),
     )
+
+
+def at_no_cost(
+    ceiling: float, good: NDArray[np.float64], defects: NDArray[np.float64], margin: float
+) -> float:
+    """The limit that lets fewest defects pass while it stops no more good parts than the ceiling.
+
+    An escape goal says what may be missed, not what is to be: where a model tells good parts from
+    defects well, the ceiling lies far above the good ones, and everything between is let through
+    for nothing. The limit goes half way (of the log-odds) from the worst good part that passes to
+    the least suspicious defect above it. It stays proven: in a fixed sequence every limit below a
+    proven one is proven with it. good, defects: one score a part, ascending.
+    """
+    passing = good[good < ceiling]
+    if not len(passing):
+        return _below(ceiling, margin)
+    floor = float(passing[-1])
+    stopped = np.append(defects[(defects > floor) & (defects < ceiling)], ceiling)
+    top = float(stopped[0])
+    between = np.clip([floor, top], ODDS_MIN, 1.0 - ODDS_MIN)
+    half_way = float(expit(logit(between).mean()))
+    return min(half_way, _below(top, margin))
 
 
 def trade_off(

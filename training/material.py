@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.contract.image import ImageSpec, fit
+from training.plan_synthetic import Synthetic
 from training.sampling import How, order
 
 
@@ -79,6 +80,8 @@ class Material:
     """Numbers of the acceptable classes."""
     severity: NDArray[np.float32] | None = None
     """How severe an expert called each image, 0 to 1, NaN where nobody said; None: all of them."""
+    synthetic: Synthetic | None = None
+    """Defects that are painted on views of good images."""
     larger: Larger | None = None
     """None: views are drawn from `pixels`."""
     unlabelled: NDArray[np.int64] | None = None

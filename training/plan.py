@@ -20,14 +20,15 @@ from training.plan_export import Export
 from training.plan_networks import (
     Fit,
     Peer,
-    Rate,
     Section,
     Share,
     Student,
     Teacher,
     require_proportions,
 )
+from training.plan_quality import Quality
 from training.plan_search import Search
+from training.plan_synthetic import Synthetic
 from training.plan_tiles import Tiles
 
 
@@ -65,68 +66,6 @@ class Step(Section):
 AnyNetwork = TypeVar("AnyNetwork", Teacher, Student, Peer)
 
 
-class Severity(Section):
-    """One rank of the plant's defect catalogue."""
-
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The defect classes of this rank."""
-    escape_rate_at_most: Rate | None = None
-    """Goal for these classes' defects alone, together; none where only the overall one counts."""
-    cost: Annotated[float, Field(ge=0.0)] | None = None
-    """Of one escape, in any unit."""
-    per_1000: Annotated[float, Field(gt=0.0, lt=1000.0)] | None = None
-    """Such defects among 1000 parts of the line; without it the golden set's mix is taken."""
-
-
-class Severities(Section):
-    """The ranks a plant uses; a class it leaves out counts for the overall goal alone."""
-
-    critical: Severity | None = None
-    major: Severity | None = None
-    minor: Severity | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        stated = self.stated()
-        classes = [label for each in stated.values() for label in each.classes]
-        twice = [label for label in classes if classes.count(label) > 1]
-        if twice:
-            raise ValueError(f"class {twice[0]!r} has more than one severity")
-        for key in ("cost", "per_1000"):
-            silent = [name for name, each in stated.items() if getattr(each, key) is None]
-            if silent and len(silent) < len(stated):
-                raise ValueError(f"{key}: {silent[0]} lacks it; give it for all severities or none")
-        if sum(each.per_1000 or 0.0 for each in stated.values()) > 1000.0:
-            raise ValueError("per_1000: more than 1000 defects in 1000 parts")
-        return self
-
-    def stated(self) -> dict[str, Severity]:
-        """By name, the gravest first."""
-        each = {"critical": self.critical, "major": self.major, "minor": self.minor}
-        return {name: severity for name, severity in each.items() if severity is not None}
-
-
-class Quality(Section):
-    """What the model must hold before it becomes a bundle."""
-
-    escape_rate_at_most: Rate = 0.05
-    """Goal for the upper bound of the escape rate at review_at, over all defects."""
-    severity: Severities = Severities()
-    """Goals and costs of a part of the defects: [quality.severity.critical]."""
-    overkill_cost: Annotated[float, Field(ge=0.0)] = 0.0
-    """Of one good part that is stopped, in the unit of the severities' costs."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    reject_overkill_at_most: Share = 0.02
-    """Share of good calibration parts that may be rejected outright; the rest goes to review."""
-    overkill_rate_at_most: Share = 1.0
-    """Largest overkill on the golden set, review included."""
-    novelty_overkill_at_most: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.02
-    """Share of good parts that may be stopped as unlike anything seen in training; 0: novelty is
-    not measured."""
-    allow_uncertified: bool = False
-    """Write a bundle though the data cannot prove the goal, and say so in it."""
-
-
 class Plan(Section):
     name: Name
     good: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -144,6 +83,8 @@ class Plan(Section):
     """Absent: the whole picture is one region."""
     split: SplitRule = SplitRule()
     augment: tuple[Step, ...] = ()
+    synthetic: Synthetic | None = None
+    """Absent: no defects are painted on good pictures."""
     teacher: Teacher | None = None
     """Not needed, and not trained, where student.alpha is 0 and nothing else learns from one."""
     ensemble: Annotated[tuple[Teacher, ...], Field(max_length=8)] = ()
@@ -154,6 +95,11 @@ class Plan(Section):
     quality: Quality = Quality()
     export: Export = Export()
     search: Search = Search()
+
+    @property
+    def drawn_by(self) -> tuple[object, ...]:
+        """What views come of, for the names of what is learned from them."""
+        return (self.augment, self.synthetic) if self.synthetic else (self.augment,)
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:

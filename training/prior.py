@@ -36,5 +36,5 @@ def prior_of(plan: Plan, data: Data, how: Fit) -> tuple[float, ...]:
     """What is added to the network's logits, one number a class; empty: nothing is."""
     if plan.export.prior != "training" or not is_left_out(how):
         return ()
-    counts = data.material(plan.good).train_counts()  # as the loss takes them
+    counts = data.material(plan).train_counts()  # as the loss takes them
     return tuple(round(each, 6) for each in log_prior(counts).tolist())

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
 from training.evaluate import Figures
-from training.plan import Plan, Quality
+from training.plan import Plan
+from training.plan_quality import Quality
 
 EVERY_DEFECT = "all defects"
 

@@ -40,7 +40,7 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
     plan, how = job.plan, job.plan.student
     teacher_plans: tuple[Fit, ...] = plan.teachers
     # A teacher's key stands for the pictures and the views too; without one they stand themselves.
-    seen = teachers or (split, plan.augment)
+    seen: tuple[object, ...] = teachers or (split, *plan.drawn_by)
     if sights.apart:
         seen = (*teachers, split)
     drawn, apart = sights.drawn, sights.apart
@@ -78,7 +78,7 @@ def _fit_on_labels(sight: Sight, how: Teacher, name: str, seed: int) -> Stage:
     make = partial(together, job, task)
     # The split's key stands for the pictures' size, whichever section of the plan has given it.
     same = identity(how).model_copy(update={"width": None, "height": None})
-    return job.run.stage(name, make, 2, split, job.plan.augment, same, seed)
+    return job.run.stage(name, make, 2, split, *job.plan.drawn_by, same, seed)
 
 
 def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:
@@ -103,7 +103,7 @@ def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:
     # The pictures too: its temperature, limits and students are theirs; how it is asked is in
     # every answer that its students keep.
     of = file_sha256(weights), data.labels, how.model, how.precision
-    return job.run.stage("teacher", make, 2, split, job.plan.augment, *of)
+    return job.run.stage("teacher", make, 2, split, *job.plan.drawn_by, *of)
 
 
 def identity(how: Fit) -> Fit:

@@ -23,7 +23,8 @@ from training.evaluate import Held, Rate, held, verdicts_of
 from training.export import run_model
 from training.job import Data, Job, part_numbers, without_class
 from training.judging import Candidate
-from training.plan import Plan, Severities
+from training.plan import Plan
+from training.plan_quality import Severities
 from training.release import read_sights, train_and_judge_on
 from training.sights import Sight, Sights
 from training.standing import farthest, standing

@@ -21,10 +21,11 @@ from torch import Tensor
 from training.augment import Augmenter, ahead
 from training.material import Material, brought
 from training.plan_networks import Mix
+from training.synthetic import painted
 from training.team import ALONE, Team
 
-MIXING = 0x6D6978
-"""Sets the mixing's draws apart from those of the augmentation."""
+MIXING, PAINTING = 0x6D6978, 0x706E74
+"""Set their draws apart from those of the augmentation."""
 
 
 class Batch(NamedTuple):
@@ -76,6 +77,10 @@ class Views:
         self._mix = mix
         self._seed = seed
         self._shares = mix.share > 0.0 or material.unlabelled is not None
+        self._shares |= material.synthetic is not None
+        defects = [i for i in range(material.classes) if i not in material.good]
+        self._some_defect = np.zeros(material.classes, np.float32)
+        self._some_defect[defects] = 1.0 / max(1, len(defects))
 
     def batches(
         self, order: NDArray[np.int64], view: int, size: int, threads: int, team: Team = ALONE
@@ -114,22 +119,37 @@ class Views:
 
     def one(self, row: int, view: int) -> View:
         """One view of one image."""
-        image, target, severity = self._augmented(row, view), self._label(row), self._severe(row)
+        first = self._drawn_of(row, view)
         rng = np.random.default_rng([self._seed, MIXING, row, view])
         if rng.random() >= self._mix.share:
-            return View(image, target, severity)
-        other = int(rng.choice(self._kin(row)))
-        second = self._augmented(other, view)
+            return first
+        second = self._drawn_of(int(rng.choice(self._kin(row))), view)
         share = float(rng.beta(self._mix.alpha, self._mix.alpha))
         if self._mix.kind == "cutmix":
-            image, share = cutmix(image, second, share, rng)
+            image, share = cutmix(first.image, second.image, share, rng)
         else:
-            image = mixup(image, second, share)
-        mixed = np.float32(share) * target + np.float32(1.0 - share) * self._label(other)
-        return View(image, mixed, share * severity + (1.0 - share) * self._severe(other))
+            image = mixup(first.image, second.image, share)
+        mixed = np.float32(share) * first.target + np.float32(1.0 - share) * second.target
+        return View(image, mixed, share * first.severity + (1.0 - share) * second.severity)
 
-    def _augmented(self, row: int, view: int) -> NDArray[np.uint8]:
-        return self._augmenter.view(self._drawn[row], image=row, view=view)
+    def _drawn_of(self, row: int, view: int) -> View:
+        """Of one picture, augmented, and perhaps with a painted defect."""
+        picture, target, severity = self._drawn[row], self._label(row), self._severe(row)
+        spoilt = self._spoilt(row, view)
+        if spoilt is not None:
+            picture, target, severity = spoilt, self._some_defect, math.nan
+        return View(self._augmenter.view(picture, image=row, view=view), target, severity)
+
+    def _spoilt(self, row: int, view: int) -> NDArray[np.uint8] | None:
+        """The picture with a painted defect, where this view of it has one."""
+        how, targets = self._material.synthetic, self._material.targets
+        if how is None or row >= len(targets) or targets[row] not in self._material.good:
+            return None
+        rng = np.random.default_rng([self._seed, PAINTING, row, view])
+        if rng.random() >= how.share:
+            return None
+        donor = self._drawn[int(rng.choice(self._material.train))]
+        return painted(self._drawn[row], donor, how, rng)
 
     def _label(self, row: int) -> NDArray[np.float32]:
         """One share of 1, or none at all for a picture without a label."""

@@ -27,7 +27,7 @@ from training.soft import require_relations
 def require_teachable(plan: Plan, data: Data) -> None:
     """What of the plan does not go with the data. Raises ConfigError in words."""
     require_relations(plan.student.method, len(data.labels))
-    material = data.material(plan.good)
+    material = data.material(plan)
     for how in (*plan.teachers, plan.student):
         LabelLoss(how, material)
 

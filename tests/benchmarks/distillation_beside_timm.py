@@ -111,7 +111,7 @@ def main() -> None:
         run = Run(folder / "work", Screen(quiet=True).say)
         job = Job(plan, run, machine, Screen(quiet=True))
         images, split = prepare(job, read_dataset(arguments.data), "benchmark")
-        material = data_of(images, split).material(plan.good)
+        material = data_of(images, split).material(plan)
         shown = Views(material, Augmenter(plan.augment, plan.image, 0), student.mix, 0)
         rows = material.train[: arguments.batches * student.batch]
         batches = list(shown.batches(rows, 0, student.batch, arguments.threads))

@@ -10,7 +10,8 @@ from inspector.contract.strict import parse
 from inspector.contract.verdict import Limits
 from tests.training.plates import PLAN
 from training.evaluate import Figures, figures, held
-from training.plan import Quality, read_plan
+from training.plan import read_plan
+from training.plan_quality import Quality
 from training.severity import expected_cost, goals_of, require_known_classes
 
 LABELS, GOOD = ("crack", "ok", "stain"), ("ok",)

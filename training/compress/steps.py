@@ -195,7 +195,7 @@ def _pruned(
     rule = plan.compress.prune if plan.compress else None
     if rule is None:
         raise ValueError("the plan has no [compress.prune]")
-    material = data.material(plan.good)
+    material = data.material(plan)
     rows = calibration_rows(material.train, data.targets, LOOK_IMAGES, plan.seed)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
