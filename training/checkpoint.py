@@ -1,5 +1,6 @@
 """What a training leaves after each epoch, to go on from."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from inspector.contract.strict import Strict
+from training.run import Stage
 
 LAST = "last.pt"
 BEST = "best.pt"
@@ -24,6 +26,12 @@ class EpochRow(Strict):
     worst_recall: float
     lr: float
     seconds: float
+
+
+def history_of(trained: Stage) -> tuple[EpochRow, ...]:
+    """The epochs of a finished training."""
+    rows = json.loads((trained.folder / HISTORY).read_text(encoding="utf-8"))
+    return tuple(EpochRow.model_validate(row) for row in rows)
 
 
 @dataclass(slots=True)

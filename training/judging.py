@@ -12,7 +12,7 @@ from inspector.contract.errors import QualityGateError, TrainingError
 from inspector.contract.verdict import Verdict
 from inspector.contract.whole import write_whole
 from training.calibrate import calibration_of, read_temperature
-from training.checkpoint import HISTORY, EpochRow
+from training.checkpoint import history_of
 from training.compress.found import Quantised
 from training.compress.rows import StepRow
 from training.dataset import SPLITS, SplitName
@@ -131,8 +131,8 @@ def candidate_of(
         variants=variants,
         left_out=left_out,
         quantised=found,
-        teacher_history=_history(trained["teacher"].fitted) if "teacher" in trained else (),
-        student_history=_history(trained.get("original", trained["student"]).fitted),
+        teacher_history=history_of(trained["teacher"].fitted) if "teacher" in trained else (),
+        student_history=history_of(trained.get("original", trained["student"]).fitted),
         compression=steps,
         tiles_per_picture=data.tiles_per_picture("golden"),
         pointing=pointing(data, files[shipped], plan.image, plan.quality.confidence),
@@ -294,8 +294,3 @@ def draw_report(data: Data, candidate: Candidate, folder: Path, *, times: bool) 
 def _data_lines(data: Data) -> tuple[str, ...]:
     layout, *others = data.lines()
     return (without_path(layout), *others)
-
-
-def _history(stage: Stage) -> tuple[EpochRow, ...]:
-    rows = json.loads((stage.folder / HISTORY).read_text(encoding="utf-8"))
-    return tuple(EpochRow.model_validate(row) for row in rows)
