@@ -67,10 +67,17 @@ def _values(field: FieldInfo) -> str:
         inner = next(each for each in get_args(kind) if each is not type(None))
         metadata += list(getattr(inner, "__metadata__", ()))
         kind = _bare(inner)
+    if get_origin(kind) is tuple:
+        return f"list of {_values_of(get_args(kind)[0])}"
     name = getattr(kind, "__name__", str(kind))
     words = {"str": "text", "float": "number", "int": "whole number", "bool": "true | false"}
     limits = " ".join(filter(None, map(_limit, _flat(metadata))))
-    return f"{words.get(name, 'list' if name == 'tuple' else name)} {limits}".strip()
+    return f"{words.get(name, name)} {limits}".strip()
+
+
+def _values_of(kind: Any) -> str:
+    """The same for one of a list."""
+    return _values(FieldInfo.from_annotation(kind))
 
 
 def _flat(metadata: list[Any]) -> Iterator[Any]:
@@ -89,4 +96,6 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, Strict) or value in ((), {}):
         return "none given"
+    if isinstance(value, tuple):
+        return repr(list(value))
     return "absent" if value is None else repr(value)

@@ -21,6 +21,10 @@ def test_every_key_is_listed_with_its_values_and_meaning(
         "student.peers[].model  (text; required)",
         "student.temperature_end  (number > 0; default absent)",
         "quality.allow_uncertified  (true | false; default False)",
+        "good  (list of text; required)",
+        "synthetic.kinds  (list of 'spot' | 'scratch' | 'patch'; "
+        "default ['spot', 'scratch', 'patch'])",
+        "synthetic.size  (list of number > 0 <= 1; default [0.04, 0.3])",
         "augment[].options  (dict; default none given)",
     ):
         assert line in text.splitlines()
