@@ -16,7 +16,7 @@ class Synthetic(Section):
     share: Annotated[float, Field(gt=0.0, le=0.9)] = 0.3
     """Of the good views."""
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("spot", "scratch", "patch")
-    size: tuple[Length, Length] = (0.04, 0.3)
+    size: tuple[Length, Length] = (0.04, 0.5)
     """From and to, of the picture's (or tile's) shorter side."""
 
     @model_validator(mode="after")

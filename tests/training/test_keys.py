@@ -24,7 +24,7 @@ def test_every_key_is_listed_with_its_values_and_meaning(
         "good  (list of text; required)",
         "synthetic.kinds  (list of 'spot' | 'scratch' | 'patch'; "
         "default ['spot', 'scratch', 'patch'])",
-        "synthetic.size  (list of number > 0 <= 1; default [0.04, 0.3])",
+        "synthetic.size  (list of number > 0 <= 1; default [0.04, 0.5])",
         "augment[].options  (dict; default none given)",
     ):
         assert line in text.splitlines()
