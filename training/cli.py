@@ -22,6 +22,7 @@ from training.cli_examples import BENCH_EXAMPLES, DATA_EXAMPLES, KEYS_EXAMPLES, 
 from training.cli_loop import add_collect, add_promote
 from training.cli_novelty import add_novelty
 from training.cli_search import add_search
+from training.cli_views import add_views
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add_novelty(commands, machine_of)
     add_promote(commands)
     add_search(commands, machine_of)
+    add_views(commands, machine_of)
     _add_small(commands)
     return parser
 

@@ -7,6 +7,8 @@ Zavrtanik et al. 2021) and blended edges (NSA, Schlueter et al. 2022). They teac
 which: the target is the same share of every defect class. Nothing of it is left at the station.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +28,11 @@ Mask = NDArray[np.float32]
 
 
 def painted(
-    picture: Picture, donor: Picture, how: Synthetic, rng: np.random.Generator
+    picture: Picture, donor: Callable[[], Picture], how: Synthetic, rng: np.random.Generator
 ) -> Picture | None:
     """The picture with one defect on it; None where none that can be seen came about.
 
-    picture, donor: height x width x 3; the donor is any other picture.
+    picture: height x width x 3. donor: gives any other one, of which patches are.
     """
     for _ in range(TRIES):
         kind = how.kinds[rng.integers(len(how.kinds))]
@@ -88,11 +90,11 @@ def _scratch(
 
 
 def _fill(
-    kind: Kind, picture: Picture, donor: Picture, rng: np.random.Generator
+    kind: Kind, picture: Picture, donor: Callable[[], Picture], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """What the area shows: other material, or the same darker or brighter and rougher."""
     if kind == "patch":
-        turned = np.rot90(donor, 2 * int(rng.integers(2)))
+        turned = np.rot90(donor(), 2 * int(rng.integers(2)))
         shift = rng.integers((0, 0), turned.shape[:2])
         moved: Picture = np.roll(turned, tuple(shift.tolist()), axis=(0, 1))
         return moved.astype(np.float32)

@@ -57,6 +57,8 @@ class View(NamedTuple):
     target: NDArray[np.float32]
     """Shares of the classes."""
     severity: float
+    painted: bool = False
+    """Whether there is a painted defect in it."""
 
 
 class Views:
@@ -130,26 +132,30 @@ class Views:
         else:
             image = mixup(first.image, second.image, share)
         mixed = np.float32(share) * first.target + np.float32(1.0 - share) * second.target
-        return View(image, mixed, share * first.severity + (1.0 - share) * second.severity)
+        severity = share * first.severity + (1.0 - share) * second.severity
+        return View(image, mixed, severity, painted=first.painted or second.painted)
 
     def _drawn_of(self, row: int, view: int) -> View:
-        """Of one picture, augmented, and perhaps with a painted defect."""
-        picture, target, severity = self._drawn[row], self._label(row), self._severe(row)
-        spoilt = self._spoilt(row, view)
+        """Of one picture, augmented; a defect is painted on that, for it is to be seen."""
+        image = self._augmented(row, view)
+        spoilt = self._spoilt(image, row, view)
         if spoilt is not None:
-            picture, target, severity = spoilt, self._some_defect, math.nan
-        return View(self._augmenter.view(picture, image=row, view=view), target, severity)
+            return View(spoilt, self._some_defect, math.nan, painted=True)
+        return View(image, self._label(row), self._severe(row))
 
-    def _spoilt(self, row: int, view: int) -> NDArray[np.uint8] | None:
-        """The picture with a painted defect, where this view of it has one."""
+    def _augmented(self, row: int, view: int) -> NDArray[np.uint8]:
+        return self._augmenter.view(self._drawn[row], image=row, view=view)
+
+    def _spoilt(self, image: NDArray[np.uint8], row: int, view: int) -> NDArray[np.uint8] | None:
+        """The view with a painted defect, where it has one."""
         how, targets = self._material.synthetic, self._material.targets
         if how is None or row >= len(targets) or targets[row] not in self._material.good:
             return None
         rng = np.random.default_rng([self._seed, PAINTING, row, view])
         if rng.random() >= how.share:
             return None
-        donor = self._drawn[int(rng.choice(self._material.train))]
-        return painted(self._drawn[row], donor, how, rng)
+        other = int(rng.choice(self._material.train))
+        return painted(image, lambda: self._augmented(other, view), how, rng)
 
     def _label(self, row: int) -> NDArray[np.float32]:
         """One share of 1, or none at all for a picture without a label."""

@@ -109,7 +109,7 @@ def test_what_is_painted_is_small_and_can_be_seen(kind: Kind) -> None:
     plain = np.full((SIDE, SIDE, 3), 120, np.uint8)
     donor = np.full((SIDE, SIDE, 3), 40, np.uint8)
     for _ in range(30):
-        found = painted(plain, donor, Synthetic(kinds=(kind,)), rng)
+        found = painted(plain, lambda: donor, Synthetic(kinds=(kind,)), rng)
         assert found is not None
         difference = np.abs(found.astype(float) - plain).max(axis=2)
         assert difference.max() >= VISIBLE
@@ -119,7 +119,7 @@ def test_what_is_painted_is_small_and_can_be_seen(kind: Kind) -> None:
 def test_a_patch_of_the_same_material_is_no_defect() -> None:
     plain = np.full((SIDE, SIDE, 3), 120, np.uint8)
     rng = np.random.default_rng(0)
-    assert painted(plain, plain, Synthetic(kinds=("patch",)), rng) is None
+    assert painted(plain, lambda: plain, Synthetic(kinds=("patch",)), rng) is None
 
 
 def test_a_size_that_ends_before_it_begins_is_refused() -> None:
