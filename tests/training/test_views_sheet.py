@@ -11,7 +11,7 @@ from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
 from training.report_plots import BAD
 from training.views import View
-from training.views_plot import COLUMNS, PAINTED, said
+from training.views_plot import PAINTED, said
 
 PAINTING = "[synthetic]\nshare = 0.9\n"
 
@@ -39,12 +39,6 @@ def test_painted_views_are_framed_on_a_sheet_with_rows_of_every_class(tmp_path: 
     one = sheet(tmp_path / "one", PLAN, "--each", "1")
     assert one.shape[1] == plain.shape[1]
     assert plain.shape[0] / one.shape[0] == pytest.approx(3.0, rel=0.1)
-    assert COLUMNS > 1
-
-
-def test_a_teachers_larger_pictures_are_the_ones_to_see(tmp_path: Path) -> None:
-    wide = PLAN.replace("[teacher]", "[teacher]\nwidth = 96\nheight = 96")
-    assert sheet(tmp_path / "wide", wide + PAINTING).shape[1] > 0
 
 
 def test_above_a_view_stands_what_it_is_taught_as() -> None:
