@@ -18,6 +18,11 @@ from training.run import Stage
 from training.sights import Sight, Sights
 from training.unlabelled import read_unlabelled
 
+HANDED_UNPAINTED = (
+    f"  {HANDED}: a teacher that was not trained with [synthetic] calls painted defects good, and "
+    "its student believes it"
+)
+
 
 def fit_teachers(sights: Sights) -> tuple[Stage, ...]:
     """The teacher and the plan's further ones, each from a seed of its own; none in a plan without.
@@ -28,6 +33,8 @@ def fit_teachers(sights: Sights) -> tuple[Stage, ...]:
     for i, (how, sight) in enumerate(zip(plan.teachers, sights.teachers, strict=True), start=1):
         if i == 1 and how.handed:
             stages.append(_handed_teacher(sight, how, Path(how.handed)))
+            if plan.synthetic:
+                sight.job.screen.say(HANDED_UNPAINTED)
         else:
             name = "teacher" if i == 1 else f"teacher-{i}"
             stages.append(_fit_on_labels(sight, how, name, plan.seed + i - 1))

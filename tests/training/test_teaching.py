@@ -187,6 +187,22 @@ def test_a_teacher_is_handed_on_as_it_is(first: Release, tmp_path: Path) -> None
     assert len(list(release.out.glob("work/student-*"))) == 2
 
 
+def test_who_paints_defects_is_told_that_a_handed_teacher_must_know_them(
+    first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whose = f'[synthetic]\nshare = 0.5\n[teacher]\nhanded = "{first.networks}"'
+    path = tmp_path / "plan.toml"
+    path.write_text(short().replace("[teacher]", whose), encoding="utf-8")
+    out = tmp_path / "out"
+    assert main(["release", str(path), "--data", str(first.data), "--out", str(out)]) == 0
+    assert "teacher.handed: a teacher that was not trained with [synthetic]" in (
+        capfd.readouterr().err
+    )
+    painted = Release(out, first.data).best("student")
+    plain = first.best("student")
+    assert any(not torch.equal(painted[name], plain[name]) for name in plain)
+
+
 def test_the_next_release_starts_from_the_running_student_with_a_class_more(
     first: Release, tmp_path: Path
 ) -> None:
