@@ -149,7 +149,8 @@ def _share(
     folders = [arguments.out / f"work-{number}" for number in range(1, jobs + 1)]
     for folder in folders:  # of a comparison that was killed
         lend(folder, work)
-    compare.forget(folders)
+    for path in compare.told(folders):
+        path.unlink()
     words = ["compare", *arguments.plans, "--data", arguments.data, "--out", arguments.out]
     words += ["--seeds", arguments.seeds, "--folds", arguments.folds, "--jobs", jobs]
     words += ["--weights", arguments.weights] if arguments.weights else []
@@ -163,15 +164,15 @@ def _share(
 
     def look() -> None:
         nonlocal shown
-        found = compare.told(folders, asked.rounds)
-        if len(found) > shown:
-            shown = len(found)
-            show(asked.table(found))
+        files = compare.told(folders)
+        if len(files) > shown:
+            shown = len(files)
+            show(asked.table(compare.read_told(files, asked.rounds)))
 
     work_together("compare", workers, look)
     for folder in folders:
         lend(folder, work)
-    return asked.table(compare.told(folders, asked.rounds))
+    return asked.table(compare.read_told(compare.told(folders), asked.rounds))
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -160,18 +160,15 @@ def tell(found: Found, folder: Path) -> None:
     write_whole(folder / name, found.model_dump_json().encode())
 
 
-def told(folders: Sequence[Path], rounds: Sequence[Round]) -> list[Found]:
-    """What the processes that work in these folders have told, in the order of the rounds."""
-    files = [path for folder in folders for path in folder.glob(f"{TOLD}-*.json")]
+def told(folders: Sequence[Path]) -> list[Path]:
+    """A file of each round that the processes that work in these folders have done."""
+    return [path for folder in folders for path in folder.glob(f"{TOLD}-*.json")]
+
+
+def read_told(files: Sequence[Path], rounds: Sequence[Round]) -> list[Found]:
+    """What they say, in the order of the rounds."""
     found = [Found.model_validate_json(path.read_bytes()) for path in files]
     return sorted(found, key=lambda each: rounds.index(Round(each.seed, each.fold)))
-
-
-def forget(folders: Sequence[Path]) -> None:
-    """What was told of an earlier comparison."""
-    for folder in folders:
-        for path in folder.glob(f"{TOLD}-*.json"):
-            path.unlink()
 
 
 def _require(entries: Sequence[Entry]) -> None:
