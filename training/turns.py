@@ -15,10 +15,11 @@ WARM_UP_TURNS = 1
 def in_turns(calls: Sequence[Callable[[int], object]], rounds: int) -> NDArray[np.float64]:
     """Milliseconds, rounds x calls: A A A B B B A A A ..., each is told the number of its round.
 
-    Turns, so that what else the machine does slows all alike. Several rounds a turn, because a
-    station runs one model, which finds its weights in the caches: the first of each turn, which
-    finds another's there, is not counted, nor is the whole first turn. rounds: those counted,
-    rounded up to whole turns.
+    Turns, so that what else the machine does slows all alike. Several rounds a turn, because no
+    machine runs a model after each of its rivals: the first of each turn, which finds the caches
+    full of another's weights, is not counted, nor is the whole first turn. What a station does
+    between two parts costs a small model some of its caches too: `inspector bench` has that.
+    rounds: those counted, rounded up to whole turns.
     """
     turns = WARM_UP_TURNS + math.ceil(rounds / TURN)
     times = np.empty((turns, 1 + TURN, len(calls)))
