@@ -153,18 +153,22 @@ def at_no_cost(
 ) -> float:
     """The limit that lets fewest defects pass while it stops no more good parts than the ceiling.
 
+    Both limits stay `margin` below the parts they stop; a defect too near above a good part for
+    that cannot be stopped for nothing.
+
     An escape goal says what may be missed, not what is to be: where a model tells good parts from
     defects well, the ceiling lies far above the good ones, and everything between is let through
     for nothing. The limit goes half way (of the log-odds) from the worst good part that passes to
     the least suspicious defect above it. It stays proven: in a fixed sequence every limit below a
     proven one is proven with it. good, defects: one score a part, ascending.
     """
-    passing = good[good < ceiling]
+    alone = _below(ceiling, margin)
+    passing = good[good < alone]
     if not len(passing):
-        return _below(ceiling, margin)
+        return alone
     floor = float(passing[-1])
-    stopped = np.append(defects[(defects > floor) & (defects < ceiling)], ceiling)
-    top = float(stopped[0])
+    apart = defects[(defects - margin > floor) & (defects < ceiling)]
+    top = float(apart[0]) if len(apart) else ceiling
     between = np.clip([floor, top], ODDS_MIN, 1.0 - ODDS_MIN)
     half_way = float(expit(logit(between).mean()))
     return min(half_way, _below(top, margin))

@@ -197,6 +197,18 @@ def test_no_good_part_more_is_stopped_than_the_goal_alone_would_cost(seed: int) 
     assert choice.escape.events <= int((held.scores[held.is_defect] < ceiling).sum())
 
 
+@pytest.mark.parametrize("margin", [0.001, 0.02])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_margin_does_not_take_the_limit_below_good_parts_that_the_goal_alone_would_spare(
+    seed: int, margin: float
+) -> None:
+    held = drawn(seed, 200, 150)
+    choice = choose_limits(held, Quality(escape_rate_at_most=0.1), margin=margin)
+    good, alone = held.scores[~held.is_defect], choice.goals[0].review_at  # less its margin
+    assert choice.limits.review_at <= alone
+    assert choice.overkill.events == int((good >= alone).sum())
+
+
 def test_scores_of_nought_and_one_have_a_limit_between_them() -> None:
     choice = choose_limits(parts(np.zeros(50), np.ones(100)), Quality(), margin=0.001)
     assert choice.limits.review_at == pytest.approx(0.5)
