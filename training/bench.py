@@ -6,7 +6,6 @@ on the machine falls on all of them alike.
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -18,11 +17,11 @@ from torch import nn
 from inspector.contract.errors import ConfigError
 from training.distill import Labels, Taught
 from training.fit import CLIP_NORM, Objective
-from training.learning import augmenter_of, fresh
+from training.learning import fresh, views_of
 from training.models import Network
 from training.sights import Sights
 from training.teachers import Teachers
-from training.views import Batch, Views
+from training.views import Batch
 
 ROUNDS_DROPPED = 1
 """The first round of each warms up what is allocated on first use."""
@@ -86,10 +85,10 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     its = plan.teacher
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
     teacher = fresh(its.model_copy(update={"weights": "none"}), len(data.labels), 0)
-    material = replace(data.material(plan), larger=apart.larger if apart else None)
+    material = sights.material
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
-    shown = Views(material, augmenter_of(plan, material), how.mix, plan.seed)
+    shown = views_of(plan, material)
 
     def batches(view: int) -> Iterator[Batch]:
         return shown.batches(rows, view, how.batch, machine.threads)

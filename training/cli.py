@@ -229,27 +229,13 @@ def machine_of(plan: "Plan", path: Path, processes: int = 1) -> "Machine":
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from tempfile import TemporaryDirectory
-
-    from training.bench import measure
-    from training.dataset import read_dataset
-    from training.job import Job
-    from training.plan import read_plan
-    from training.release import read_sights
-    from training.run import Run
-    from training.screen import Screen
-
     if arguments.images < 2 or arguments.rounds < 2:
         raise ConfigError("bench: --images and --rounds must each be at least 2")
-    plan, dataset, screen = read_plan(arguments.plan), read_dataset(arguments.data), Screen()
-    with TemporaryDirectory() as folder:
-        run = Run(Path(folder), screen.say)
-        try:
-            job = Job(plan, run, machine_of(plan, arguments.plan), screen)
-            sights = read_sights(job, dataset, "bench")
-            speeds = measure(sights, images=arguments.images, rounds=arguments.rounds)
-        finally:
-            run.close()
+    from training.bench import measure
+    from training.brief import sights_for_once
+
+    with sights_for_once(arguments.plan, arguments.data, machine_of) as sights:
+        speeds = measure(sights, images=arguments.images, rounds=arguments.rounds)
     for speed in speeds:
         print(speed.line(len(sights.own.data.rows["train"])))
     print(f"kept answers: {speeds[1].images_per_s / speeds[2].images_per_s:.2f} times the epochs")

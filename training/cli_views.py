@@ -42,28 +42,13 @@ def add_views(
 
 
 def _views(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
-    from tempfile import TemporaryDirectory
-
-    from inspector.contract.whole import write_whole
-    from training.dataset import read_dataset
-    from training.plan import read_plan
-    from training.run import Run
-    from training.screen import Screen
-
     if not 1 <= arguments.each <= EACH_MAX:
         raise ConfigError(f"views: --each {arguments.each}: must be 1 to {EACH_MAX}")
-    plan, dataset, screen = read_plan(arguments.plan), read_dataset(arguments.data), Screen()
-    with TemporaryDirectory() as folder:
-        run = Run(Path(folder), screen.say)
-        try:
-            from training.job import Job
-            from training.release import read_sights
-            from training.views_plot import views_sheet
+    from inspector.contract.whole import write_whole
+    from training.brief import sights_for_once
+    from training.views_plot import views_sheet
 
-            job = Job(plan, run, machine_of(plan, arguments.plan), screen)
-            sheet = views_sheet(read_sights(job, dataset, "views"), arguments.each)
-        finally:
-            run.close()
-    write_whole(arguments.out, sheet)
+    with sights_for_once(arguments.plan, arguments.data, machine_of) as sights:
+        write_whole(arguments.out, views_sheet(sights, arguments.each))
     print(arguments.out)
     return 0

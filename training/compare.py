@@ -109,8 +109,9 @@ def compare(asked: Asked, show: Callable[[Comparison], None]) -> Comparison:
     found: list[Found] = []
     for each in work_through(asked, asked.rounds):
         found.append(each)
-        show(asked.table(found))
-    return asked.table(found)
+        table = asked.table(found)
+        show(table)
+    return table
 
 
 def work_through(asked: Asked, rounds: Sequence[Round]) -> Iterator[Found]:

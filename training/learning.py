@@ -25,6 +25,7 @@ from training.run import Stage
 from training.sights import Apart
 from training.teachers import Teachers
 from training.unlabelled import load_unlabelled
+from training.views import Views
 
 
 def learn_as_student(
@@ -232,6 +233,11 @@ def augmenter_of(plan: Plan, material: Material) -> Augmenter:
     """For the pictures from which the plan's views are drawn."""
     image = material.larger.image if material.larger else plan.image
     return Augmenter(plan.augment, image, plan.seed)
+
+
+def views_of(plan: Plan, material: Material) -> Views:
+    """As the plan's student is shown them."""
+    return Views(material, augmenter_of(plan, material), plan.student.mix, plan.seed)
 
 
 def fresh(how: Fit | Peer, classes: int, seed: int) -> Network:

@@ -6,6 +6,7 @@ brought from there to the others.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.handover import HANDED, read_networks
 from training.job import Data, Job
-from training.material import Larger
+from training.material import Larger, Material
 from training.plan import Plan
 from training.plan_networks import require_proportions
 from training.run import Stage
@@ -73,6 +74,12 @@ class Sights:
             larger = Larger(drawn.data.images.pixels, drawn.image, own.image)
         sees = tuple(None if sight is own else sight.image for sight in self.teachers)
         return Apart(sees, larger)
+
+    @property
+    def material(self) -> Material:
+        """What the student learns from; its views are drawn in the largest of the sizes."""
+        job, data, _ = self.own
+        return replace(data.material(job.plan), larger=self.apart.larger if self.apart else None)
 
     def changed(self, change: Callable[[Sight], Sight]) -> "Sights":
         """The same with a change made to the data in each size."""

@@ -78,8 +78,8 @@ class Views:
         self._augmenter = augmenter
         self._mix = mix
         self._seed = seed
-        self._shares = mix.share > 0.0 or material.unlabelled is not None
-        self._shares |= material.synthetic is not None
+        some = material.unlabelled, material.synthetic
+        self._shares = mix.share > 0.0 or any(each is not None for each in some)
         defects = [i for i in range(material.classes) if i not in material.good]
         self._some_defect = np.zeros(material.classes, np.float32)
         self._some_defect[defects] = 1.0 / max(1, len(defects))

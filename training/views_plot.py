@@ -1,7 +1,6 @@
 """What a network is shown, as a picture to look at: pictures as they are, and views of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.learning import augmenter_of
+from training.learning import views_of
 from training.report_plots import BAD, png
 from training.sights import Sights
-from training.views import View, Views
+from training.views import View
 
 COLUMNS = 8
 CELL_IN = 1.3
@@ -25,9 +24,8 @@ def views_sheet(sights: Sights, each: int) -> bytes:
     the plan's student is shown them (in a teacher's size, where one sees more).
     """
     job, data, _ = sights.own
-    plan, apart = job.plan, sights.apart
-    material = replace(data.material(plan), larger=apart.larger if apart else None)
-    views = Views(material, augmenter_of(plan, material), plan.student.mix, plan.seed)
+    material = sights.material
+    views = views_of(job.plan, material)
     targets = data.targets[material.train]
     chosen = [material.train[targets == label][:each] for label in range(len(data.labels))]
     rows = np.concatenate(chosen).tolist()
