@@ -2,6 +2,20 @@
 
 import argparse
 from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_subparsers` gives."""
+
+
+def add_command(commands: Commands, name: str, does: str, examples: str) -> argparse.ArgumentParser:
+    """A command; its examples stand below its --help as they are written."""
+    return commands.add_parser(
+        name,
+        help=does,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
-from training.arguments import add_data, add_plan, add_processes, add_weights
+from training.arguments import Commands, add_command, add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
 from training.cli_examples import BENCH_EXAMPLES, DATA_EXAMPLES, KEYS_EXAMPLES, SCAN_EXAMPLES
 from training.cli_loop import add_collect, add_promote
@@ -83,11 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True)
 
-    release = commands.add_parser(
-        "release",
-        help="labelled images to a bundle; resumes where it was",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    release = add_command(
+        commands, "release", "labelled images to a bundle; resumes where it was", EXAMPLES
     )
     add_plan(release)
     add_data(release)
@@ -116,12 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_small(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    bench = commands.add_parser(
+def _add_small(commands: Commands) -> None:
+    bench = add_command(
+        commands,
         "bench",
-        help="how fast a plan trains here: kept answers against a teacher asked every time",
-        epilog=BENCH_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "how fast a plan trains here: kept answers against a teacher asked every time",
+        BENCH_EXAMPLES,
     )
     add_plan(bench)
     add_data(bench)
@@ -129,31 +126,18 @@ def _add_small(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench.add_argument("--rounds", type=int, default=6, help="the first is not counted (default 6)")
     bench.set_defaults(command=_bench)
 
-    scan = commands.add_parser(
-        "scan",
-        help="say what is wrong with the images",
-        epilog=SCAN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    scan = add_command(commands, "scan", "say what is wrong with the images", SCAN_EXAMPLES)
     scan.add_argument("data", type=Path, help="folder of class folders, MVTec, or manifest CSV")
     scan.add_argument("--json", type=Path, help="also write everything found to this file")
     scan.set_defaults(command=_scan)
 
-    keys = commands.add_parser(
-        "keys",
-        help="every key of a plan: values, default, meaning",
-        epilog=KEYS_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    keys = add_command(
+        commands, "keys", "every key of a plan: values, default, meaning", KEYS_EXAMPLES
     )
     keys.add_argument("only", nargs="?", default="", help="a section or key: student, split.golden")
     keys.set_defaults(command=_keys)
 
-    data = commands.add_parser(
-        "data",
-        help="public data sets as manifests",
-        epilog=DATA_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    data = add_command(commands, "data", "public data sets as manifests", DATA_EXAMPLES)
     data.add_argument("name", choices=["elpv"], help="elpv: solar cells, pip install elpv-dataset")
     data.add_argument("--out", type=Path, required=True, help="folder for manifest.csv")
     data.set_defaults(command=_data)

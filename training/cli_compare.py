@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
-from training.arguments import add_data, add_processes, add_weights
+from training.arguments import Commands, add_command, add_data, add_processes, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.compare import Asked
@@ -28,15 +28,15 @@ A student from labels alone is a plan with alpha = 0 under [student].
 
 
 def add_compare(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     machine_of: "Callable[[Plan, Path, int], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
-    compare = commands.add_parser(
+    compare = add_command(
+        commands,
         "compare",
-        help="several plans on the same seeds and folds: means, scatter, and is it luck",
-        epilog=COMPARE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "several plans on the same seeds and folds: means, scatter, and is it luck",
+        COMPARE_EXAMPLES,
     )
     compare.add_argument("plans", type=Path, nargs="+", metavar="PLAN", help="a plan, a TOML file")
     add_data(compare)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from inspector.contract.errors import ConfigError
-from training.arguments import add_plan
+from training.arguments import Commands, add_command, add_plan
 
 COLLECT_EXAMPLES = """examples:
   inspector-train collect plan.toml /etc/inspector/s1.toml copies/s2 --into line \\
@@ -17,13 +17,13 @@ A source is a station's settings, or a folder with its reviews.db and reviews.pi
 """
 
 
-def add_collect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_collect(commands: Commands) -> None:
     """The command's arguments."""
-    collect = commands.add_parser(
+    collect = add_command(
+        commands,
         "collect",
-        help="reviewed parts of stations become the next version of the data set",
-        epilog=COLLECT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "reviewed parts of stations become the next version of the data set",
+        COLLECT_EXAMPLES,
     )
     add_plan(collect)
     collect.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
@@ -83,13 +83,13 @@ exit codes: 0 promoted, 3 refused, 5 not enough evidence
 EXIT_CODES = {"promote": 0, "refuse": 3, "not enough evidence": 5}
 
 
-def add_promote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_promote(commands: Commands) -> None:
     """The command's arguments."""
-    promote = commands.add_parser(
+    promote = add_command(
+        commands,
         "promote",
-        help="may a bundle replace another: decide, say why, sign it, offer it to stations",
-        epilog=PROMOTE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "may a bundle replace another: decide, say why, sign it, offer it to stations",
+        PROMOTE_EXAMPLES,
     )
     promote.add_argument("candidate", type=Path, help="the new bundle's folder")
     promote.add_argument("incumbent", type=Path, help="the folder of the bundle that runs")

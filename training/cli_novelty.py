@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.arguments import add_data, add_plan, add_processes, add_weights
+from training.arguments import Commands, add_command, add_data, add_plan, add_processes, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -22,15 +22,15 @@ that a stopped job goes on where it was; with the --out of a release, what they 
 
 
 def add_novelty(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     machine_of: "Callable[[Plan, Path, int], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
-    novelty = commands.add_parser(
+    novelty = add_command(
+        commands,
         "novelty",
-        help="leave each defect class out in turn: how many of its parts pass all the same",
-        epilog=NOVELTY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "leave each defect class out in turn: how many of its parts pass all the same",
+        NOVELTY_EXAMPLES,
     )
     add_plan(novelty)
     add_data(novelty)

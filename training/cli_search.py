@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
-from training.arguments import add_data, add_plan, add_weights
+from training.arguments import Commands, add_command, add_data, add_plan, add_weights
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -27,15 +27,15 @@ exit codes as of release; 3 also where no student holds both budgets
 
 
 def add_search(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     machine_of: "Callable[[Plan, Path, int], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
-    search = commands.add_parser(
+    search = add_command(
+        commands,
         "search",
-        help="the smallest student that holds a time and an escape rate, by measurement",
-        epilog=SEARCH_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "the smallest student that holds a time and an escape rate, by measurement",
+        SEARCH_EXAMPLES,
     )
     add_plan(search)
     add_data(search)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
-from training.arguments import add_data, add_plan
+from training.arguments import Commands, add_command, add_data, add_plan
 
 if TYPE_CHECKING:  # torch takes seconds to import, --help should not
     from training.fit import Machine
@@ -24,15 +24,15 @@ EACH_MAX = 50
 
 
 def add_views(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     machine_of: "Callable[[Plan, Path], Machine]",
 ) -> None:
     """The command's arguments. machine_of: where a plan is computed."""
-    views = commands.add_parser(
+    views = add_command(
+        commands,
         "views",
-        help="a picture of what a plan's networks are shown: augmented, mixed, painted",
-        epilog=VIEWS_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "a picture of what a plan's networks are shown: augmented, mixed, painted",
+        VIEWS_EXAMPLES,
     )
     add_plan(views)
     add_data(views)
