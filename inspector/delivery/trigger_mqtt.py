@@ -194,12 +194,12 @@ class MqttTrigger:
             self._refuse("malformed", str(error))
             return
         stale = self._stale(trigger)
-        if stale is not None:
-            self._refuse("stale", f"{trigger.id}: {stale}")
-            return
+        words = trigger.id if stale is None else f"{trigger.id}: {stale}"
         with self._came:
-            if trigger.id in self._seen:
+            if trigger.id in self._seen:  # however late: a broker sends again after a lost link
                 refusal: TriggerRefusal | None = "duplicate"
+            elif stale is not None:
+                refusal = "stale"
             elif not self._executes:
                 refusal = "not_executing"
             else:
@@ -215,7 +215,7 @@ class MqttTrigger:
         if refusal is None:
             self._say(f"{trigger.id} is missed: {self._settings.waiting_max} wait already")
         else:
-            self._refuse(refusal, trigger.id)
+            self._refuse(refusal, words)
 
     def _stale(self, trigger: TriggerMessage) -> str | None:
         if trigger.sent_at is None:

@@ -125,6 +125,18 @@ def test_what_is_retained_stale_double_or_no_trigger_is_refused_and_counted(
     assert made.missed == 0
 
 
+def test_a_trigger_that_was_taken_is_a_duplicate_however_late_it_comes_again(
+    broker: Mosquitto,
+) -> None:
+    with trigger(broker.port, age_max_ms=500) as made, Line(broker.port) as line:
+        assert ready(made)
+        sent_at = datetime.now(UTC)
+        line.tells("T-1", sent_at=sent_at)
+        assert [part.trigger_id for part in parts(made)] == ["T-1"]
+        line.tells("T-1", sent_at=sent_at - timedelta(seconds=5))
+        assert until(lambda: made.status.refused == {"duplicate": 1}), made.status
+
+
 def test_a_trigger_that_must_say_when_it_was_sent_and_does_not_is_stale(broker: Mosquitto) -> None:
     with trigger(broker.port, sent_at_required=True) as made, Line(broker.port) as line:
         assert ready(made)
