@@ -29,6 +29,7 @@ from training.dataset import (
 from training.folds import Fold, split_by_fold
 from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
+from training.learned import require_unlearned
 from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
@@ -96,6 +97,7 @@ def train_and_judge_on(sights: Sights) -> Judged:
     job, data, _ = sights.own
     plan = job.plan
     require_teachable(plan, data)
+    require_unlearned(plan, data, job.screen.say)
     teachers = fit_teachers(sights)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")

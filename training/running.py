@@ -1,7 +1,7 @@
 """The bundle that runs now, with what its release left beside it: where the next one starts.
 
 DIR/bundles/BUNDLE/     what stations run
-DIR/networks/BUNDLE/    its networks, and split.csv: which picture was in which set
+DIR/networks/BUNDLE/    its networks, and split.csv: which picture was in which set, its file's hash
 """
 
 import csv
@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from inspector.contract.bundle import Bundle, read_bundle
+from inspector.contract.bundle import Bundle, file_sha256, read_bundle
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Dataset, SplitName
@@ -19,7 +19,8 @@ from training.plan import Plan, fingerprint
 from training.plan_networks import Old
 
 SPLIT = "split.csv"
-_HEADS = ("image", "label", "split")
+DIGEST = "sha256"
+_HEADS = ("image", "label", "split", DIGEST)
 
 
 class Running(NamedTuple):
@@ -76,16 +77,16 @@ def starting_from(plan: Plan, running: Running, dataset: Dataset) -> Plan:
 
 
 def write_split(data: Data, networks: Path) -> None:
-    """Leave which picture was in which set."""
+    """Leave which picture was in which set, and the SHA-256 of its file: names change."""
     rows = {
-        (sample.name, sample.label, split)
+        (sample.name, sample.label, split, sample.image)
         for split in SPLITS
         for sample in (data.images.samples[i] for i in data.rows[split])
     }
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_HEADS)
-    writer.writerows(sorted(rows))
+    writer.writerows((*row, file_sha256(image)) for *row, image in sorted(rows))
     write_whole(networks / SPLIT, text.getvalue().encode())
 
 

@@ -1,5 +1,6 @@
 """Who may teach whom: several teachers, generations, peers, no labels, and the old student."""
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass
@@ -185,6 +186,61 @@ def test_a_teacher_is_handed_on_as_it_is(first: Release, tmp_path: Path) -> None
     plain = whose.replace('"auto"', '"bf16"')  # answers that were kept are not taken for its own
     run(tmp_path, short().replace("[teacher]", plain), first.data, "handed")
     assert len(list(release.out.glob("work/student-*"))) == 2
+
+
+@pytest.mark.parametrize("key", ["teacher.handed", "student.old.networks"])
+def test_a_network_is_not_judged_by_parts_that_it_learned_before(
+    first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str], key: str
+) -> None:
+    with (first.networks / "split.csv").open(newline="", encoding="utf-8") as file:
+        before = list(csv.DictReader(file))
+    learned = next(row["image"] for row in before if row["split"] == "train")
+    data = write_rows(tmp_path / "moved.csv", first, before, {learned: "golden"})
+    networks = first.networks
+    sections = {
+        "teacher.handed": ("[teacher]", f'[teacher]\nhanded = "{networks}"'),
+        "student.old.networks": ("views = 2", f'views = 2\nold = {{ networks = "{networks}" }}'),
+    }
+    path, out = tmp_path / "plan.toml", tmp_path / "out"
+    path.write_text(short().replace(*sections[key]), encoding="utf-8")
+    words = ["release", str(path), "--quiet", "--out", str(out), "--data"]
+    assert main([*words, str(data)]) == 65
+    said = capfd.readouterr().err
+    assert f"plan: {key} {str(networks)!r}: has learned 1 of the " in said
+    assert f"calibration or golden here ({first.data / learned})" in said
+    assert not list(out.glob("work/student-*")), "found before the training"
+    kept = write_rows(tmp_path / "kept.csv", first, before, {})
+    assert main([*words, str(kept)]) == 0
+
+
+@pytest.mark.parametrize("rows", [None, "image,label,split\n", "image,label,split\na,good,train\n"])
+def test_of_networks_whose_release_did_not_say_what_they_learned_that_is_said(
+    first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str], rows: str | None
+) -> None:
+    networks = tmp_path / "networks"
+    shutil.copytree(first.networks, networks)
+    (networks / "split.csv").unlink()
+    if rows is not None:
+        (networks / "split.csv").write_text(rows, encoding="utf-8")
+    path = tmp_path / "plan.toml"
+    plan = short().replace("[teacher]", f'[teacher]\nhanded = "{networks}"')
+    path.write_text(plan, encoding="utf-8")
+    arguments = ["release", str(path), "--data", str(first.data), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert "does not say which pictures it learned" in capfd.readouterr().err
+
+
+def write_rows(
+    path: Path, first: Release, rows: list[dict[str, str]], moved: dict[str, str]
+) -> Path:
+    """The first release's data as a manifest that names the sets it had, but for what is moved."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "split"])
+        for row in rows:
+            split = moved.get(row["image"], row["split"])
+            writer.writerow([first.data / row["image"], row["label"], split])
+    return path
 
 
 def test_who_paints_defects_is_told_that_a_handed_teacher_must_know_them(
