@@ -1,6 +1,6 @@
 """The plan's networks: what each is made of, how it learns, and from whom."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -81,13 +81,20 @@ def _absent(value: object) -> bool:
 class Teacher(Fit):
     handed: str | None = None
     """A folder `networks/BUNDLE` of an earlier release, whose teacher is taken as it is: a line's
-    general teacher for several products. It must know every class; `epochs` is not used then."""
+    general teacher for several products. It must know every class; it needs no `epochs` then."""
     # Left out of what is fingerprinted where absent: stages of plans without them stay the same.
     width: Pixels | None = Field(default=None, exclude_if=_absent)
     """Of the pictures it sees, where that is not the plan's: a teacher that sees more can teach a
     student that is quick. Absent: the plan's; of a handed teacher, the size it was trained at."""
     height: Pixels | None = Field(default=None, exclude_if=_absent)
     """The same; one needs the other, in the proportions of [image]."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_trained(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("handed"):
+            return {"epochs": 1, **values}
+        return values
 
     @model_validator(mode="after")
     def _both_sides(self) -> Self:

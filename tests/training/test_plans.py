@@ -39,3 +39,16 @@ def test_only_the_first_teacher_may_be_handed_on(tmp_path: Path) -> None:
     path.write_text(text + 'handed = "next"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"ensemble\.handed: only \[teacher\]"):
         read_plan(path)
+
+
+def test_a_handed_teacher_needs_no_epochs_and_another_does(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    text = (
+        'name = "cells"\ngood = ["fine"]\n[image]\nwidth = 32\nheight = 32\n'
+        '[student]\nmodel = "resnet10t"\nepochs = 1\n[teacher]\nmodel = "resnet18"\n'
+    )
+    path.write_text(text + 'handed = "before"\n', encoding="utf-8")
+    assert read_plan(path).teacher is not None
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"teacher\.epochs: is missing"):
+        read_plan(path)
