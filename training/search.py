@@ -3,8 +3,9 @@
 Every entrant is timed untrained first, and what is too slow is never trained. The rest is trained,
 calibrated and judged by the chain of release.py; where there are more than may be tried, a sampler
 that learns from what was found says which comes next (multi-objective tree-structured Parzen
-estimator: Watanabe, arXiv 2304.11127; Optuna). Entrants are judged on the parts held back for
-validation and limits, never on the golden set: that stays unseen until the winner is released.
+estimator: Watanabe, arXiv 2304.11127; Optuna). Entrants are judged on the validation parts: the
+winner's limits are proven on the calibration parts, which must have chosen nothing, and its release
+is the golden set's first use.
 """
 
 import random
@@ -13,14 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
 from inspector.contract.errors import ConfigError, DataError, TrainingError
-from training.dataset import Dataset
+from training.dataset import Dataset, SplitName
 from training.evaluate import Held, escape_at_overkill, overkill_at_escape
 from training.job import Job, part_numbers
 from training.judging import answers_of
@@ -35,6 +35,7 @@ TIME_MARGIN = 1.25
 """An untrained entrant this much slower than the budget is not trained: timings scatter less."""
 STARTUP = 8
 """Entrants drawn at random before the sampler has learned enough."""
+JUDGED_ON: SplitName = "validation"
 STUDY = "search.journal"
 TRIED, IN_WORK = "tried", "in work"
 
@@ -80,7 +81,7 @@ class Study:
         self._shares = sorted({each.prune for each in space_of(plan)})
         self._goals = goals
         self._seed = plan.seed
-        asked = [goals.latency_ms, goals.escape, goals.overkill, timed]
+        asked = [goals.latency_ms, goals.escape, goals.overkill, timed, JUDGED_ON]
         name = fingerprint(plan, asked, data)[:12]
         sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=plan.seed)
         self._study = optuna.create_study(
@@ -248,17 +249,10 @@ def _untrained(
 
 
 def selection_of(plan: Plan, judged: Judged, role: str) -> Held:
-    """The model's scores of validation and calibration parts together."""
+    """The model's scores of the parts that entrants are judged on."""
     data = judged.data
-    answers = answers_of(plan, data, role, judged.answers.folder, part_numbers(data.images))
-    sets = [answers[name].held for name in ("validation", "calibration") if name in answers]
-    return Held(
-        np.concatenate([each.scores for each in sets]),
-        np.concatenate([each.targets for each in sets]),
-        sets[0].labels,
-        sets[0].good,
-        np.concatenate([each.parts for each in sets]),
-    )
+    numbers = part_numbers(data.images)
+    return answers_of(plan, data, role, judged.answers.folder, numbers)[JUDGED_ON].held
 
 
 def _line(tried: Tried, goals: Goals) -> str:

@@ -25,9 +25,9 @@ def write_html(found: Found, path: Path) -> None:
         f"<h1>{_e(title)}</h1>",
         f'<p class="verdict">{_e(found.verdict())}.</p>',
         f"<p>{len(found.judged)} of {found.space} students were trained and judged, on "
-        f"{found.goods} good and {found.defects} defective parts held back for validation and "
-        "limits. The golden set was not looked at: the winner's release is its first use. Figures "
-        "of the best of many are a little too good; the release's own count.</p>",
+        f"{found.goods} good and {found.defects} defective validation parts. Calibration and "
+        "golden set were not looked at: the winner's release is their first use. Figures of the "
+        "best of many are a little too good; the release's own count.</p>",
         _plot(found),
         _table(found),
         f"<p>Time: one part, one thread, {_e(found.timed_by)}; {_e(found.machine)}. Made by "

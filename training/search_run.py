@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tomli_w
 
 from inspector.contract.errors import QualityGateError
@@ -14,7 +15,7 @@ from training.alongside import lend, shared, work_together
 from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
-from training.job import Job, data_of
+from training.job import Job, data_of, part_numbers
 from training.origin import dated
 from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
@@ -22,7 +23,7 @@ from training.release import prepare, read_sights, release
 from training.report import code_text, machine_text
 from training.run import Run
 from training.screen import Screen
-from training.search import Goals, Study, too_slow, work_through
+from training.search import JUDGED_ON, Goals, Study, too_slow, work_through
 from training.search_found import Found, Tried, table, write_found
 from training.search_html import write_html
 from training.search_space import (
@@ -197,14 +198,11 @@ class _Page:
         self._order, self._job, self._study, self._goals = order, job, study, goals
         self._slow, self._timed_by = slow, timed_by
         images, split = prepare(job, dataset, data)
-        rows = data_of(images, split)
-        parts = [
-            (sample.part, sample.label in job.plan.good)
-            for name in ("validation", "calibration")
-            for sample in (rows.images.samples[i] for i in rows.rows[name])
-        ]
-        self._goods = len({part for part, good in parts if good})
-        self._defects = len({part for part, good in parts if not good})
+        rows = data_of(images, split).rows[JUDGED_ON]
+        is_good = np.array([images.samples[i].label in job.plan.good for i in rows])
+        parts = part_numbers(images)[rows]
+        self._goods = len(np.unique(parts[is_good]))
+        self._defects = len(np.unique(parts[~is_good]))
 
     def write(self) -> Found:
         found = Found(

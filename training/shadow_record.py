@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
-from inspector.contract.shadow import Opinion
+from inspector.contract.shadow import Opinion, ShadowTally
 from inspector.delivery.disagreements import read_disagreements, read_tallies
 from inspector.delivery.kept import SUFFIX
 from training.promotion import Disagreed, Says, Shadowed
@@ -20,36 +20,41 @@ def shadow_record(
 ) -> Shadowed:
     """What stations saw of the candidate, the first of the pair, as the shadow of the second.
 
-    sources: stations' settings, or folders of shadows. Raises ConfigError, RecordError.
+    sources: stations' settings, or folders of shadows; what stands in two of them, a copy for
+    instance, counts once. Raises ConfigError, RecordError.
     """
     candidate, incumbent = (bundle.id for bundle in pair)
     labels = {part.key: part.label for part in reviewed}
-    judged, lost = 0, 0
-    disagreed: list[Disagreed] = []
+    tallies: dict[tuple[str, str], ShadowTally] = {}
+    disagreed: dict[tuple[str, str], Disagreed] = {}
     for folder in map(shadow_folder, sources):
-        tallies = [
-            t for t in read_tallies(folder) if (t.serving, t.shadow) == (incumbent, candidate)
-        ]
-        judged += sum(each.judged for each in tallies)
-        before = len(disagreed)
+        for tally in read_tallies(folder):
+            if (tally.serving, tally.shadow) != (incumbent, candidate):
+                continue
+            key = tally.station, tally.boot
+            before = tallies.get(key)
+            if before is None or tally.judged > before.judged:
+                tallies[key] = tally
         for message in read_disagreements(folder):
             if (message.serving.bundle, message.shadow.bundle) != (incumbent, candidate):
                 continue
-            label = labels.get((message.station, message.result_id))
-            disagreed.append(
-                Disagreed(
-                    station=message.station,
-                    result_id=message.result_id,
-                    picture=str(folder / f"{message.image}{SUFFIX}"),
-                    label=label,
-                    is_defect=None if label is None else label not in good,
-                    incumbent=_says(message.serving),
-                    candidate=_says(message.shadow),
-                )
+            part = message.station, message.result_id
+            label = labels.get(part)
+            disagreed[part] = Disagreed(
+                station=message.station,
+                result_id=message.result_id,
+                picture=str(folder / f"{message.image}{SUFFIX}"),
+                label=label,
+                is_defect=None if label is None else label not in good,
+                incumbent=_says(message.serving),
+                candidate=_says(message.shadow),
             )
-        counted = sum(each.disagreements for each in tallies)
-        lost += max(0, counted - (len(disagreed) - before))  # the list rotates, the count does not
-    return Shadowed(judged=judged, disagreed=tuple(disagreed), lost=lost)
+    counted = sum(each.disagreements for each in tallies.values())
+    return Shadowed(
+        judged=sum(each.judged for each in tallies.values()),
+        disagreed=tuple(disagreed.values()),
+        lost=max(0, counted - len(disagreed)),  # the list rotates, the count does not
+    )
 
 
 def shadow_folder(source: Path) -> Path:

@@ -41,15 +41,16 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(f"plan: student.unlabelled.folder {str(folder)!r}: holds no image")
-    held_back = np.concatenate([data.rows[s] for s in ("validation", "calibration", "golden")])
+    rows = np.concatenate([data.rows[s] for s in ("validation", "calibration", "golden")])
+    held_back = data.images.pixels[rows]
+    held_digests = {hashlib.sha256(pixels.tobytes()).hexdigest() for pixels in held_back}
     near_at = job.plan.split.near_duplicate_at
 
     def make(into: Path) -> None:
         spec = job.plan.image
         shape = (len(files), spec.height, spec.width, 3)
         pixels = open_memmap(into / "draft.npy", mode="w+", dtype=np.uint8, shape=shape)
-        faces = [face(data.images.pixels[i]) for i in held_back]
-        digests = {hashlib.sha256(data.images.pixels[i].tobytes()).hexdigest() for i in held_back}
+        faces, digests = [face(pixels) for pixels in held_back], set(held_digests)
         left_out: Counter[str] = Counter()
         read: list[int] = []
         for i, path in enumerate(job.screen.bar(files, len(files), "reading unlabelled")):
@@ -76,7 +77,8 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
         write_whole(into / "lines.json", json.dumps(lines).encode())
 
     digest = fingerprint([file_sha256(path) for path in files])
-    held_key = [int(i) for i in held_back]
+    # the pictures themselves: other ones may stand in the same rows by now
+    held_key = fingerprint(sorted(held_digests))
     stage = job.run.stage("unlabelled", make, 1, digest, job.plan.image, near_at, held_key)
     for line in load_unlabelled(stage).lines:
         job.screen.say(f"  {line}")

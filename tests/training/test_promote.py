@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
@@ -48,7 +50,7 @@ class Line:
         for label, brightness in (("good", GREY), ("dark", DARK), ("bright", BRIGHT)):
             for i in range(6 if label == "good" else 3):
                 name = f"{label}{i}.png"
-                image = picture(brightness, SIDE, SIDE, seed=i)
+                image = picture(brightness, SIDE, SIDE, seed=len(rows))
                 cv2.imwrite(str(self.data / name), image)
                 rows.append((name, label, f"{label}{i}", "golden"))
         with (self.data / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
@@ -238,6 +240,31 @@ def test_a_record_whose_list_has_lost_some_is_no_evidence(line: Line) -> None:
     candidate = line.candidate()
     assert line.promote(candidate, "--shadow", shadowed(line, candidate, counted=4)) == 5
     assert "3 are no longer on the disk" in line.reasons()
+
+
+def test_a_shadow_and_its_copy_are_one_record(line: Line) -> None:
+    line.ask("shadow_parts_at_least = 501")
+    candidate = line.candidate()
+    folder = shadowed(line, candidate)
+    copy = shutil.copytree(folder, line.root / "copy")
+    shadows = ("--shadow", folder, "--shadow", copy, "--shadow", folder)
+    assert line.promote(candidate, *shadows) == 5
+    said = line.reasons()
+    assert "shadow record: 500 parts judged by both" in said
+    assert "passed by the candidate alone: 0 defective, 0 good, 1 not reviewed" in said
+
+
+def test_frames_of_one_part_are_one_trial_also_where_nobody_wrote_its_id(line: Line) -> None:
+    once = picture(DARK, SIDE, SIDE, seed=90)
+    with (line.data / "manifest.csv").open("a", newline="", encoding="utf-8") as file:
+        for i in range(3):
+            cv2.imwrite(str(line.data / f"again{i}.png"), once + np.uint8(i))
+            csv.writer(file).writerow((f"again{i}.png", "dark", f"again{i}", "golden"))
+    line.made_of = read_dataset(line.data).fingerprint()
+    line.incumbent = line.bundle(line.plant)
+    line.ask("golden_defects_at_least = 8")
+    assert line.promote(line.candidate()) == 5
+    assert "golden defects: 7 parts; asked: at least 8: collect 1 more" in line.reasons()
 
 
 def cases(count: int, *, defect: bool, incumbent: bool, candidate: bool) -> list[Case]:

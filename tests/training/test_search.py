@@ -65,6 +65,15 @@ def test_the_smallest_that_holds_both_is_released_as_its_own_plan(
     assert len(trained) == 2  # each width once, for both precisions and for the release
 
 
+def test_what_proves_the_winners_limits_did_not_choose_it(searched: Searched) -> None:
+    found, split = searched.found("whole"), {}
+    for path in (searched.folder / "whole" / "work").glob("split-*/split.json"):
+        split = json.loads(path.read_text(encoding="utf-8"))
+    assert found.goods + found.defects == len(split["validation"]) < len(split["train"])
+    page = (searched.folder / "whole" / "search.html").read_text(encoding="utf-8")
+    assert "Calibration and golden set were not looked at" in page
+
+
 CUT = """prune = [1.0, 0.5, 0.001]
 precisions = ["fp32"]
 [compress]
