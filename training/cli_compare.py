@@ -57,8 +57,8 @@ def add_compare(
         type=int,
         default=1,
         metavar="N",
-        help="folds and seeds at a time, sharing cores and GPU (default 1); the page is written "
-        "once all are done, and its times are those of a busy machine",
+        help="folds and seeds at a time, sharing cores and GPU (default 1); its times are "
+        "those of a busy machine",
     )
     compare.add_argument(
         "--smoke", action="store_true", help="the whole chain on a dozen images, two folds"
