@@ -181,7 +181,7 @@ def figures(
     guessed_bad = is_defect(guess, labels, parts.good)
     verdicts = verdicts_of(parts, limits)
     passed = np.array([verdict.passes for verdict in verdicts])
-    doubted = sum(verdict.evaluation is Evaluation.NOT_DECIDABLE for verdict in verdicts)
+    doubted = np.array([each.evaluation is Evaluation.NOT_DECIDABLE for each in verdicts])
     recall = {
         label: float((guess[targets == i] == i).mean())
         for i, label in enumerate(labels)
@@ -211,7 +211,7 @@ def figures(
         class_escape={label: escape((label,)) for label in parts.defects},
         severity_escape={name: escape(of) for name, of in (severities or {}).items()},
         overkill=rate(~bad, ~passed),
-        review=Rate.of(doubted, len(targets), confidence),
+        review=rate(np.ones_like(bad), doubted),
         novelty_overkill=None if parts.novelty is None else rate(~bad, by_novelty),
         novelty_caught=None if parts.novelty is None else rate(bad, by_novelty),
     )

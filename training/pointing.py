@@ -15,7 +15,7 @@ from inspector.contract.image import Image, ImageSpec, cut, decode, fit, whole
 from inspector.contract.strict import Strict
 from training.dataset import Sample
 from training.export import DEFECT_MAP, INPUT, has_map, open_session
-from training.job import Data
+from training.job import Data, part_numbers
 from training.masks import read_marks
 
 
@@ -25,6 +25,10 @@ class Pointing(Strict):
     pictures: int
     hits: int
     """Where the strongest cell of the map touches a mark; of equally strong ones, most of them."""
+    parts: int | None = None
+    """A part's pictures, and twins, are one trial; None in reports of before they were counted."""
+    parts_hit: int | None = None
+    """Parts that were hit in every picture."""
     chance: float
     """Mean share of a picture's cells that touch a mark: the hits of a map drawn by lot."""
     inside: float
@@ -35,13 +39,19 @@ class Pointing(Strict):
 
     @property
     def sentence(self) -> str:
-        at_least = lower_bound(self.hits, self.pictures, self.confidence)
         out = (
             f"; {self.left_out} pictures left out: no usable marks or map" if self.left_out else ""
         )
+        bound = ""
+        if self.parts is not None and self.parts_hit is not None:
+            at_least = lower_bound(self.parts_hit, self.parts, self.confidence)
+            bound = (
+                f" ({self.parts_hit}/{self.parts} parts in every picture, at least "
+                f"{100 * at_least:.1f} % with {100 * self.confidence:g} %)"
+            )
         return (
             f"the strongest cell of the map touches the marked defect in {self.hits}/"
-            f"{self.pictures}, at least {100 * at_least:.1f} % ({100 * self.confidence:g} %), by "
+            f"{self.pictures}{bound}, by "
             f"chance {100 * self.chance:.1f} %; {100 * self.inside:.1f} % of its strength lies "
             f"there{out}"
         )
@@ -56,6 +66,7 @@ def pointing(data: Data, model: Path, spec: ImageSpec, confidence: float) -> Poi
         return None
     session = open_session(model)
     hits, left_out, chances, shares = 0, 0, list[float](), list[float]()
+    numbers, parts = part_numbers(data.images), dict[int, bool]()
     for sample, rows in _marked(data).items():
         try:
             image = decode(sample.image.read_bytes())
@@ -82,6 +93,8 @@ def pointing(data: Data, model: Path, spec: ImageSpec, confidence: float) -> Poi
         )
         hit, chance, share = play(cells[inside], marked[inside])
         hits += hit
+        part = int(numbers[rows[0]])
+        parts[part] = parts.get(part, True) and hit
         chances.append(chance)
         shares.append(share)
     if not chances:
@@ -89,6 +102,8 @@ def pointing(data: Data, model: Path, spec: ImageSpec, confidence: float) -> Poi
     return Pointing(
         pictures=len(chances),
         hits=hits,
+        parts=len(parts),
+        parts_hit=sum(parts.values()),
         chance=float(np.mean(chances)),
         inside=float(np.mean(shares)),
         left_out=left_out,

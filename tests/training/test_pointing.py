@@ -1,5 +1,6 @@
 """The pointing game, against what is counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -77,8 +78,19 @@ def test_a_model_that_sees_what_is_bright_points_at_bright_spots(
     found = played(spots, tmp_path / "model.onnx")
     assert (found.hits, found.pictures, found.left_out) == (4, 4, 0)
     assert found.inside > 0.9 > 0.5 > found.chance
-    assert found.sentence.startswith("the strongest cell of the map touches the marked defect in "
-                                     "4/4, at least 47.3 % (95 %), by chance ")  # fmt: skip
+    assert found.sentence.startswith(
+        "the strongest cell of the map touches the marked defect in 4/4 (4/4 parts in every "
+        "picture, at least 47.3 % with 95 %), by chance "
+    )
+
+
+def test_what_it_proves_is_counted_by_part(spots: Data, tmp_path: Path) -> None:
+    make_model(tmp_path / "model.onnx", size=64)
+    samples = tuple(replace(sample, part="the same") for sample in spots.images.samples)
+    shots = spots._replace(images=replace(spots.images, samples=samples))
+    found = played(shots, tmp_path / "model.onnx")
+    assert (found.hits, found.pictures) == (4, 4)
+    assert "(1/1 parts in every picture, at least 5.0 % with 95 %)" in found.sentence
 
 
 def test_in_tiles_it_is_played_on_the_map_of_the_part(spots: Data, tmp_path: Path) -> None:
