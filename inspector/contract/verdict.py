@@ -57,7 +57,7 @@ EVALUATION_OF: dict[Cause, Evaluation] = {
     "camera": Evaluation.UNDEFINED,  # gone
     "trigger": Evaluation.UNDEFINED,  # it came while another part was in work
     "late": Evaluation.UNDEFINED,
-    "journal": Evaluation.UNDEFINED,  # no room for more
+    "journal": Evaluation.UNDEFINED,  # no room for more, or an OK in it would not outlast a kill
     "line": Evaluation.UNDEFINED,  # its signal is away
     "withdrawn": Evaluation.UNDEFINED,  # an OK nobody was told before the station died
 }

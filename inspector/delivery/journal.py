@@ -115,9 +115,11 @@ class Journal:
             self._require_place()
             self._write(result.seq, result.to_json())
 
-    def release(self, seq: int) -> None:
-        """The row is final: whoever wants it may have it. Waits for no disk."""
-        self.released.release(seq)
+    def release(self, seq: int, *, durably: bool = False) -> None:
+        """The row is final: whoever wants it may have it. Waits for no disk, but `durably`: then
+        the next start knows it too. Raises RecordError where it cannot: the row is not final.
+        """
+        self.released.release(seq, durably=durably)
 
     def rest(self) -> None:
         """No part is there: time to note durably how far results are final.

@@ -292,7 +292,8 @@ class Courier:
         delay_s = self._patience.delay_s(failures)
         end = time.monotonic() + delay_s
         while (left_s := end - time.monotonic()) > 0.0:
-            if self._stopping.wait(min(left_s, TURN_S)):
+            self._wake.wait(min(left_s, TURN_S))
+            if self._stopping.is_set():
                 # the drain is short: try more often, but do not spin
                 time.sleep(max(0.0, min(delay_s, 0.25, self._stop_at - time.monotonic())))
                 return

@@ -148,10 +148,14 @@ class Outbox:
         return min(times, default=None)
 
     def save(self, now: float, *, at_once: bool = False) -> None:
-        """Persist the cursor, at most a few times a second.
+        """Persist how far results are final, and the cursor at most a few times a second.
 
-        A disk that refuses is no reason to stop delivering: rows would only be sent again.
+        A disk that refuses the cursor is no reason to stop delivering: rows would only be sent
+        again.
         """
+        if now >= self._paused_until:
+            self._paused_until = 0.0
+            self._note_final(now)  # the broker may be away, and a kill take back the last row's OK
         if self._saved == self.cursor or (now < self._save_at and not at_once):
             return
         try:

@@ -3,13 +3,15 @@
 A row is durable a moment before anybody knows whether that was in time. Until the station says
 so, nobody may see it. A row with another behind it was settled: the station settles each before
 it puts the next. So after a crash only the journal's last row can be in doubt, and it is not if
-its number was written here, which is done before the courier sends it, never on the way of a
-part: an OK that a subscriber may have seen stays, an OK that nobody can have seen is withdrawn.
+its number was written here, which is done before anybody is told of an OK: by the courier before
+it sends the row, and on the part's own way only where the line, or who asked, is told at once. An
+OK that somebody may have seen stays, an OK that nobody can have seen is withdrawn.
 """
 
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from inspector.contract.errors import RecordError
@@ -40,25 +42,22 @@ class Released:
         """The last row that may be told; those behind it are not settled yet."""
         return self._final
 
-    def release(self, seq: int) -> None:
-        """Everything up to `seq` is final. In memory: no disk is waited for."""
-        self._final = seq
+    def release(self, seq: int, *, durably: bool = False) -> None:
+        """Everything up to `seq` is final. In memory, and no disk is waited for, but `durably`:
+        then a power cut does not forget it. Raises RecordError where the disk refuses that:
+        nothing is final then that was not before.
+        """
+        if not durably:
+            self._final = seq
+            return
+        with self._lock:  # or the courier would write the number before it over this one
+            self._write(seq)
+            self._final = seq
 
     def save(self) -> None:
         """Make it outlast a power cut. Raises RecordError where the disk refuses."""
         with self._lock:
-            final = self._final
-            if final == self._saved or self._closed:
-                return
-            try:
-                os.pwrite(self._file, b"%0*d" % (_DIGITS, final), 0)
-                os.fdatasync(self._file)
-                if self.is_new:
-                    sync(self._path.parent)
-                    self.is_new = False
-            except OSError as error:
-                raise RecordError(f"{self._path}: {error.strerror or error}") from error
-            self._saved = final
+            self._write(self._final)
 
     def close(self) -> None:
         """May be called twice."""
@@ -66,6 +65,24 @@ class Released:
             if not self._closed:
                 self._closed = True
                 os.close(self._file)
+
+    def _write(self, seq: int) -> None:
+        if seq == self._saved or self._closed:
+            return
+        try:
+            self._put(seq)
+            os.fdatasync(self._file)
+            if self.is_new:
+                sync(self._path.parent)
+                self.is_new = False
+        except OSError as error:
+            with suppress(OSError):  # what was not synced is there after a kill all the same
+                self._put(self._saved)
+            raise RecordError(f"{self._path}: {error.strerror or error}") from error
+        self._saved = seq
+
+    def _put(self, seq: int) -> None:
+        os.pwrite(self._file, b"%0*d" % (_DIGITS, seq), 0)
 
 
 def released_path(journal: Path) -> Path:

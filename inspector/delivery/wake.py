@@ -1,5 +1,6 @@
 """Wakes a thread that waits for the network."""
 
+import select
 import socket
 from contextlib import suppress
 
@@ -16,6 +17,13 @@ class Wake:
         """Never blocks."""
         with suppress(OSError):  # full: it is awake already; closed: it has ended
             self._in.send(b"\0")
+
+    def wait(self, timeout_s: float) -> None:
+        """Until somebody calls, or for so long. For the one thread, while it has no connection."""
+        poll = select.poll()
+        poll.register(self.out, select.POLLIN)
+        if poll.poll(1_000 * timeout_s):
+            self.drain()
 
     def drain(self) -> None:
         with suppress(BlockingIOError):

@@ -85,7 +85,7 @@ class CommandTrigger:
             self._sequence += 1
             self._asked.sequence = self._sequence
             self._changed.notify_all()
-            return Part(self._sequence, self._asked.part_id, time.monotonic())
+            return Part(self._sequence, self._asked.part_id, time.monotonic(), asked=True)
 
     def done(self, part: Part, result: InspectionResult | None) -> None:
         with self._changed:

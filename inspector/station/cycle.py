@@ -3,15 +3,19 @@
 Only OK passes. Whatever keeps a part from being judged (no frame, a stale or odd one, a model
 that fails or computes nonsense, a deadline gone by, a journal near its end) makes it UNDEFINED,
 with the reason in the result. Record, then release: a verdict leaves only after its row is durable,
-and the line's signal shows it last, since a pass it has shown cannot be taken back.
+and the line's signal shows it last, since a pass it has shown cannot be taken back. An OK that
+somebody is told of here (the line, or who asked) is first made final for the next start too: a
+station killed in that moment must not take back what has passed. Where it cannot be, the row is
+turned into an UNDEFINED and the part is rejected; the next part may have better luck.
 
 **The deadline** runs from the trigger until the row is durable and the line has been told; the
 line may ask for less than the recipe allows, never for more. How long the commit takes is not
 known before it, so the last look before it keeps a reserve: the slowest of the last hundred
 commits, at most a quarter of the deadline (one stalled disk write must not reject a whole belt).
 If the commit overruns even that, the row is turned into a late UNDEFINED before anybody is told
-of it: only then it is released. The usual part costs one commit, a part too late two. A line that
-cannot be told in time rejects the part, whatever its row says: that is counted and said.
+of it: only then it is released. The usual part costs one commit, a part too late two, one that
+passes on the line a commit and a sync of one sector. A line that cannot be told in time rejects the
+part, whatever its row says: that is counted and said.
 """
 
 from collections.abc import Callable
@@ -22,6 +26,7 @@ from inspector.contract.errors import (
     DeviceTimeout,
     EndOfStream,
     FrameError,
+    RecordError,
 )
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Verdict
@@ -34,7 +39,13 @@ from inspector.station.ports import Frame, Part
 from inspector.station.recipe import Recipe
 from inspector.station.record import Looked, deadline_of, named_by, result_of
 from inspector.station.stopwatch import Stopwatch, ms
-from inspector.station.withhold import require_fresh, require_new, too_late, withheld
+from inspector.station.withhold import (
+    require_fresh,
+    require_new,
+    too_late,
+    unreleased,
+    withheld,
+)
 
 __all__ = [
     "Gear",
@@ -63,7 +74,7 @@ class Inspected:
     """From the trigger until the row was durable."""
     commit_ms: float
     line_ms: float
-    """Until the line had the verdict, or it was given up; 0 without a line signal."""
+    """From the durable row until the line had the verdict, or it was given up; 0 without one."""
     unshown: str | None
     """Why the line did not get the verdict in time: it rejects the part, whatever the row says."""
     fault: DeviceError | None
@@ -108,9 +119,9 @@ def inspect_part(
     if late_commit:
         result = too_late(result, total_ms, deadline_ms)
         gear.journal.amend(result)
-    gear.journal.release(result.seq)
-    gear.publisher.wake()
     line_at = gear.clock.monotonic()
+    result = _release(result, part, gear)
+    gear.publisher.wake()
     unshown, line_fault = _show(part, gear, passes=result.passed, deadline_ms=deadline_ms)
     line_ms = 0.0 if gear.line is NO_LINE else ms(gear.clock.monotonic() - line_at)
     moved()
@@ -162,6 +173,22 @@ def _look(
         judged = Judged(Verdict.by("camera", f"camera gone: {error}"))
         fault = error
     return Looked(part, judged, frame, attested, fault)
+
+
+def _release(result: InspectionResult, part: Part, gear: Gear) -> InspectionResult:
+    """Let it be told; returns what may be told, which is less where an OK cannot be made to last.
+
+    A reject says nothing that a kill could take back. Raises RecordError where not even the
+    rejection can be stored: the row stays as it is, released to nobody.
+    """
+    told_at_once = part.asked or gear.line is not NO_LINE
+    try:
+        gear.journal.release(result.seq, durably=result.passed and told_at_once)
+    except RecordError as error:
+        result = unreleased(result, error)
+        gear.journal.amend(result)
+        gear.journal.release(result.seq)
+    return result
 
 
 def _show(

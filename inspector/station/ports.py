@@ -31,6 +31,8 @@ class Part:
     deadline_ms: int | None = None  # as the line asks; it can only shorten the recipe's
     refused: str | None = None
     """Why it must not be judged, though it was triggered: it is recorded as UNDEFINED."""
+    asked: bool = False
+    """Whoever triggered it waits, and is told its verdict at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +202,11 @@ class Journal(Protocol):
     def amend(self, result: InspectionResult) -> None:
         """Replace the row just put, durably; nobody has seen it. Raises RecordError."""
 
-    def release(self, seq: int) -> None:
-        """The row is final: whoever wants it may have it. Waits for nothing."""
+    def release(self, seq: int, *, durably: bool = False) -> None:
+        """The row is final: whoever wants it may have it. Waits for nothing, but `durably`: when
+        that returns, a power cut does not withdraw it. Raises RecordError where it would: the row
+        is not final then, and may be amended.
+        """
 
     def rest(self) -> None:
         """No part is there: time for what must not be done on a part's way. Never raises."""

@@ -1,6 +1,6 @@
 """Why a part must not pass, whatever the model says of its picture."""
 
-from inspector.contract.errors import FrameError
+from inspector.contract.errors import FrameError, RecordError
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Cause, Evaluation, Verdict
 from inspector.station.attest import same_pixels
@@ -55,13 +55,21 @@ def cause_kept(verdict: Verdict, cause: Cause) -> Cause:
 
 def too_late(result: InspectionResult, total_ms: float, deadline_ms: int) -> InspectionResult:
     """The same part, recorded after its deadline: whatever was judged, it is rejected."""
-    said = f"; judged {result.evaluation}: {result.reason}"
     reason = f"deadline of {deadline_ms} ms missed: recorded {total_ms:.0f} ms after the trigger"
+    return _rejected(result, "late", reason).model_copy(update={"late": True})
+
+
+def unreleased(result: InspectionResult, error: RecordError) -> InspectionResult:
+    """The same part, whose OK a kill would take back: so nobody is told of it."""
+    return _rejected(result, "journal", f"journal: its OK cannot be made to last: {error}")
+
+
+def _rejected(result: InspectionResult, cause: Cause, reason: str) -> InspectionResult:
+    said = f"; judged {result.evaluation}: {result.reason}"
     changes = {
         "passed": False,
-        "late": True,
         "evaluation": "UNDEFINED",
-        "cause": result.cause if result.evaluation == "UNDEFINED" else "late",
+        "cause": result.cause if result.evaluation == "UNDEFINED" else cause,
         "reason": (reason + said)[:REASON_MAX],
     }
     return result.model_copy(update=changes)

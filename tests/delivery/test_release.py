@@ -14,7 +14,7 @@ from inspector.delivery.consumers import Identity
 from inspector.delivery.cursors import cursors_path
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.mqtt import Courier, MqttSettings
-from inspector.delivery.release import released_path
+from inspector.delivery.release import read_final, released_path
 from tests.brokers import Listener, Mosquitto
 from tests.delivery.results import result
 from tests.support import until
@@ -153,6 +153,25 @@ def test_no_row_is_sent_before_it_is_final_and_none_before_that_is_on_disk(tmp_p
         sender.wake()
         assert sender.stop(1.0), "what is not final is not waited for"
         assert seqs() == [1]
+    journal.close()
+
+
+def test_how_far_results_are_final_is_noted_while_the_broker_is_away_and_they_come_with_it(
+    tmp_path: Path,
+) -> None:
+    journal = opened(tmp_path / "journal.db")
+    broker = Mosquitto(tmp_path)
+    sender = courier(journal, broker.port)
+    sender.start()
+    for seq in (1, 2, 3):
+        journal.put(result(seq))
+        journal.release(seq)
+        sender.wake()
+        assert until(lambda n=seq: read_final(journal.path) == n)  # type: ignore[misc]
+    assert not sender.connected
+    with broker.start():
+        assert until(lambda: sender.acknowledged_seq == 3, 30.0)
+        assert sender.stop(5.0)
     journal.close()
 
 
