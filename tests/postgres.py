@@ -39,6 +39,12 @@ class Postgres:
             "initdb", "-D", f"{self.folder}/data", "-U", "inspector", "-A", "trust", "--no-sync"
         )
 
+    def write_conninfo(self, folder: Path) -> None:
+        """As `conninfo`, for nobody else to read."""
+        path = folder / "conninfo"
+        path.touch(0o600)
+        path.write_text(self.conninfo + "\n", encoding="utf-8")
+
     def start(self) -> Self:
         command = ["postgres", "-D", f"{self.folder}/data", "-k", str(self.folder), "-h", ""]
         command[0] = str(self._programs / command[0])

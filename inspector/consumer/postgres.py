@@ -1,4 +1,8 @@
-"""Results in PostgreSQL, through psycopg: the extra `postgres`."""
+"""Results in PostgreSQL, through psycopg: the extra `postgres`.
+
+The connection string holds a password, and libpq quotes pieces of what it cannot read or reach. So
+it is read by us first, and nothing of one that may be misread gets as far as libpq's words.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +10,7 @@ from typing import Any
 try:
     import psycopg
     from psycopg import sql
+    from psycopg.conninfo import conninfo_to_dict
 except ModuleNotFoundError:
     psycopg = None  # type: ignore[assignment] # said in words by open_postgres
 
@@ -13,9 +18,15 @@ from inspector.consumer.ledger import Row
 from inspector.consumer.settings import PostgresSink
 from inspector.consumer.sinks import Position, Sink
 from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.keyfile import read_secret_line
 from inspector.contract.table import COLUMNS, cells
 
 CONNECT_S = 10
+_FORM = (
+    "host=.. port=.. dbname=.. user=.. password='..' (in it \\' for ' and \\\\ for \\), or "
+    "postgresql://user:password@host:port/dbname (with @ : / ? # % of the password as %40 %3A %2F "
+    "%3F %23 %25)"
+)
 _TYPES = {
     "seq": "bigint",
     "part_sequence": "bigint",
@@ -33,11 +44,11 @@ def open_postgres(settings: PostgresSink) -> Sink:
         raise ConfigError(
             'sink.kind "postgres" needs the postgres extra: pip install "inspector[postgres]"'
         )
-    return _PostgresSink(_first_line(settings.conninfo_file), settings.table)
+    return _PostgresSink(_read_conninfo(settings.conninfo_file), settings.table)
 
 
 class _PostgresSink:
-    def __init__(self, conninfo: str, table: str) -> None:
+    def __init__(self, conninfo: dict[str, Any], table: str) -> None:
         self._rows: list[tuple[Any, ...]] = []
         name = sql.Identifier(table)
         columns = sql.SQL(", ").join(
@@ -57,7 +68,7 @@ class _PostgresSink:
         places = sql.SQL(", ").join(sql.Placeholder() * (len(COLUMNS) + 1))
         self._insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(name, names, places)
         try:
-            self._db = psycopg.connect(conninfo, connect_timeout=CONNECT_S)
+            self._db = psycopg.connect(**{**conninfo, "connect_timeout": CONNECT_S})
             with self._db.transaction():
                 self._db.execute("SET synchronous_commit = on")
                 self._db.execute(self._create)
@@ -87,9 +98,21 @@ class _PostgresSink:
         self._db.close()
 
 
-def _first_line(path: Path) -> str:
+def _read_conninfo(path: Path) -> dict[str, Any]:
+    """libpq's parameters, of a file nobody else may read. Raises ConfigError, which quotes none."""
+    what = "sink.conninfo_file "
+    line = read_secret_line(path, what=what)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"sink.conninfo_file {path}: cannot be read: {error}") from None
-    return lines[0] if lines else ""
+        conninfo = conninfo_to_dict(line)
+    except psycopg.Error:
+        conninfo = {}
+    if not conninfo:
+        raise ConfigError(f"{what}{path}: its first line is no connection string: {_FORM}")
+    places = [str(conninfo.get(key, "")) for key in ("host", "hostaddr", "port", "dbname")]
+    ports = str(conninfo.get("port", "")).split(",")
+    if any("@" in each for each in places) or not all(each.isdecimal() for each in ports if each):
+        raise ConfigError(
+            f"{what}{path}: what stands for host, port or database name cannot be one (perhaps a "
+            f"piece of the password): {_FORM}"
+        )
+    return conninfo

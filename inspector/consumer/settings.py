@@ -38,7 +38,7 @@ class PostgresSink(Strict):
 
     kind: Literal["postgres"]
     conninfo_file: Path
-    """Its first line is libpq's connection string, password included."""
+    """Its first line is libpq's connection string, password included, for nobody else to read."""
     table: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "inspector_result"
 
 

@@ -35,6 +35,15 @@ def read_secret(path: Path, *, what: str = "") -> bytes:
     return data
 
 
+def read_secret_line(path: Path, *, what: str = "") -> str:
+    """The first line of such a file, "" of an empty one. Raises ConfigError, which quotes none."""
+    try:
+        lines = read_secret(path, what=what).decode().splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what}{path}: is not UTF-8") from None
+    return lines[0] if lines else ""
+
+
 def read_public(path: Path, *, what: str = "") -> bytes:
     """A file nobody else may change. Raises ConfigError."""
     status, data = _read(path, PUBLIC_BYTES_MAX, what)

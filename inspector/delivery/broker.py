@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from inspector.contract.address import is_loopback
-from inspector.contract.errors import ConfigError
-from inspector.contract.keyfile import read_secret
+from inspector.contract.keyfile import read_secret_line
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.tls import TlsSettings, make_context
 
@@ -73,11 +72,7 @@ class MqttSettings(Strict):
 
 def read_password(path: Path) -> str:
     """The first line of the file. Raises ConfigError, which quotes none of it."""
-    try:
-        lines = read_secret(path, what="mqtt.password_file ").decode().splitlines()
-    except UnicodeDecodeError:
-        raise ConfigError(f"mqtt.password_file {path}: is not UTF-8") from None
-    return lines[0] if lines else ""
+    return read_secret_line(path, what="mqtt.password_file ")
 
 
 def require_files(settings: MqttSettings) -> None:

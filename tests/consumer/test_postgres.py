@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from inspector.consumer.postgres import open_postgres
+from inspector.consumer.settings import PostgresSink
+from inspector.contract.errors import ConfigError, RecordError
 from tests.brokers import Mosquitto
 from tests.consumer.lines import Subscription, line, write_consumer
 from tests.postgres import Postgres
@@ -31,8 +34,7 @@ def ask(server: Postgres, query: str) -> list[tuple[Any, ...]]:
 def test_a_killed_server_and_a_killed_subscriber_cost_no_result_and_make_none_twice(
     tmp_path: Path, server: Postgres
 ) -> None:
-    conninfo = tmp_path / "conninfo"
-    conninfo.write_text(server.conninfo + "\n", encoding="utf-8")
+    server.write_conninfo(tmp_path)
     sink = {"kind": "postgres", "conninfo_file": "conninfo"}
     with Mosquitto(tmp_path) as broker, line(tmp_path, broker.start().port) as station:
         settings = write_consumer(tmp_path, broker.port, sink)
@@ -71,3 +73,66 @@ def test_without_the_extra_it_says_which_one_is_missing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 78
     assert 'pip install "inspector[postgres]"' in done.stderr
+
+
+SECRET = ("Geheim", "42", "heim")
+CANNOT_BE = "cannot be one \\(perhaps a piece of the password\\)"
+NO_STRING = "its first line is no connection string"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("host=127.0.0.1 port=1 user=historian password=Geheim 42!x", NO_STRING),
+        ("host=127.0.0.1 port=1 user=historian password='Geheim42", NO_STRING),
+        ("host=127.0.0.1 port=1 user=historian password=x Geheim=42", NO_STRING),
+        ("Geheim42", NO_STRING),
+        ("", NO_STRING),
+        ("postgresql://historian:Geheim%42x%zz@127.0.0.1:1/quality", NO_STRING),
+        ("postgresql://historian:Geheim@42@127.0.0.1:1/quality", CANNOT_BE),
+        ("postgresql://historian:Geheim/42@127.0.0.1:1/quality", CANNOT_BE),
+        ("postgresql://historian:4242/Geheim@127.0.0.1:1/quality", CANNOT_BE),
+        ("postgresql://historian@Geheim:42@127.0.0.1:1/quality", CANNOT_BE),
+        ("postgresql://historian:Geheim,42/x@127.0.0.1:1/quality", CANNOT_BE),
+    ],
+)
+def test_a_connection_string_that_may_be_misread_is_refused_without_a_word_of_it(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    path = tmp_path / "conninfo"
+    path.touch(0o600)
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=says) as error:
+        open_postgres(PostgresSink(kind="postgres", conninfo_file=path))
+    said = str(error.value).replace(str(path), "")
+    assert not any(piece in said for piece in ("historian", *SECRET)), said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"host=127.0.0.1 port=1 user=historian password='Geheim 4\'2@\\x'",
+        "postgresql://historian:Geheim%404%2F2@127.0.0.1:1/quality",
+        "postgresql://historian:Geheim42@127.0.0.1:1,127.0.0.1:1/quality",
+        "postgresql://historian:Geheim#42@[::1]:1/quality",
+    ],
+)
+def test_one_that_can_be_read_is_tried_and_its_password_not_told(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "conninfo"
+    path.touch(0o600)
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"PostgreSQL: .*port 1 failed") as error:
+        open_postgres(PostgresSink(kind="postgres", conninfo_file=path))
+    assert not any(piece in str(error.value) for piece in SECRET)
+
+
+def test_a_connection_string_that_others_may_read_ends_the_start(
+    tmp_path: Path, server: Postgres
+) -> None:
+    server.write_conninfo(tmp_path)
+    (tmp_path / "conninfo").chmod(0o640)
+    sink = {"kind": "postgres", "conninfo_file": "conninfo"}
+    code, said = Subscription(write_consumer(tmp_path, 1, sink)).wait()
+    assert code == 78
+    assert "sink.conninfo_file" in said
+    assert "others may read it: chmod 600" in said

@@ -40,7 +40,7 @@ def at(number: int) -> datetime | None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     folder = tmp_path_factory.mktemp("grafana")
     with Postgres() as database, Mosquitto(folder) as broker:
-        (folder / "conninfo").write_text(database.conninfo + "\n", encoding="utf-8")
+        database.write_conninfo(folder)
         sink = {"kind": "postgres", "conninfo_file": "conninfo"}
         with line(folder, broker.start().port) as station:
             subscription = Subscription(write_consumer(folder, broker.port, sink))
