@@ -52,6 +52,12 @@ def _check_keys(settings: Settings) -> Iterator[Finding]:
         else:
             may = ", ".join(sorted(each.actions))
             yield Finding("ok", f"commands: {each.name} may {may}")
+            if each.schema_min == 1:
+                yield Finding(
+                    "note",
+                    f"commands: {each.name}: schema_min 1: what it signs for a station of this "
+                    "name on another line can be sent here",
+                )
 
 
 def _check_end(mqtt: MqttSettings) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def targets(folder: Path) -> tuple[list[Parser], list[bytes]]:
     secret.write_text("ab" * 32, encoding="ascii")
     secret.chmod(0o600)
     asked = Command(schema=1, id="c-1", action="reload", bundle="b-1")
-    sealed = Signer("foreman", secret).seal(asked, "cell", 30.0)
+    sealed = Signer("foreman", secret, "plant/line").seal(asked, "cell", 30.0)
     key = KeySettings(name="foreman", file=secret, actions=frozenset({"status", "reload"}))
     settings = CommandDoorSettings(keys=(key,))
     ledger = Ledger(folder / "journal.db", "boot")

@@ -7,8 +7,9 @@ from pydantic.json_schema import models_json_schema
 
 from inspector.contract.channels import CHANNELS, Channel
 
-VERSION = "1.1.0"
-"""Of the contract as a whole: the first number rises where a consumer would have to change."""
+VERSION = "2.0.0"
+"""Of the contract as a whole: the first number rises where a consumer would have to change, or who
+sends commands."""
 
 _BINDING = "0.2.0"
 _TEXT = """\

@@ -198,10 +198,12 @@ CHANNELS: tuple[Channel, ...] = (
         expiry_s=None,
         model=SignedCommand,
         example=examples.ENVELOPE,
-        text="A signed command: seven lines joined by line feeds are what is signed "
-        "(inspector-command-1, sender, station, nonce, issued_ms, expires_ms, command). Sent again "
-        "with the same nonce it gets the same reply and no second effect. Not answered: what is "
-        "retained, unreadable, or not signed by this sender's key.",
+        text="A signed command: eight lines joined by line feeds are what is signed "
+        "(inspector-command-2, sender, topic_root, station, nonce, issued_ms, expires_ms, "
+        "command). Schema 1 (inspector-command-1, the same without topic_root) is refused where "
+        "the station's settings do not allow it to this sender. Sent again with the same nonce it "
+        "gets the same reply and no second effect. Not answered: what is retained, unreadable, or "
+        "not signed by this sender's key.",
     ),
     Channel(
         name="reply",

@@ -156,8 +156,9 @@ CONSUMER_REPLY = ConsumerReply(
 COMMAND = Command(schema=1, id="c-17", action="stop")
 
 ENVELOPE = SignedCommand(
-    schema=1,
+    schema=2,
     sender="foreman",
+    topic_root="acme/plant-1/assembly/line-3",
     station=STATION,
     nonce="6f1c0d7e5b0a4c1f9a3de1f2c4b5a697",
     issued_ms=1_767_323_655_926,

@@ -89,6 +89,11 @@ class Place:
     """The level above the senders' names."""
     replies: str
 
+    @property
+    def path(self) -> str:
+        """ROOT/STATION: no other station of the plant has the same."""
+        return self.result.rpartition("/")[0]
+
     def command(self, sender: Name) -> str:
         """To the station: signed commands of this sender. QoS 1, never retained."""
         return f"{self.commands}/{sender}"

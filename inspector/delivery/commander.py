@@ -30,7 +30,7 @@ class CommanderSettings(Strict):
     key_file: Path
     """The Ed25519 private key in PEM, or the HMAC key, for nobody else to read."""
     topic_root: Root
-    """As the stations have it."""
+    """As the stations have it; signed too."""
     station: Name | None = None
     """Left out, `--station` names it."""
     lifetime_s: Annotated[float, Field(gt=0.0, le=3_600.0)] = 30.0
@@ -45,7 +45,7 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
 
     Raises ConfigError where the key cannot be used, DeviceError where no reply comes.
     """
-    envelope = Signer(settings.sender, settings.key_file).seal(
+    envelope = Signer(settings.sender, settings.key_file, settings.topic_root).seal(
         command, station, settings.lifetime_s
     )
     place = Place.of(settings.topic_root, station)
@@ -80,7 +80,7 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
                         return reply
             why = connection.lost or (
                 f"no reply came within {settings.wait_s:g} s: does it run? "
-                "A sender or key it does not know gets none either: its log counts those"
+                "A sender, key or schema it does not know gets none either: its log counts those"
             )
             connection.drop()
             if versions.ended(connection):

@@ -5,7 +5,8 @@ the door tells nobody anything and cannot be made to send:
   retained, unreadable, of an unknown sender, on another's topic, not signed by its key: dropped.
 Signed, but nothing to follow, is refused: a reply and a count, but no row in the audit, since
 anybody who has seen it once can send it again:
-  a nonce used for another command; for another station; not yet, too long or no longer valid.
+  a nonce used for another command; for another station, or perhaps (version 1 says no topic root);
+  not yet, too long or no longer valid.
 A command seen before gets its reply again. All others are remembered, then followed, once.
 """
 
@@ -145,15 +146,26 @@ class Gate:
         if known is not None:
             reason = "its nonce was used for another command"
         else:
-            reason = self._unfit(envelope, self.now_ms())
+            reason = self._elsewhere(envelope, key) or self._untimely(envelope, self.now_ms())
         if reason:
             return Refused(envelope, command, reason)
         return Admitted(envelope, key, command)
 
-    def _unfit(self, envelope: SignedCommand, now: int) -> str:
-        """Why this one is not to be followed; "" where nothing speaks against it."""
-        if envelope.station != self._station:
-            return f"it is for station {envelope.station}, this is {self._station}"
+    def _elsewhere(self, envelope: SignedCommand, key: CommandKey) -> str:
+        """Why this station may not be the one it is for; "" where nothing speaks against it."""
+        if envelope.schema_version < key.schema_min:
+            return (
+                "its envelope has schema 1, whose signature does not say for which topic_root: "
+                "sign schema 2 (inspector schema envelope); until that sender can, the station's "
+                f"settings may have schema_min = 1 in its [[commands.keys]], {key.name}"
+            )
+        meant, here = envelope.station, self._station
+        if envelope.topic_root is not None:
+            meant, here = f"{envelope.topic_root}/{meant}", self._place.path
+        return "" if meant == here else f"it is for station {meant}, this is {here}"
+
+    def _untimely(self, envelope: SignedCommand, now: int) -> str:
+        """Why this one is not to be followed now; "" where nothing speaks against it."""
         late_s = (now - envelope.expires_ms) / 1_000
         if now > envelope.expires_ms + self._skew_ms:
             return f"it has expired {late_s:.1f} s ago, by this station's clock"

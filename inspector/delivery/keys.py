@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from inspector.contract.keyfile import (
 )
 from inspector.contract.signed import SignedCommand, signed_text
 from inspector.contract.strict import Name, Strict
+from inspector.contract.topics import Root
 
 HMAC_BYTES_MIN = 32
 _PEM = b"-----BEGIN"
@@ -41,6 +42,10 @@ class KeySettings(Strict):
     digits, for nobody else to read)."""
     actions: Annotated[frozenset[Action], Field(min_length=1)]
     """What it may ask for."""
+    schema_min: Literal[1, 2] = 2
+    """The oldest version of an envelope that is taken of it. 1, only until this sender can sign
+    version 2: whoever reads one line's commands can have them followed by the stations of the same
+    name on others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class CommandKey:
     actions: frozenset[Action]
     verifies: Callable[[bytes, bytes], bool]
     """Whether the second is this key's signature of the first."""
+    schema_min: int
 
 
 def read_key(settings: KeySettings) -> CommandKey:
@@ -63,15 +69,16 @@ def read_key(settings: KeySettings) -> CommandKey:
         def verifies(text: bytes, signature: bytes) -> bool:
             return hmac.compare_digest(_hmac(secret, text), signature)
 
-    return CommandKey(settings.name, settings.actions, verifies)
+    return CommandKey(settings.name, settings.actions, verifies, settings.schema_min)
 
 
 class Signer:
-    """Puts commands of one sender in signed envelopes."""
+    """Puts commands of one sender, to stations below one root, in signed envelopes."""
 
-    def __init__(self, sender: Name, key_file: Path) -> None:
+    def __init__(self, sender: Name, key_file: Path, topic_root: Root) -> None:
         """key_file: the Ed25519 private key in PEM, or the HMAC key. Raises ConfigError."""
         self._sender = sender
+        self._root = topic_root
         data = read_secret(key_file, what="key_file ")
         if data.startswith(_PEM):
             self._sign = _ed25519_signer(data, key_file)
@@ -84,10 +91,11 @@ class Signer:
         issued_ms = time.time_ns() // 1_000_000
         expires_ms = issued_ms + max(1, round(1_000 * lifetime_s))
         nonce, text = token_hex(16), command.to_json().decode()
-        signed = signed_text(self._sender, station, nonce, issued_ms, expires_ms, text)
+        signed = signed_text(self._sender, self._root, station, nonce, issued_ms, expires_ms, text)
         return SignedCommand(
-            schema=1,
+            schema=2,
             sender=self._sender,
+            topic_root=self._root,
             station=station,
             nonce=nonce,
             issued_ms=issued_ms,

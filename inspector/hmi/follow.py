@@ -64,7 +64,7 @@ class Follower:
             self._topics.state, self._topics.alarm, self._topics.heartbeat, self._topics.result,
         ]  # fmt: skip
         if self._commands is not None:
-            self._signer = Signer(self._commands.sender, self._commands.key_file)
+            self._signer = Signer(self._commands.sender, self._commands.key_file, place.topic_root)
             topics.append(self._topics.reply(self._commands.sender))
         self._inbound = Inbound(topics, queue_max=QUEUE_MAX, payload_max=REPLY_BYTES_MAX)
         self._client_id = f"inspector-hmi-{place.name}-{secrets.token_hex(4)}"

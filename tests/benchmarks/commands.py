@@ -150,7 +150,8 @@ def make_key(folder: Path, name: str) -> Path:
 def plan(folder: Path, messages: int, seed: int) -> list[Sent]:
     """Half of them good ones and their copies, the rest of every other kind, shuffled."""
     foreman, guest, nobody = (
-        Signer(name, folder / f"{name}.hmac") for name in ("foreman", "guest", "nobody")
+        Signer(name, folder / f"{name}.hmac", "plant/line")
+        for name in ("foreman", "guest", "nobody")
     )
     found: list[Sent] = []
 

@@ -19,6 +19,7 @@ from inspector.contract.consumer import (
     row_within,
 )
 from inspector.contract.echo import EchoMessage
+from inspector.contract.examples import ENVELOPE
 from inspector.contract.line import LineMessage
 from inspector.contract.result import InspectionResult, LimitsUsed, PartRef, utc_text
 from inspector.contract.shadow import ShadowMessage
@@ -45,7 +46,7 @@ DATA = Path(__file__).parent.parent / "data"
         (TriggerMessage, "trigger-v1.json"),
         (LineMessage, "line-v1.json"),
         (EchoMessage, "echo-v1.json"),
-        (SignedCommand, "envelope-v1.json"),
+        (SignedCommand, "envelope-v2.json"),
         (AuditEntry, "audit-v1.json"),
         (Acknowledgement, "ack-v1.json"),
         (ReplayRequest, "replay-v1.json"),
@@ -139,6 +140,18 @@ def test_a_replayed_row_keeps_its_every_byte() -> None:
     for spoilt in (row, sent[:-2], b"[]"):
         with pytest.raises(ValueError, match="not a replayed result"):
             row_within(spoilt)
+
+
+@pytest.mark.parametrize(
+    ("schema", "root"), [(1, "a/b"), (2, None), (2, "a/b\n"), (2, "a\nb"), (2, "a/#"), (3, "a/b")]
+)
+def test_an_envelope_says_its_topic_root_from_version_2_on_in_one_line(
+    schema: int, root: str | None
+) -> None:
+    words = json.loads(ENVELOPE.to_json())
+    assert SignedCommand.model_validate(words) == ENVELOPE
+    with pytest.raises(ValidationError):
+        SignedCommand.model_validate({**words, "schema": schema, "topic_root": root})
 
 
 def test_topics_are_the_plants_path() -> None:

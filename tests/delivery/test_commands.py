@@ -33,7 +33,8 @@ from tests.brokers import Mosquitto
 from tests.certificates import require_openssl
 from tests.support import until
 
-PLACE = Place.of("plant/line", "cell")
+ROOT = "plant/line"
+PLACE = Place.of(ROOT, "cell")
 ACTIONS: frozenset[Action] = frozenset({"status", "start", "halt", "reload"})
 
 
@@ -158,8 +159,9 @@ class World:
             ),
             per_s=1_000,
         )
-        signers = {"ed": Signer("ed", ed[0]), "shared": Signer("shared", shared[0])}
+        signers = {"ed": Signer("ed", ed[0], ROOT), "shared": Signer("shared", shared[0], ROOT)}
         self.sender = Sender(broker.port, signers)
+        self.place = PLACE
         self.boots = 0
         self.open()
 
@@ -170,7 +172,7 @@ class World:
         self.door = MqttDoor(
             MqttSettings(host="127.0.0.1", port=self._port, protocol=protocol),
             self.settings,
-            place=PLACE,
+            place=self.place,
             who=Identity("cell", f"boot-{self.boots}"),
             answers=self.follower,
             ledger=self.ledger,
@@ -204,12 +206,14 @@ def test_a_signed_command_has_one_effect_and_one_reply(world: World, name: str) 
     assert not world.door.dropped()
 
 
-def test_what_is_signed_can_be_made_by_any_program(world: World) -> None:
-    """The README's recipe, by openssl: seven lines, joined by line feeds."""
+def by_hand(world: World, schema: int) -> bytes:
+    """The README's recipe, by openssl: lines, joined by line feeds."""
     secret = (world.journal.parent / "shared.hmac").read_text().strip()
     now = time.time_ns() // 1_000_000
     inner = '{"schema": 1, "id": "by-hand", "action": "status"}'
-    lines = ["inspector-command-1", "shared", "cell", "n" * 16, str(now), str(now + 9_000), inner]
+    root = [ROOT] if schema == 2 else []
+    place = [f"inspector-command-{schema}", "shared", *root, "cell"]
+    lines = [*place, "n" * 16, str(now), str(now + 50_000), inner]
     done = subprocess.run(
         ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{secret}", "-r"],
         input="\n".join(lines).encode(),
@@ -217,17 +221,64 @@ def test_what_is_signed_can_be_made_by_any_program(world: World) -> None:
         check=True,
     )
     envelope = {
-        "schema": 1,
+        "schema": schema,
         "sender": "shared",
+        **({"topic_root": ROOT} if root else {}),
         "station": "cell",
         "nonce": "n" * 16,
         "issued_ms": now,
-        "expires_ms": now + 9_000,
+        "expires_ms": now + 50_000,
         "command": inner,
         "signature": done.stdout.split()[0].decode(),
     }
-    world.sender.publish(json.dumps(envelope).encode(), topic=PLACE.command("shared"))
+    return json.dumps(envelope).encode()
+
+
+def test_what_is_signed_can_be_made_by_any_program(world: World) -> None:
+    world.sender.publish(by_hand(world, 2), topic=PLACE.command("shared"))
     assert until(lambda: world.follower.effects == [("shared", "status", "by-hand")])
+
+
+def test_a_signature_that_binds_no_topic_root_is_taken_only_where_the_settings_say_so(
+    world: World,
+) -> None:
+    old = by_hand(world, 1)
+    world.sender.publish(old, topic=PLACE.command("shared"))
+    assert until(lambda: len(world.sender.replies(PLACE.reply("shared"))) == 1)
+    (refused,) = world.sender.replies(PLACE.reply("shared"))
+    assert (refused["id"], refused["outcome"]) == ("by-hand", "refused")
+    assert "schema_min = 1 in its [[commands.keys]], shared" in refused["reason"]
+    assert (world.follower.effects, world.ledger.rows) == ([], 0)
+    world.close()
+    ed, shared = world.settings.keys
+    keys = (ed, shared.model_copy(update={"schema_min": 1}))
+    world.settings = world.settings.model_copy(update={"keys": keys})
+    world.open()
+    world.sender.publish(old, topic=PLACE.command("shared"))
+    assert until(lambda: world.follower.effects == [("shared", "status", "by-hand")])
+
+
+@pytest.mark.parametrize("name", ["ed", "shared"])
+def test_a_command_has_no_effect_at_a_station_of_the_same_name_on_another_line(
+    world: World, name: str
+) -> None:
+    """Both know the sender's key; somebody carries the command from one topic to the other."""
+    other = Place.of("plant/line-2", "cell")
+    world.close()
+    here, world.place = world.place, other
+    world.open()
+    command = world.sender.seal(name, id="carried", lifetime_s=50.0)
+    world.sender.publish(command, topic=other.command(name))
+    assert until(lambda: len(world.sender.replies(other.reply(name))) == 1)
+    (refused,) = world.sender.replies(other.reply(name))
+    assert refused["outcome"] == "refused"
+    assert refused["reason"] == "it is for station plant/line/cell, this is plant/line-2/cell"
+    assert (world.follower.effects, world.ledger.rows) == ([], 0)
+    world.close()
+    world.place = here
+    world.open()
+    world.sender.publish(command, topic=here.command(name))
+    assert until(lambda: world.follower.effects == [(name, "status", "carried")])
 
 
 def test_sent_again_it_gets_the_same_reply_and_no_second_effect_also_after_a_restart(
@@ -292,12 +343,14 @@ def forged(command: SignedCommand, **changes: Any) -> SignedCommand:
 
 def test_who_holds_no_key_gets_no_answer_and_is_counted(world: World) -> None:
     good = world.sender.seal("ed")
-    stranger = Signer("stranger", world.journal.parent / "ed.key").seal(
+    stranger = Signer("stranger", world.journal.parent / "ed.key", ROOT).seal(
         Command(schema=1, id="x", action="status"), "cell", 9.0
     )
     ours = world.sender.seal("shared")
     text = good.signed_text()
-    assert signed_text("ed", "cell", "x", 1, 2, "a") != signed_text("ed", "cell", "x\n1", 2, 3, "a")
+    same = ("ed", ROOT, "cell")
+    assert signed_text(*same, "x", 1, 2, "a") != signed_text(*same, "x\n1", 2, 3, "a")
+    assert signed_text("ed", None, ROOT, "cell", 1, 2, "a") != signed_text(*same, "1", 2, 3, "a")
     with_public = forged(good, nonce="p" * 20)
     public = (world.journal.parent / "ed.pub").read_bytes()
     confused = hmac.digest(public, with_public.signed_text(), hashlib.sha256).hex()
@@ -305,6 +358,8 @@ def test_who_holds_no_key_gets_no_answer_and_is_counted(world: World) -> None:
         forged(good, nonce="another-nonce-of-mine"),
         good.model_copy(update={"command": good.command.replace("status", "halt")}),
         forged(good, station="other"),
+        forged(good, topic_root="plant/other"),
+        forged(good, schema_version=1, topic_root=None),
         forged(good, expires_ms=good.expires_ms + 1),
         forged(good, signature="0" * 128),
         forged(good, signature=ours.signature),
@@ -320,7 +375,7 @@ def test_who_holds_no_key_gets_no_answer_and_is_counted(world: World) -> None:
     world.sender.publish(bytes(70_000))
     world.sender.publish(good, retain=True)
     wanted = {
-        "forged": 7,
+        "forged": 9,
         "unknown_sender": 1,
         "wrong_topic": 1,
         "unreadable": 5,
@@ -347,7 +402,7 @@ def test_a_retained_command_waits_for_nobody(world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "shift_ms", "says"),
     [
-        ({"station": "other"}, 0, "it is for station other, this is cell"),
+        ({"station": "other"}, 0, "it is for station plant/line/other, this is plant/line/cell"),
         ({"lifetime_s": 90.0}, 0, "valid for longer than lifetime_max_s, 60"),
         ({"lifetime_s": 5.0}, 10_000, "it has expired 5.0 s ago"),
         ({}, -10_000, "it was issued 10.0 s from now"),
@@ -463,7 +518,7 @@ def test_the_door_comes_back_with_the_broker(tmp_path: Path) -> None:
 
 @pytest.fixture
 def signer(tmp_path: Path) -> Signer:
-    return Signer("ed", make_ed25519(tmp_path, "ed")[0])
+    return Signer("ed", make_ed25519(tmp_path, "ed")[0], ROOT)
 
 
 def seal(signer: Signer, lifetime_s: float = 1.0) -> SignedCommand:
@@ -579,4 +634,4 @@ def test_keys_that_cannot_be_used_are_refused_in_words(tmp_path: Path) -> None:
         read_key(KeySettings(name="x", file=public, actions=frozenset({"status"})))
     private.chmod(0o644)
     with pytest.raises(ConfigError, match="others may read it"):
-        Signer("x", private)
+        Signer("x", private, ROOT)

@@ -49,6 +49,7 @@ def test_a_person_commands_a_station_over_tls_and_the_audit_says_who(
         )
         keys = '[[commands.keys]]\nname = "foreman"\nfile = "foreman.pub"\n'
         may = 'actions = ["status", "stop", "start"]\n'
+        keys = f"{keys.replace('foreman', 'old', 1)}{may}schema_min = 1\n{keys}"
         path.write_text(f"{path.read_text()}\n{tls('test')}\n{keys}{may}", encoding="utf-8")
         commander = tmp_path / "commander.toml"
         commander.write_text(
@@ -59,6 +60,7 @@ def test_a_person_commands_a_station_over_tls_and_the_audit_says_who(
         checked = run_inspector("check", path)
         assert checked.returncode == 0, checked.stdout
         assert "commands: foreman may start, status, stop" in checked.stdout
+        assert checked.stdout.count("schema_min 1: what it signs") == 1
         station = start_station(path)
         try:
             log = tmp_path / "station.log"

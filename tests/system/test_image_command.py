@@ -47,7 +47,7 @@ def test_the_picture_of_a_reject_comes_by_its_id_to_who_may_see_it_and_again_whe
             with Listener(broker.port, "plant/line/test/reply/#") as listener:
 
                 def asked(name: str, result_id: str, times: int = 1) -> list[Reply]:
-                    envelope = Signer(name, tmp_path / f"{name}.key").seal(
+                    envelope = Signer(name, tmp_path / f"{name}.key", "plant/line").seal(
                         wish(result_id), "test", 30.0
                     )
                     listener.messages.clear()
