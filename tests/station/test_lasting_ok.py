@@ -65,7 +65,6 @@ def showing(gate: Gate) -> Iterator[LineOutput]:
     line = LineOutput(gate, pulse_ms=10, clock=CLOCK)
     line.start()
     assert until(lambda: line.trouble is None)
-    line.rest(ready=True, fault=False)
     yield line
     line.stop()
 
@@ -91,7 +90,6 @@ class Cell:
     def inspect(self, grey: int = GREY, *, asked: bool = False) -> Inspected:
         self._parts += 1
         self._gear.camera._images = [picture(grey)]  # type: ignore[attr-defined]
-        self._gear.line.moved()
         part = Part(self._parts, None, CLOCK.monotonic(), asked=asked)
         return inspect_part(part, self._job, self._gear, None, 0.0)
 
