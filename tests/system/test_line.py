@@ -16,7 +16,7 @@ import pytest
 from inspector.contract.bundle import Bundle
 from inspector.contract.command import Command, Reply
 from inspector.contract.trigger import TriggerMessage
-from inspector.delivery.journal import JournalReader
+from inspector.delivery.journal import Journal, JournalReader, JournalSettings
 from inspector.supervise.door import ask
 from tests.brokers import Listener, Mosquitto
 from tests.plc import Plc
@@ -202,6 +202,39 @@ def test_a_station_killed_in_the_middle_of_a_pass_lets_no_part_through(at: Hall)
     assert at.rows() == before
     assert len(before) == 1
     assert (before[0]["trigger"]["id"], before[0]["pass"]) == ("P1", True)
+
+
+def test_a_pass_that_the_plc_saw_stands_after_a_kill_while_the_broker_is_away(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    """Parts come so fast that the station never rests, and nobody but the PLC is told of them."""
+    with Plc() as plc:
+        line = {"kind": "modbus", "host": "127.0.0.1", "port": plc.port, "timeout_ms": 500}
+        path = write_station(
+            tmp_path,
+            bundle,
+            camera={"loop": True},
+            trigger={"kind": "interval", "period_ms": 80},
+            line={**line, "pulse_ms": 1_000},
+        )
+        station = start_station(path)
+        seen: list[int] = []
+
+        def passes() -> bool:
+            (_, before), coils, (_, after) = plc.registers(), plc.coils(), plc.registers()
+            seen[:] = [before] if coils["pass"] and before == after > 20 else []
+            return bool(seen)
+
+        try:
+            assert until(passes, 60.0), (tmp_path / "station.log").read_text()
+        finally:
+            station.kill()
+            station.wait()
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    rows = [json.loads(payload) for _, payload in journal.after(0, 1_000)]
+    journal.close()
+    (row,) = [row for row in rows if row["part"]["sequence"] == seen[0]]
+    assert row["pass"], row["reason"]
 
 
 def test_a_plc_or_a_broker_that_is_gone_is_said_and_nothing_passes_until_it_is_back(
