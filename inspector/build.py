@@ -27,10 +27,11 @@ from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe, revisions_of, written_recipe
+from inspector.station.alarm import keep_nothing
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
 from inspector.station.line import NO_LINE
-from inspector.station.loop import Station, keep_nothing
+from inspector.station.loop import Station
 from inspector.station.ports import Trigger
 from inspector.station.shadow import ShadowJudge
 

@@ -76,7 +76,7 @@ def check(path: Path) -> Iterator[Finding]:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
     yield from check_camera(settings.camera, recipe, manifest)
-    yield from check_trigger(settings, build_camera(settings.camera))
+    yield from check_trigger(settings, build_camera(settings.camera), recipe)
     yield from check_line(settings)
     yield from _check_folder("journal", settings.journal.path.parent)
     yield from _check_space("journal", settings.journal.path.parent, settings)

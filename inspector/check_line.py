@@ -8,16 +8,18 @@ from inspector.contract.command import Command
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.line_gpio import GpioLineSettings
+from inspector.devices.trigger_interval import IntervalSettings
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
 from inspector.station.ports import Camera
+from inspector.station.recipe import Recipe
 from inspector.station.signal import REST
 from inspector.supervise.door import ask
 
 TRY_S = 3.0
 
 
-def check_trigger(settings: Settings, camera: Camera) -> Iterator[Finding]:
+def check_trigger(settings: Settings, camera: Camera, recipe: Recipe | None) -> Iterator[Finding]:
     kind = settings.trigger.kind
     try:
         trigger = build_trigger(settings, camera, as_client="check")
@@ -36,6 +38,20 @@ def check_trigger(settings: Settings, camera: Camera) -> Iterator[Finding]:
             yield Finding("note", text)
             return
     yield Finding("ok", f"trigger: {kind}")
+    if recipe and isinstance(settings.trigger, IntervalSettings) and not camera.simulated:
+        yield from _check_beat(settings.trigger.period_ms, recipe)
+
+
+def _check_beat(period_ms: int, recipe: Recipe) -> Iterator[Finding]:
+    """A picture that may come after the next beat may show the next part."""
+    timeout_ms = min(recipe.frame_timeout_ms, recipe.deadline_ms)
+    if timeout_ms >= period_ms:
+        yield Finding(
+            "note",
+            f"trigger interval: recipe {recipe.name} waits up to {timeout_ms} ms for a frame, and "
+            f"the next part comes after {period_ms} ms: a part whose frame comes later than that "
+            f"is UNDEFINED; set frame_timeout_ms below period_ms",
+        )
 
 
 def check_line(settings: Settings) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ EVALUATION_OF: dict[Cause, Evaluation] = {
     "unreadable": Evaluation.UNDEFINED,
     "no_frame": Evaluation.UNDEFINED,
     "camera": Evaluation.UNDEFINED,  # gone
-    "trigger": Evaluation.UNDEFINED,  # it came while another part was in work
+    "trigger": Evaluation.UNDEFINED,  # too close to another part: a picture may show either
     "late": Evaluation.UNDEFINED,
     "journal": Evaluation.UNDEFINED,  # no room for more, or an OK in it would not outlast a kill
     "line": Evaluation.UNDEFINED,  # its signal is away

@@ -2,6 +2,7 @@
 
 One accepted trigger, exactly one verdict. What comes while a part is in work is recorded as
 UNDEFINED, since a later picture may show another part; beyond `waiting_max` of these it is missed.
+And where it comes before that part's picture is there, that part is UNDEFINED too.
 """
 
 import json
@@ -104,6 +105,7 @@ class MqttTrigger:
         self._waiting: deque[_Waiting] = deque()
         self._refused: Counter[TriggerRefusal] = Counter()
         self._missed = 0
+        self._missed_at = float("-inf")
         self._executes = False
         # the station's thread
         self._sequence = 0
@@ -154,8 +156,8 @@ class MqttTrigger:
             if not self._came.wait_for(lambda: self._waiting, timeout_s):
                 return None
             waiting = self._waiting.popleft()
+            refused = self._too_late(waiting.received_at)
         self._sequence += 1
-        refused = self._too_late(waiting.received_at)
         if refused is None:
             self._worked = (waiting.received_at, float("inf"), self._sequence)
         return Part(
@@ -167,12 +169,32 @@ class MqttTrigger:
             refused=refused,
         )
 
+    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002 - none comes before it
+        """The first that waits: it came after the part, and before any that is missed.
+
+        Refused ones do not count. A duplicate is no part, a stale one tells of one that passed
+        some time ago, and none is refused as not_executing while a part is in work.
+        """
+        with self._came:
+            first = self._waiting[0] if self._waiting else None
+        return f"trigger {first.message.id}" if first and first.received_at <= by else None
+
     def done(self, part: Part, result: InspectionResult | None) -> None:  # noqa: ARG002 - recorded or not
         if part.refused is None:
             self._worked = (self._worked[0], time.monotonic(), part.sequence)
 
+    def end(self) -> int:
+        with self._came:
+            self._executes = False
+            return len(self._waiting)
+
     def _too_late(self, received_at: float) -> str | None:
-        """Why a picture taken now might show another part than the one that was announced."""
+        """Why a picture taken now might show another part than the one that was announced.
+
+        Under the condition.
+        """
+        if not self._executes:  # only what waits at the end is handed out then
+            return "it waited when the station ended"
         since, until, sequence = self._worked
         if since < received_at <= until:
             return f"it came while part {sequence} was in work"
@@ -180,6 +202,8 @@ class MqttTrigger:
         if waited_ms > self._settings.wait_max_ms:
             most = self._settings.wait_max_ms
             return f"it waited {waited_ms:.0f} ms for the station, wait_max_ms is {most}"
+        if self._waiting or self._missed_at > received_at:
+            return "another part came while it waited for the station"
         return None
 
     # --- the listening thread ---
@@ -212,6 +236,7 @@ class MqttTrigger:
                     self._came.notify_all()
                     return
                 self._missed += 1
+                self._missed_at = message.received_at
         if refusal is None:
             self._say(f"{trigger.id} is missed: {self._settings.waiting_max} wait already")
         else:

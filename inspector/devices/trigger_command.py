@@ -87,6 +87,10 @@ class CommandTrigger:
             self._changed.notify_all()
             return Part(self._sequence, self._asked.part_id, time.monotonic(), asked=True)
 
+    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
+        """Who asks for a second one is refused."""
+        return None
+
     def done(self, part: Part, result: InspectionResult | None) -> None:
         with self._changed:
             if self._asked is None or self._asked.sequence != part.sequence:
@@ -100,6 +104,10 @@ class CommandTrigger:
                 self._asked.answer = Answer("done", words)
             self._asked = None
             self._changed.notify_all()
+
+    def end(self) -> int:
+        self.pause()  # who asked is answered: nothing was accepted before it was taken
+        return 0
 
     def _is_asked(self) -> bool:
         return self._asked is not None and self._asked.sequence == 0

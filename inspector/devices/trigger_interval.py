@@ -61,4 +61,12 @@ class IntervalTrigger:
 
     def pause(self) -> None: ...
 
+    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002 - the last one's
+        if self._next_at is None or by < self._next_at:
+            return None
+        return f"the next beat, {1_000 * self._period_s:.0f} ms after its own,"
+
     def done(self, part: Part, result: InspectionResult | None) -> None: ...
+
+    def end(self) -> int:
+        return 0

@@ -89,7 +89,14 @@ class PartPresentTrigger:
                 self._sequence += 1
                 return Part(self._sequence, None, time.monotonic())
 
+    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
+        """It sees no more than the frame in hand: the recipe's frame_timeout_ms is the bound."""
+        return None
+
     def done(self, part: Part, result: InspectionResult | None) -> None: ...
+
+    def end(self) -> int:
+        return 0
 
     def _says(self, words: str) -> None:
         """Without pictures no part is seen: that is more than a log line."""

@@ -21,6 +21,10 @@ class Rules(Strict):
     """... within so many minutes."""
 
 
+def keep_nothing(cause: str | None) -> None:
+    """A station without a disk of its own forgets its fault when it ends."""
+
+
 class Alarms:
     """The alarms there are now; the first cause of each is kept. One thread uses it."""
 

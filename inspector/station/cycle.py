@@ -1,12 +1,13 @@
 """One part from trigger to verdict. Start reading here.
 
-Only OK passes. Whatever keeps a part from being judged (no frame, a stale or odd one, a model
-that fails or computes nonsense, a deadline gone by, a journal near its end) makes it UNDEFINED,
-with the reason in the result. Record, then release: a verdict leaves only after its row is durable,
-and the line's signal shows it last, since a pass it has shown cannot be taken back. An OK that
-somebody is told of here (the line, or who asked) is first made final for the next start too: a
-station killed in that moment must not take back what has passed. Where it cannot be, the row is
-turned into an UNDEFINED and the part is rejected; the next part may have better luck.
+Only OK passes. Whatever keeps a part from being judged (no frame, a stale or odd one, the next
+part announced before it came, a model that fails or computes nonsense, a deadline gone by, a
+journal near its end) makes it UNDEFINED, with the reason in the result. Record, then release: a
+verdict leaves only after its row is durable, and the line's signal shows it last, since a pass it
+has shown cannot be taken back. An OK that somebody is told of here (the line, or who asked) is
+first made final for the next start too: a station killed in that moment must not take back what
+has passed. Where it cannot be, the row is turned into an UNDEFINED and the part is rejected; the
+next part may have better luck.
 
 **The deadline** runs from the trigger until the row is durable and the line has been told; the
 line may ask for less than the recipe allows, never for more. How long the commit takes is not
@@ -85,6 +86,10 @@ def nothing() -> None:
     """Of no interest to anybody."""
 
 
+def never(part: Part, by: float) -> str | None:
+    """One part at a time: none comes while another is in work."""
+
+
 def inspect_part(
     part: Part,
     job: Job,
@@ -92,17 +97,19 @@ def inspect_part(
     last: Frame | None,
     commit_reserve_ms: float,
     moved: Callable[[], None] = nothing,
+    overtaken: Callable[[Part, float], str | None] = never,
 ) -> Inspected:
     """Inspect one part: grab, judge, record, tell. `last` is the frame of the part before.
 
     commit_reserve_ms: what the commit, and telling the line, may take, as far as is known.
     moved: called at every step, so that a station that hangs is told from one that works.
+    overtaken: the trigger's, asked whether another part came before the picture was in hand.
     Raises RecordError where the result cannot be stored (the part must not pass), EndOfStream
     where there was no part any more. Everything else that goes wrong is in the result.
     """
     watch = Stopwatch(gear.clock, part.seen_at)
     deadline_ms = deadline_of(part, job.recipe)
-    looked = _look(part, job, gear, last, watch, moved)
+    looked = _look(part, job, gear, last, watch, moved, overtaken)
 
     reserve_ms = min(commit_reserve_ms, COMMIT_SHARE_MAX * deadline_ms)
     # one that was never looked at is not late: why it was not says more
@@ -148,6 +155,7 @@ def _look(
     last: Frame | None,
     watch: Stopwatch,
     moved: Callable[[], None],
+    overtaken: Callable[[Part, float], str | None],
 ) -> Looked:
     """From the trigger to what the model says. Raises EndOfStream where there was no part."""
     if part.refused is not None:
@@ -158,12 +166,19 @@ def _look(
     fault: DeviceError | None = None
     try:
         frame = _grab(part, job.recipe, gear, moved)
+        in_hand_at = gear.clock.monotonic()
         gear.line.acquired()
         watch.lap("wait")
         require_fresh(frame, part, last, gear.clock.monotonic())
         require_new(frame, last, job.recipe, gear.camera)
         moved()
         judged, attested = judge_attested(frame.image, job, watch, gear.attester)
+        # Not held against `exposed_at`, which may lie too early. Asked only now: a trigger read
+        # just before the picture came is sorted by then. A picture of a file shows its own part.
+        another = None if gear.camera.simulated else overtaken(part, in_hand_at)
+        if another is not None:
+            words = f"{another} came before this part's picture: it may show another part"
+            judged = Judged(Verdict.by("trigger", words))
     except (DeviceTimeout, FrameError) as error:
         judged = Judged(Verdict.by(cause_of(error), str(error)))
         part = named_by(error, part)

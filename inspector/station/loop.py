@@ -8,9 +8,10 @@ from datetime import datetime
 from inspector.contract.errors import DeviceError, EndOfStream, RecordError, StateError
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import StateMessage
-from inspector.station.alarm import Rules
+from inspector.station.alarm import Rules, keep_nothing
 from inspector.station.busy import Busy
 from inspector.station.cycle import Gear, Inspected, Job, inspect_part
+from inspector.station.ending import give_what_waits
 from inspector.station.exchange import JobExchange
 from inspector.station.figures import Figures
 from inspector.station.inbox import ORDERS_MAX, Inbox, Order
@@ -20,17 +21,13 @@ from inspector.station.state import EXECUTING, MOVES, Event, State, allowed, mov
 from inspector.station.tally import Tally
 from inspector.station.voice import Pulse, Voice
 
-__all__ = ["ORDERS_MAX", "Order", "Station", "keep_nothing"]
+__all__ = ["ORDERS_MAX", "Order", "Station"]
 
 STATE_EVERY_S = 2.0
 OPEN_S = 5.0  # how long a camera may take to open before that is a silence
 WAIT_S = 0.1  # how long an order or a stop may lie before it is seen
 
 log = logging.getLogger(__name__)
-
-
-def keep_nothing(cause: str | None) -> None:
-    """A station without a disk of its own forgets its fault when it ends."""
 
 
 class Station:
@@ -104,8 +101,10 @@ class Station:
                 self._next_part()
                 self._voice.tell_alarms()
                 self._tell_in_time()
+            give_what_waits(self._trigger, self._gear.clock, self._next_part)
         finally:
             self._inbox.close()
+            self._trigger.pause()
             self._close_camera()
 
     def message(self) -> StateMessage:
@@ -224,11 +223,12 @@ class Station:
             return
         self._tally.trigger()
         result: InspectionResult | None = None
+        reserve_ms, trigger = self._tally.reserve_ms, self._trigger
         deadline_s = deadline_of(part, self._job.recipe) / 1000
         self.busy.until(part.seen_at + deadline_s, self._job.runtime.under_way)
         try:
             inspected = inspect_part(
-                part, self._job, self._gear, self._last, self._tally.reserve_ms, self._moved
+                part, self._job, self._gear, self._last, reserve_ms, self._moved, trigger.overtaken
             )
         except EndOfStream as error:
             self._tally.withdraw()

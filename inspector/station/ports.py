@@ -108,8 +108,18 @@ class Trigger(Protocol):
         Raises DeviceError if the trigger is gone, EndOfStream where no part will ever come again.
         """
 
+    def overtaken(self, part: Part, by: float) -> str | None:
+        """What told of another part after the one in work and up to `by` (time.monotonic()), when
+        that one's picture was in hand; None where nothing did, as far as it can know.
+        """
+
     def done(self, part: Part, result: InspectionResult | None) -> None:
         """What became of a part it gave; None where nothing was recorded of it."""
+
+    def end(self) -> int:
+        """The station ends: what comes now is no part. How many accepted ones still wait for
+        `wait`, which gives each of them refused.
+        """
 
 
 class LineSignal(Protocol):

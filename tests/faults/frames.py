@@ -78,7 +78,7 @@ def frames(report: Report, names: list[str], seconds: float, learn_from: int) ->
             folder,
             make_bundle(folder / "bundles"),
             camera={"kind": "opencv", "url": camera.url, "latency_ms": 40},
-            trigger={"kind": "interval", "period_ms": 50},
+            trigger={"kind": "continuous"},  # no beat that a busy machine could be late for
             mqtt={"port": broker.port},
             archive={"keep": "none"},
             recipe={"frame_timeout_ms": 500},

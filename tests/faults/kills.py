@@ -66,7 +66,7 @@ class Plant:
             folder,
             make_bundle(folder / "bundles"),
             camera={"kind": "opencv", "url": camera.url, "latency_ms": 0, "reopen_tries": 1_000},
-            trigger={"kind": "interval", "period_ms": 40},
+            trigger={"kind": "interval", "period_ms": 80},
             mqtt={"port": self.broker.port, "backoff_min_s": 0.1, "backoff_max_s": 0.5},
             rules=NO_CRASH_LOOP,
             recipe={"frame_timeout_ms": 200},

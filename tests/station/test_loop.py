@@ -228,7 +228,12 @@ class Broken:
 
     def pause(self) -> None: ...
 
+    def overtaken(self, part: Part, by: float) -> str | None: ...
+
     def done(self, part: Part, result: InspectionResult | None) -> None: ...
+
+    def end(self) -> int:
+        return 0
 
     def wait(self, timeout_s: float) -> Part | None:
         raise KeyError(timeout_s)
