@@ -170,6 +170,47 @@ def test_what_comes_while_a_part_is_in_work_is_a_part_that_must_not_be_judged(
     assert made.status.refused == {"duplicate": 1}
 
 
+@pytest.mark.parametrize("waiting_max", [1, 2])
+def test_a_part_whose_successor_came_before_the_station_looked_is_not_judged(
+    broker: Mosquitto, waiting_max: int
+) -> None:
+    with trigger(broker.port, waiting_max=waiting_max) as made, Line(broker.port) as line:
+        assert ready(made)
+        line.tells("T-1")
+        line.tells("T-2")  # where one may wait, it is missed
+        line.says(b"")
+        assert until(lambda: made.status.refused == {"malformed": 1})
+        first, *second = parts(made)
+        line.tells("T-3")
+        (third,) = parts(made)
+    assert made.missed == 2 - waiting_max
+    assert first.refused == "another part came while it waited for the station"
+    assert [part.refused for part in second] == [None] * (waiting_max - 1)
+    assert third.refused is None
+
+
+def test_a_trigger_that_was_missed_before_another_waits_overtakes_the_part_in_work(
+    broker: Mosquitto,
+) -> None:
+    with trigger(broker.port, waiting_max=1) as made, Line(broker.port) as line:
+        assert ready(made)
+        line.tells("T-1")
+        part = made.wait(5.0)
+        assert part is not None
+        at = time.monotonic()
+        for number in range(3):
+            assert made.overtaken(part, at) is None
+            line.tells("T-1")
+            line.tells(f"old-{number}", sent_at=datetime.now(UTC) - timedelta(seconds=5))
+        assert until(lambda: made.status.refused == {"duplicate": 3, "stale": 3})
+        assert made.overtaken(part, time.monotonic()) is None
+        line.tells("T-2")
+        line.tells("T-3")
+        assert until(lambda: made.missed == 1)
+        assert made.overtaken(part, at) is None
+        assert made.overtaken(part, time.monotonic()) == "trigger T-2"
+
+
 def test_a_trigger_that_waited_for_the_station_is_not_judged_by_a_later_picture(
     broker: Mosquitto,
 ) -> None:

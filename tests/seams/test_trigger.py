@@ -171,6 +171,57 @@ def test_parts_are_numbered_from_one_without_gaps_each_for_one_that_came(rig: Ri
 
 
 @QUIET
+def test_a_part_is_overtaken_by_nothing_while_nothing_comes(rig: Rig) -> None:
+    rig.trigger.restart()
+    for _ in range(2):
+        rig.comes()
+        part = part_of(rig)
+        assert rig.trigger.overtaken(part, time.monotonic()) is None
+        rig.trigger.done(part, None)
+
+
+def test_a_part_in_work_is_overtaken_when_the_next_one_comes(rig: Rig) -> None:
+    rig.trigger.restart()
+    rig.comes()
+    part = part_of(rig)
+    before = time.monotonic() if rig.quiet else part.seen_at - 1.0  # it may be seen late
+    told = {"mqtt": "trigger T1", "interval": "the next beat, 20 ms after its own,"}
+    if rig.kind in told:  # else none can come, or it is not seen
+        rig.comes()
+    time.sleep(0.05)
+    assert rig.trigger.overtaken(part, before) is None
+    assert rig.trigger.overtaken(part, time.monotonic()) == told.get(rig.kind)
+    rig.trigger.done(part, None)
+
+
+def test_at_the_end_only_what_was_accepted_is_handed_out_and_none_to_be_judged(rig: Rig) -> None:
+    rig.trigger.restart()
+    if rig.kind == "mqtt":
+        rig.comes()
+        rig.comes()
+    waits = rig.trigger.end()
+    assert waits == (2 if rig.kind == "mqtt" else 0)
+    if rig.quiet and rig.kind != "part_present":  # nobody looks then
+        rig.comes()
+    given = [rig.trigger.wait(0.0) for _ in range(waits)]
+    assert [part and part.refused for part in given] == ["it waited when the station ended"] * waits
+    if rig.quiet:
+        assert rig.trigger.wait(0.0) is None
+
+
+def test_who_asked_for_a_part_is_told_that_the_station_ends() -> None:
+    trigger = CommandTrigger(CommandTriggerSettings())
+    trigger.restart()
+    answers: list[Answer] = []
+    asks = threading.Thread(target=lambda: answers.append(trigger.ask("P1")))
+    asks.start()
+    assert until(lambda: trigger.ask("P2").reason == "another part is in work")
+    assert trigger.end() == 0
+    asks.join()
+    assert answers == [Answer("refused", "the station has stopped")]
+
+
+@QUIET
 def test_a_wait_ends_in_time_when_nothing_comes(rig: Rig) -> None:
     rig.trigger.restart()
     start = time.monotonic()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from inspector.bench import MemoryCamera, NoArchive, NoPublisher
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
-from inspector.contract.errors import DeviceTimeout, RecordError
+from inspector.contract.errors import DeviceTimeout
 from inspector.contract.result import InspectionResult
 from inspector.contract.trigger import TriggerMessage
 from inspector.delivery.broker import MqttSettings
@@ -35,6 +35,10 @@ from tests.brokers import Mosquitto
 from tests.support import GREY, make_bundle, picture, until
 
 TOPIC = "plant/line/station/trigger"
+
+
+class Bug(Exception):  # noqa: N818 - one of ours
+    """What nobody has thought of."""
 
 
 class Belt:
@@ -87,9 +91,13 @@ class Plant:
     def run(self, job: Job) -> None:
         for event in (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE, Event.START_CONTINUOUS):
             assert self.station.offer(Order(event, "test", job))
-        self.thread = threading.Thread(target=self.station.run)
+        self.thread = threading.Thread(target=self._work)
         self.thread.start()
         assert until(lambda: self.station.pulse.state.value == "CONTINUOUS_EXECUTION")
+
+    def _work(self) -> None:
+        with suppress(Bug):
+            self.station.run()
 
     def end(self) -> None:
         self.station.stop()
@@ -271,12 +279,11 @@ def test_what_was_accepted_has_its_verdict_when_the_station_ends(
 
 
 class Full(Journal):
-    """A disk that takes one row."""
+    """It gets no more room once it has a row."""
 
     def put(self, result: InspectionResult) -> None:
-        if result.seq > 1:
-            raise RecordError("no room")
         super().put(result)
+        self._db.execute("PRAGMA max_page_count = 1")
 
 
 def test_what_cannot_be_recorded_at_the_end_is_counted(
@@ -287,7 +294,7 @@ def test_what_cannot_be_recorded_at_the_end_is_counted(
         made.camera.shows.set()
 
         def ends() -> None:
-            for number in range(2, 6):
+            for number in range(2, 10):
                 tell(f"T-{number}")
             made.station.stop()
 
@@ -295,10 +302,27 @@ def test_what_cannot_be_recorded_at_the_end_is_counted(
         tell("T-1")
         made.thread.join(10.0)
         last = made.station.message()
-    assert (last.seq, last.tally.triggers, last.tally.unrecorded) == (1, 2, 1)
+        assert made.journal.last_seq() == last.seq
+    assert "could not be recorded" in last.cause, last
+    assert last.tally.unrecorded == 1
     assert last.trigger is not None
-    assert last.trigger.refused["not_executing"] == 3
-    assert "could not be recorded: no room" in last.cause
+    assert last.seq + 1 + last.trigger.refused["not_executing"] == 9
+
+
+def test_what_waits_when_the_program_fails_is_counted(line: Line, job: Job, tmp_path: Path) -> None:
+    trigger, tell = line
+    with plant(tmp_path, job, trigger, tell) as made:
+        made.camera.shows.set()
+
+        def fails() -> None:
+            tell("T-2")
+            raise Bug
+
+        made.meanwhile.happens = fails
+        tell("T-1")
+        made.thread.join(10.0)
+        assert made.journal.last_seq() == 0
+    assert trigger.status.refused["not_executing"] == 1
 
 
 class Slow(SystemClock):

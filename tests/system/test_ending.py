@@ -1,0 +1,72 @@
+"""The station ends while triggers wait: none that was accepted is forgotten."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from inspector.delivery.journal import JournalReader
+from tests.brokers import Listener, Mosquitto
+from tests.streams import MjpegServer
+from tests.support import make_bundle, run_inspector, start_station, until, write_station
+
+STATE, TRIGGER = "plant/line/test/state", "plant/line/test/trigger"
+
+
+def test_every_trigger_that_was_accepted_before_a_sigterm_has_its_row(tmp_path: Path) -> None:
+    camera = MjpegServer().start()
+    camera.stalled.set()  # the part in work waits for its frame
+    with Mosquitto(tmp_path).start() as broker, Listener(broker.port, STATE) as listener:
+        path = write_station(
+            tmp_path,
+            make_bundle(tmp_path / "bundles"),
+            camera={"kind": "opencv", "url": camera.url},
+            trigger={"kind": "mqtt"},
+            mqtt={"port": broker.port},
+            recipe={"frame_timeout_ms": 2_000},
+        )
+        station = start_station(path)
+        log = path.with_name("station.log")
+        try:
+            assert until(lambda: takes_parts(listener)), log.read_text(encoding="utf-8")
+            for number in range(1, 5):
+                listener.publish(TRIGGER, f'{{"id": "T-{number}"}}'.encode())
+                time.sleep(0.4 if number == 1 else 0.0)  # the first is in work, the others wait
+            listener.publish(TRIGGER, b"what comes behind them")
+            assert until(lambda: "refused as malformed" in log.read_text(encoding="utf-8"))
+            station.send_signal(signal.SIGTERM)
+            assert station.wait(timeout=60) == 0
+        finally:
+            station.kill()
+            station.wait()
+            camera.kill()
+        assert until(lambda: b"OFFLINE" in listener.payloads(STATE)[-1])
+        tally = json.loads(listener.payloads(STATE)[-1])["tally"]
+    with JournalReader(tmp_path / "journal.db") as journal:
+        rows = [json.loads(each) for _, each in journal.after(0, 100)]
+    assert [row["trigger"]["id"] for row in rows] == ["T-1", "T-2", "T-3", "T-4"]
+    assert {row["evaluation"] for row in rows} == {"UNDEFINED"}
+    assert tally["triggers"] == tally["verdicts"]["UNDEFINED"] == 4
+
+
+def takes_parts(listener: Listener) -> bool:
+    """As the newest state tells."""
+    state = json.loads((listener.payloads(STATE) or [b"{}"])[-1])
+    return state.get("state") == "CONTINUOUS_EXECUTION" and state["trigger"]["trouble"] is None
+
+
+def test_check_says_that_a_frame_may_come_after_the_next_beat(tmp_path: Path) -> None:
+    camera = MjpegServer().start()
+    try:
+        path = write_station(
+            tmp_path,
+            make_bundle(tmp_path / "bundles"),
+            camera={"kind": "opencv", "url": camera.url},
+            trigger={"kind": "interval", "period_ms": 400},
+        )
+        done = run_inspector("check", path)
+    finally:
+        camera.kill()
+    assert done.returncode == 0, done.stdout
+    said = " ".join(done.stdout.split())
+    assert "waits up to 400 ms for a frame, and the next part comes after 400 ms" in said
