@@ -52,7 +52,7 @@ class Recipe(Strict):
     deadline_ms: Annotated[int, Field(gt=0, le=5_000)] = 500
     """From trigger to verdict. A later verdict is UNDEFINED: the part is rejected."""
     frame_timeout_ms: Annotated[int, Field(gt=0, le=5_000)] = 400
-    """How long after the trigger a frame may take to come."""
+    """How long after the trigger a frame may take to come: less than until the next part."""
 
 
 def limits_of(recipe: Recipe, bundle: Limits) -> Limits:
