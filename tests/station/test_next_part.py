@@ -179,7 +179,7 @@ def test_a_part_is_not_judged_by_a_picture_that_came_after_the_next_part(
     trigger, tell = line
     with plant(tmp_path, job, trigger, tell) as made:
         tell("T-1")
-        assert made.camera.asked.wait(5.0)
+        assert made.camera.asked.wait(20.0)
         tell("T-2")
         made.camera.shows.set()
         first, second = made.rows(2)
@@ -214,7 +214,7 @@ def test_a_duplicate_and_what_is_no_trigger_announce_no_part(
     trigger, tell = line  # what it sends behind each is malformed
     with plant(tmp_path, job, trigger, tell) as made:
         tell("T-1")
-        assert made.camera.asked.wait(5.0)
+        assert made.camera.asked.wait(20.0)
         tell("T-1")
         made.camera.shows.set()
         (only,) = made.rows(1)
@@ -228,7 +228,7 @@ def test_a_picture_of_a_file_shows_its_own_part_whatever_comes_meanwhile(
     trigger, tell = line
     with plant(tmp_path, job, trigger, tell, simulated=True) as made:
         tell("T-1")
-        assert made.camera.asked.wait(5.0)
+        assert made.camera.asked.wait(20.0)
         tell("T-2")
         made.camera.shows.set()
         assert made.rows(2)[0]["evaluation"] == "OK"
@@ -243,7 +243,7 @@ def test_a_part_is_not_judged_by_a_picture_that_came_after_the_next_beat(
     folder = tmp_path / "quick"
     folder.mkdir()
     with plant(folder, job, IntervalTrigger(IntervalSettings(period_ms=100))) as made:
-        assert made.camera.asked.wait(5.0)
+        assert made.camera.asked.wait(20.0)
         time.sleep(0.15)  # the next beat has gone by
         made.camera.shows.set()
         first = made.rows(1)[0]
@@ -265,7 +265,7 @@ def test_what_was_accepted_has_its_verdict_when_the_station_ends(
 
         made.meanwhile.happens = ends
         tell("T-1")
-        made.thread.join(10.0)
+        made.thread.join(30.0)
         rows = made.rows(3)
         tell("T-4")
         last = made.station.message()
@@ -300,7 +300,7 @@ def test_what_cannot_be_recorded_at_the_end_is_counted(
 
         made.meanwhile.happens = ends
         tell("T-1")
-        made.thread.join(10.0)
+        made.thread.join(30.0)
         last = made.station.message()
         assert made.journal.last_seq() == last.seq
     assert "could not be recorded" in last.cause, last
@@ -320,7 +320,7 @@ def test_what_waits_when_the_program_fails_is_counted(line: Line, job: Job, tmp_
 
         made.meanwhile.happens = fails
         tell("T-1")
-        made.thread.join(10.0)
+        made.thread.join(30.0)
         assert made.journal.last_seq() == 0
     assert trigger.status.refused["not_executing"] == 1
 
