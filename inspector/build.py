@@ -25,6 +25,7 @@ from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.runtime.loader import load_runtime
 from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
+from inspector.runtime.serving import Take, at_its_start
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe, revisions_of, written_recipe
 from inspector.station.alarm import keep_nothing
@@ -59,8 +60,9 @@ class Built:
     courier: Courier
     archive: ImageArchive
     reloader: Reloader
-    prepare: Callable[[], Job]
-    """Recipe and bundle as they are on disk now. Raises ConfigError, BundleError."""
+    prepare: Callable[[Take], Job]
+    """Recipe and bundle as they are on disk now, for the station to take. Raises ConfigError,
+    BundleError."""
     shadow: "BuiltShadow | None"
     """None where no second bundle is named, or the station begins in ERROR."""
     trigger: Trigger
@@ -91,8 +93,8 @@ def build(
     exchange = JobExchange()
     reloader = build_reloader(settings, exchange)
 
-    def prepare() -> Job:
-        return reloader.prepare(written_recipe(settings))
+    def prepare(take: Take = at_its_start) -> Job:
+        return reloader.prepare(written_recipe(settings), take)
 
     if first_fault is None:
         prepare()

@@ -35,7 +35,7 @@ from inspector.runtime.memory import give_back_memory
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.revise import Revisions, revised_job
 from inspector.runtime.served import Served
-from inspector.runtime.serving import TRIAL_S, Serving
+from inspector.runtime.serving import SWAP_S, TRIAL_S, Serving, Take, at_its_start
 from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 from inspector.runtime.signature import trust_in
 from inspector.station.cycle import Job
@@ -43,7 +43,6 @@ from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Recipe
 
 LOOK_S = 1.0
-SWAP_S = 30.0
 REQUESTS_MAX = 4
 STOP_S = 20.0
 
@@ -114,9 +113,9 @@ class Reloader:
             raise ConfigError("no recipe is prepared")
         return self._now.job
 
-    def prepare(self, written: Recipe) -> Job:
+    def prepare(self, written: Recipe, take: Take = at_its_start) -> Job:
         """As `Serving.prepare`: loads. Raises BundleError, ConfigError."""
-        return self._now.prepare(written)
+        return self._now.prepare(written, take)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -222,7 +221,8 @@ class Reloader:
             # what others made has found a hole in our checks: it is refused, not the line stopped
             log.exception("bundle %s", wanted)
             return f"{type(error).__name__}: {error}"
-        if not self._exchange.offer(candidate, SWAP_S):
+        taken = self._now.offer(candidate)
+        if taken is None:
             return f"the station did not take it between two parts within {SWAP_S:.0f} s"
         log.info(
             "bundle %s replaces %s, asked for by %s: p99 %.1f ms, n=%d",
@@ -232,7 +232,7 @@ class Reloader:
             latency.p99_ms,
             latency.n,
         )
-        self._now.job = candidate
+        self._now.job = taken
         return None
 
     def _revise(self, change: RecipeChange, request: _Request, served: Served) -> None:
@@ -263,14 +263,15 @@ class Reloader:
         if change.only_check:
             return f"would be taken: {words}"
         revision = now.revisions.add(written, change, by)
-        if not self._exchange.offer(candidate, SWAP_S):
+        taken = now.offer(candidate)
+        if taken is None:
             why = f"the station did not take it between two parts within {SWAP_S:.0f} s"
             try:
                 now.revisions.take_back(written, revision)
             except ConfigError as error:
                 raise ConfigError(f"{why}, but its next start will: {error}") from None
             raise BundleError(why)
-        now.revised(candidate, revision.number, served)
+        now.revised(taken, revision.number, served)
         return f"{written.name}, revision {revision.number}: {words}; why: {change.why}"
 
     def _open(self, bundle_id: str) -> ModelRuntime:

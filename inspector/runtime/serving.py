@@ -3,11 +3,13 @@
 Shared by the loader's thread and by whoever prepares a recipe: `lock` is held by who changes it.
 """
 
+import itertools
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from inspector.contract.errors import BundleError
@@ -21,8 +23,17 @@ from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Recipe
 
 TRIAL_S = 60.0
+SWAP_S = 30.0
+
+Take = Callable[[Job], bool]
+"""Has the station begin with a job. False where it refused: it goes on with what it had."""
 
 log = logging.getLogger(__name__)
+
+
+def at_its_start(_job: Job) -> bool:
+    """Take: of a station that does not run yet. The order that brings its job waits for it."""
+    return True
 
 
 class Serving:
@@ -50,43 +61,75 @@ class Serving:
         self._record = Record(record)
         self._exchange = exchange
         self._trial_s = trial_s
+        self._numbers = itertools.count(1)
         self._trial_ends_at = float("inf")
         self._loads: Counter[LoadOutcome] = Counter()
 
-    def prepare(self, written: Recipe) -> Job:
+    def prepare(self, written: Recipe, take: Take = at_its_start) -> Job:
         """A recipe, as its newest revision has it, with the bundle that served it last, else its
-        own.
+        own. Where that one is damaged, the one before it serves, and the state says so.
 
-        Loads, and waits for a reload under way: not for the station's thread.
+        Loads, and waits for a reload under way: not for the station's thread. None begins before
+        `take` has answered, and where that is False, everything is as it was: what is said to
+        serve is what the station has.
 
-        Where that one is damaged, the one before it serves, and the state says so. Raises
-        BundleError or ConfigError where none can.
+        Raises BundleError or ConfigError where none can serve.
         """
         with self.lock:
             recipe, revision = self.revisions.held(written), self.revisions.number(written)
-            served = self._record.recall(recipe, self._bundles)
-            first: BundleError | None = None
-            candidates = [served.serving, served.previous, recipe.bundle]
-            if recipe.limits is not None:  # they hold for the bundle they were made for alone
-                candidates = [recipe.bundle]
-            for bundle_id in dict.fromkeys(filter(None, candidates)):
-                try:
-                    runtime = self._open(bundle_id)
-                    job = Job(recipe.model_copy(update={"bundle": bundle_id}), runtime)
-                    warn_if_slow(runtime, job.recipe)
-                except BundleError as error:
-                    log.error("bundle %s cannot serve: %s", bundle_id, error)
-                    first = first or error
-                    continue
-                if bundle_id != served.serving:
-                    previous = None if bundle_id == served.previous else served.previous
-                    changes = {"serving": bundle_id, "previous": previous, "refused": str(first)}
-                    served = served.model_copy(update=changes)
-                self.written, self.revision = written, revision
+            runtime, served = self._loaded(recipe, self._known(recipe))
+            changes = {"bundle": runtime.bundle_id}
+            job = self._numbered(Job(recipe.model_copy(update=changes), runtime))
+            warn_if_slow(runtime, job.recipe)
+            if take(job):
+                self._end_trial_of_another(recipe)
+                self.job, self.written, self.revision = job, written, revision
                 self.remember(recipe, served)
-                self.job = job
-                return job
-            raise first or BundleError(f"bundle {recipe.bundle}: cannot serve")
+            return job
+
+    def _known(self, recipe: Recipe) -> Served:
+        """What serves it now; where this process has not served it, what its record says."""
+        if self.served is not None and self.job is not None:
+            now = self.job.recipe.name, self.served.commissioned
+            if now == (recipe.name, recipe.bundle):
+                return self.served
+        return self._record.recall(recipe, self._bundles)
+
+    def _loaded(self, recipe: Recipe, served: Served) -> tuple[ModelRuntime, Served]:
+        """The first bundle that can serve it. Raises BundleError, ConfigError."""
+        why: str | None = None
+        candidates = [served.serving, served.previous, recipe.bundle]
+        if recipe.limits is not None:  # they hold for the bundle they were made for alone
+            candidates = [recipe.bundle]
+            why = f"{served.serving}: the recipe has limits of its own, made for {recipe.bundle}"
+        first: BundleError | None = None
+        for bundle_id in dict.fromkeys(filter(None, candidates)):
+            try:
+                runtime = self._open(bundle_id)
+            except BundleError as error:
+                log.error("bundle %s cannot serve: %s", bundle_id, error)
+                first = first or error
+                continue
+            if bundle_id != served.serving:
+                previous = None if bundle_id == served.previous else served.previous
+                refused = str(first or why)
+                changes = {"serving": bundle_id, "previous": previous, "on_trial": False}
+                served = served.model_copy(update={**changes, "refused": refused})
+            return runtime, served
+        raise first or BundleError(f"bundle {recipe.bundle}: cannot serve")
+
+    def _end_trial_of_another(self, recipe: Recipe) -> None:
+        """Its bundle serves no more: should the process die now, it is not to blame."""
+        if self.job is not None and self.job.recipe.name != recipe.name:
+            self.end_trial()
+
+    def offer(self, candidate: Job) -> Job | None:
+        """The job as the station has taken it between two parts; None: it did not in time."""
+        job = self._numbered(candidate)
+        return job if self._exchange.offer(job, SWAP_S) else None
+
+    def _numbered(self, job: Job) -> Job:
+        return replace(job, number=next(self._numbers))
 
     def taken(self, job: Job, served: Served) -> None:
         """Another bundle serves the recipe, on trial. served: what was before."""

@@ -24,12 +24,14 @@ class JobExchange:
         self._answered = threading.Event()
         self._waiting: Job | None = None
         self._taken = False
+        self._newest: Job | None = None
+        """Taken, or prepared; the station's thread alone uses it."""
 
     def offer(self, job: Job, timeout_s: float) -> bool:
         """Leave a job and wait until the station has taken it. False where it did not in time.
 
-        A station that has no recipe prepared takes it too: it begins with the next
-        PREPARE_RECIPE. One that inspects by another recipe by now does not.
+        A station that has no recipe prepared takes it too, and keeps it: its next PREPARE_RECIPE
+        begins with it. One that inspects by another recipe by now does not.
         """
         with self._lock:
             self._answered.clear()
@@ -51,4 +53,15 @@ class JobExchange:
                 return None
             self._taken = serving is None or serving.recipe.name == job.recipe.name
             self._answered.set()
-            return job if self._taken and serving is not None else None
+            if not self._taken:
+                return None
+            self._newest = job
+            return job if serving is not None else None
+
+    def newest(self, ordered: Job) -> Job:
+        """What PREPARE_RECIPE begins with: the job its order brings, or what was taken since that
+        one was made. Who offered that was told that it serves.
+        """
+        if self._newest is None or ordered.number >= self._newest.number:
+            self._newest = ordered
+        return self._newest

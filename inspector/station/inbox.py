@@ -19,7 +19,7 @@ class Answer:
 
 
 class Order:
-    """An event asked for; PREPARE_RECIPE brings the job to prepare.
+    """An event asked for; PREPARE_RECIPE brings the job to prepare, if none is newer by then.
 
     Either the station takes it or who asked gives up, never both: an order nobody waits for any
     more is not followed.

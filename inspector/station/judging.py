@@ -20,6 +20,8 @@ class Job:
 
     recipe: Recipe
     runtime: Runtime
+    number: int = 0
+    """Who makes several for one station counts them: of two the newer has the higher."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError now, not at every part, where the two do not go together."""

@@ -156,7 +156,7 @@ class Station:
                 if order.job is None:
                     raise StateError("PREPARE_RECIPE needs a recipe and its bundle")
                 self._open_camera()
-                self._job = order.job
+                self._job = self._exchange.newest(order.job) if self._exchange else order.job
             case Event.START_SINGLE | Event.START_CONTINUOUS:
                 self._trigger.restart()
             case Event.UNPREPARE_RECIPE:

@@ -70,13 +70,14 @@ class Commands:
     def __init__(
         self,
         station: Station,
-        prepare: Callable[[], Job],
+        prepare: Callable[[Callable[[Job], bool]], Job],
         loader: Loader,
         audit: Audit,
         picture: Callable[[str], Picture | str],
         trigger: Callable[[str | None], Answer] | None = None,
     ) -> None:
-        """prepare: reads recipe and bundle anew. Raises ConfigError, BundleError.
+        """prepare: reads recipe and bundle anew, and asks what it is given whether the station
+        begins with them; no bundle is exchanged meanwhile. Raises ConfigError, BundleError.
 
         picture: the kept one of a result_id, or why there is none.
 
@@ -179,10 +180,19 @@ class Commands:
 
     def _select(self, cause: str) -> Answer:
         """Automatic mode, and the recipe that stands in its file now."""
+        answers: list[Answer] = []
+
+        def take(job: Job) -> bool:
+            answers.append(self._begin(job, cause))
+            return answers[0].outcome != "refused"  # one that failed may have it
+
         try:
-            job = self._prepare()
+            self._prepare(take)
         except InspectorError as error:
             return Answer("refused", str(error))
+        return answers[0]
+
+    def _begin(self, job: Job, cause: str) -> Answer:
         if self._station.pulse.state is State.PREOPERATIONAL:
             answer = self._ask(Order(Event.SELECT_AUTOMATIC, cause))
             if answer.outcome != "done":

@@ -11,6 +11,7 @@ import pytest
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import BundleError, ConfigError
+from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Limits
 from inspector.runtime.folder import POINTER, BundleSettings, point_to
 from inspector.runtime.reload import Reloader
@@ -36,15 +37,17 @@ class Bay:
         self.settings = BundleSettings.model_validate({"folder": self.bundles, **settings})
         self.recipe = Recipe(name="tiny", bundle=self.first.id, deadline_ms=5_000)
         self.record = folder / "journal.db.bundles"
+        self.wanted: Wanted = "auto"
         self.running: Running | None = None
 
-    def reloader(self, trial_s: float = 60.0) -> Reloader:
+    def reloader(self, trial_s: float = 3_600.0) -> Reloader:
         self.exchange = JobExchange()
         return Reloader(
             self.settings,
             record=self.record,
             revisions=Revisions(self.folder / "journal.db.recipes"),
             exchange=self.exchange,
+            wanted=self.wanted,
             look_s=LOOK_S,
             trial_s=trial_s,
         )
@@ -78,10 +81,22 @@ class Bay:
         results = self.running.results
         return until(lambda: bool(results()) and results()[-1][0] == bundle.id)
 
+    def served(self) -> dict[str, object]:
+        """What the record on disk says of the recipe."""
+        found: dict[str, object] = json.loads(self.record.read_bytes())["recipes"]["tiny"]
+        return found
+
+    def die(self) -> None:
+        """As a killed process: its record stays as it is now, since nobody ended a trial."""
+        left = self.record.read_bytes()
+        self.close()
+        self.record.write_bytes(left)
+
     def close(self) -> None:
         if self.running is not None:
             self._started.stop()
             self.running.stop()
+            self.running = None
 
 
 @pytest.fixture
@@ -174,7 +189,6 @@ def test_a_restart_goes_on_with_what_served_not_with_what_failed(bay: Bay) -> No
     assert bay.ask(reloader, bay.second.id)[0]
     assert not bay.ask(reloader, "tiny-000000000000")[0]
     bay.close()
-    bay.running = None
     again = bay.reloader()
     assert again.prepare(bay.recipe).runtime.bundle_id == bay.second.id
     assert "tiny-000000000000" in (bay.exchange.status.refused or "")
@@ -185,14 +199,73 @@ def test_a_process_that_dies_while_a_bundle_is_on_trial_starts_with_the_one_befo
     bay: Bay,
 ) -> None:
     assert bay.ask(bay.start(), bay.second.id)[0]
-    # what a killed process leaves is the record as it is now: nobody ended the trial
-    shutil.copy(bay.record, bay.folder / "left")
-    bay.close()
-    bay.running = None
-    shutil.copy(bay.folder / "left", bay.record)
+    bay.die()
     again = bay.reloader()
     assert again.prepare(bay.recipe).runtime.bundle_id == bay.first.id
     assert "ended without a word while it was on trial" in (bay.exchange.status.refused or "")
+
+
+def test_a_recipe_selected_again_goes_on_with_the_bundle_on_trial_and_its_trial(bay: Bay) -> None:
+    reloader = bay.start()
+    assert bay.ask(reloader, bay.second.id)[0]
+    for _ in range(2):
+        assert reloader.prepare(bay.recipe).runtime.bundle_id == bay.second.id
+        status = bay.exchange.status
+        assert (status.previous, status.on_trial, status.refused) == (bay.first.id, True, None)
+    assert bay.served()["on_trial"] is True
+    bay.die()
+    assert bay.start().job.runtime.bundle_id == bay.first.id, "it died within the trial"
+    assert bay.ask(bay._started, bay.second.id)[0]
+    assert bay._started.prepare(bay.recipe).runtime.bundle_id == bay.second.id
+    assert bay.ask(bay._started, None) == (True, f"bundle {bay.first.id} serves")
+
+
+def test_a_trial_ends_in_its_time_also_where_the_recipe_was_selected_again(bay: Bay) -> None:
+    reloader = bay.reloader(trial_s=0.2)
+    bay.run(reloader, reloader.prepare(bay.recipe))
+    assert bay.ask(reloader, bay.second.id)[0]
+    reloader.prepare(bay.recipe)
+    assert until(lambda: bay.served()["on_trial"] is False)
+    assert bay.served()["serving"] == bay.second.id
+
+
+def test_a_bundle_on_trial_that_is_damaged_by_now_gives_way_and_is_said_to_be_damaged(
+    bay: Bay,
+) -> None:
+    reloader = bay.start()
+    assert bay.ask(reloader, bay.second.id)[0]
+    (bay.second.folder / "model.onnx").write_bytes(b"rot")
+    assert reloader.prepare(bay.recipe).runtime.bundle_id == bay.first.id
+    assert "model.onnx is damaged" in (bay.exchange.status.refused or "")
+    assert not bay.exchange.status.on_trial
+
+
+def test_a_bundle_is_not_to_blame_for_what_dies_after_another_recipe_took_over(bay: Bay) -> None:
+    reloader = bay.start()
+    assert bay.ask(reloader, bay.second.id)[0]
+    reloader.prepare(Recipe(name="other", bundle=bay.first.id, deadline_ms=5_000))
+    bay.die()
+    assert bay.reloader().prepare(bay.recipe).runtime.bundle_id == bay.second.id
+    assert bay.exchange.status.refused is None
+
+
+def test_limits_written_into_the_recipe_bring_its_own_bundle_back_and_it_is_said_why(
+    bay: Bay,
+) -> None:
+    reloader = bay.start()
+    assert bay.ask(reloader, bay.second.id)[0]
+    own = bay.recipe.model_copy(update={"limits": Limits(review_at=0.1, reject_at=0.7)})
+    assert reloader.prepare(own).runtime.bundle_id == bay.first.id
+    words = f"{bay.second.id}: the recipe has limits of its own, made for {bay.first.id}"
+    assert (bay.exchange.status.refused, bay.exchange.status.on_trial) == (words, False)
+
+
+def test_a_select_that_the_station_refuses_leaves_what_is_said_to_serve(bay: Bay) -> None:
+    reloader = bay.start()
+    before, status, kept = reloader.job, bay.exchange.status, bay.served()
+    anew = bay.recipe.model_copy(update={"bundle": bay.second.id})
+    assert reloader.prepare(anew, lambda _job: False).runtime.bundle_id == bay.second.id
+    assert (reloader.job, bay.exchange.status, bay.served()) == (before, status, kept)
 
 
 def test_a_trial_ends_by_itself(bay: Bay) -> None:
@@ -201,19 +274,13 @@ def test_a_trial_ends_by_itself(bay: Bay) -> None:
     bay._started = reloader
     reloader.start()
     assert bay.ask(reloader, bay.second.id)[0]
-
-    def served() -> dict[str, object]:
-        found: dict[str, object] = json.loads(bay.record.read_bytes())["recipes"]["tiny"]
-        return found
-
-    assert until(lambda: served()["on_trial"] is False)
-    assert served()["serving"] == bay.second.id
+    assert until(lambda: bay.served()["on_trial"] is False)
+    assert bay.served()["serving"] == bay.second.id
 
 
 def test_a_damaged_bundle_at_the_start_lets_the_one_before_serve(bay: Bay) -> None:
     assert bay.ask(bay.start(), bay.second.id)[0]
     bay.close()
-    bay.running = None
     (bay.second.folder / "model.onnx").write_bytes(b"rot")
     assert bay.reloader().prepare(bay.recipe).runtime.bundle_id == bay.first.id
     assert "model.onnx is damaged" in (bay.exchange.status.refused or "")
@@ -229,7 +296,6 @@ def test_a_recipe_that_names_another_bundle_wins_over_record_and_pointer(bay: Ba
     assert bay.serves(bay.first)  # the pointer was older than the recipe
     assert bay.ask(reloader, bay.second.id)[0]
     bay.close()
-    bay.running = None
     third = make_bundle(bay.bundles, notice="third")
     newer = bay.recipe.model_copy(update={"bundle": third.id})
     assert bay.reloader().prepare(newer).runtime.bundle_id == third.id

@@ -14,7 +14,11 @@ from inspector.contract.revision import RecipeChange, read_revisions
 from inspector.contract.verdict import Limits
 from inspector.runtime.reload import Reloader
 from inspector.runtime.revise import Revisions
+from inspector.station.cycle import Job
+from inspector.station.inbox import Order
 from inspector.station.recipe import FrameSize, Recipe
+from inspector.station.state import Event
+from tests.running import Running
 from tests.runtime.test_reload import Bay
 from tests.support import make_bundle, until
 
@@ -35,13 +39,19 @@ def change(bay: Bay, **words: Any) -> RecipeChange:
     return RecipeChange.model_validate({**said, **words})
 
 
-def revise(bay: Bay, reloader: Reloader, **words: Any) -> tuple[bool, str]:
+def asked(bay: Bay, reloader: Reloader, **words: Any) -> list[tuple[bool, str]]:
+    """A change is asked for; what will have the answer."""
     answers: list[tuple[bool, str]] = []
 
     def done(taken: bool, said: str) -> None:  # noqa: FBT001 - as the loader calls it
         answers.append((taken, said))
 
     assert reloader.revise(change(bay, **words), "test, c-1", done)
+    return answers
+
+
+def revise(bay: Bay, reloader: Reloader, **words: Any) -> tuple[bool, str]:
+    answers = asked(bay, reloader, **words)
     assert until(lambda: bool(answers), timeout_s=60.0)
     return answers[0]
 
@@ -192,3 +202,51 @@ def test_a_change_is_kept_whole_or_refused_where_it_cannot_be_written(bay: Bay) 
     taken, words = revise(bay, reloader, limits=STRICTER)
     assert (taken, "cannot be written" in words) == (False, True)
     assert reloader.job.recipe.limits is None
+
+
+def test_a_change_that_comes_before_the_station_has_its_first_recipe_is_what_it_begins_with(
+    bay: Bay,
+) -> None:
+    """Its order holds the job of before the change: at an autostart, a command may be quicker."""
+    reloader = bay.reloader()
+    job = reloader.prepare(bay.recipe)
+    answers = asked(bay, reloader, limits=STRICTER)
+    bay._started = reloader
+    reloader.start()
+    assert until(lambda: bay.exchange._waiting is not None), "it waits for the station"
+    bay.running = Running(bay.folder, job, exchange=bay.exchange)
+    assert until(lambda: bool(answers))
+    assert answers[0][0], answers[0][1]
+    assert bay.serves(bay.first)
+    rows = bay.running.journal.after(0, limit=100_000)
+    used = {json.loads(payload)["limits"]["review_at"] for _, payload in rows}
+    assert used == {0.2}, "no part was judged by the limits of before"
+    assert bay.exchange.status.revision == 1
+
+
+def test_a_change_while_a_recipe_is_selected_waits_and_is_not_undone_by_it(bay: Bay) -> None:
+    reloader = bay.start()
+    assert bay.serves(bay.first)
+    running = bay.running
+    assert running is not None
+    answers: list[list[tuple[bool, str]]] = []
+
+    def ask(event: Event, job: Job | None = None) -> str:
+        order = Order(event, "test", job)
+        assert running.station.offer(order)
+        return order.wait(20.0, 20.0).outcome
+
+    def take(job: Job) -> bool:
+        """As a select does; the loader has a change in its hands meanwhile."""
+        answers.append(asked(bay, reloader, limits=STRICTER))
+        assert until(reloader._requests.empty), "it has begun with it"
+        return ask(Event.PREPARE_RECIPE, job) == "done"
+
+    assert ask(Event.STOP) == "done"
+    reloader.prepare(bay.recipe, take)
+    assert until(lambda: bool(answers[0]))
+    assert answers[0][0][0], answers[0][0][1]
+    before = running.journal.last_seq()
+    assert ask(Event.START_CONTINUOUS) == "done"
+    assert until(lambda: running.journal.last_seq() > before)
+    assert judged_by(bay)[0] == 0.2

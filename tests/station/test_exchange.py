@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from inspector.contract.verdict import Limits
 from inspector.runtime.loader import open_runtime
 from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
+from inspector.station.inbox import Order
 from inspector.station.recipe import Recipe
+from inspector.station.state import Event
 from tests.running import Running
 from tests.support import make_bundle, until
 
@@ -73,3 +76,19 @@ def test_a_station_that_never_comes_by_takes_nothing(jobs: tuple[Job, Job]) -> N
     exchange = JobExchange()
     assert not exchange.offer(jobs[1], timeout_s=0.05)
     assert exchange.take(jobs[0], None) is None
+
+
+@pytest.mark.parametrize(("ordered", "begins_with"), [(0, 1), (2, 0)])
+def test_a_station_begins_with_the_newer_of_what_it_took_and_what_its_order_brings(
+    tmp_path: Path, jobs: tuple[Job, Job], ordered: int, begins_with: int
+) -> None:
+    running = Running(tmp_path, jobs[0], prepared=False)
+    try:
+        assert running.exchange.offer(replace(jobs[1], number=1), timeout_s=5.0)
+        job = replace(jobs[0], number=ordered)
+        for event in (Event.SELECT_AUTOMATIC, Event.PREPARE_RECIPE, Event.START_CONTINUOUS):
+            assert running.station.offer(Order(event, "test", job))
+        assert until(lambda: len(running.results()) > 2)
+        assert {bundle for bundle, _ in running.results()} == {jobs[begins_with].runtime.bundle_id}
+    finally:
+        running.stop()

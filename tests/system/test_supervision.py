@@ -163,6 +163,34 @@ def test_a_bundle_is_reloaded_and_taken_back_by_command(tmp_path: Path) -> None:
         assert "good parts pass" in command(path, "status")
 
 
+def test_a_select_within_the_trial_goes_on_with_the_new_bundle_and_a_refused_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    bundles = tmp_path / "bundles"
+    first, second = make_bundle(bundles), make_bundle(bundles, notice="the second")
+    path = write_station(tmp_path, first, camera={"loop": True})
+
+    def served() -> dict[str, Any]:
+        file = json.loads((tmp_path / "journal.db.bundles").read_bytes())
+        found: dict[str, Any] = file["recipes"]["tiny"]
+        return found
+
+    with running(path):
+        assert until(lambda: rows(path) > 5)
+        assert command(path, "reload", second.id).startswith("0 done")
+        for action in ("stop", "select", "start"):
+            assert command(path, action).startswith("0 done")
+        there = served()
+        assert (there["serving"], there["previous"]) == (second.id, first.id)
+        assert there["refused"] is None
+        write_station(tmp_path, second, camera={"loop": True})  # the recipe names another bundle
+        refused = command(path, "select")
+        assert refused.startswith("1 refused: PREPARE_RECIPE is not allowed while CONTINUOUS")
+        assert served() == there
+        assert command(path, "rollback").startswith(f"0 done: bundle {first.id} serves")
+    assert "ended without a word" not in log(path)
+
+
 def test_a_crash_loop_ends_in_error_and_waits_for_a_person(bundle: Bundle, tmp_path: Path) -> None:
     rules = {"restarts_max": 3, "restarts_within_min": 10.0}
     with Mosquitto(tmp_path).start() as broker, Listener(broker.port) as listener:
