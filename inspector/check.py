@@ -8,11 +8,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
+from inspector.check_limits import check_limits
 from inspector.check_line import check_line, check_trigger, running
 from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import (
@@ -21,17 +20,17 @@ from inspector.contract.errors import (
     InUseError,
     RecordError,
 )
+from inspector.contract.revision import Revision
 from inspector.contract.status import ModelStatus
 from inspector.contract.strict import read_toml
 from inspector.contract.variant import Wanted
-from inspector.contract.verdict import Limits
 from inspector.delivery.archive import MARK
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.journal import Journal, JournalReader
 from inspector.finding import Finding
 from inspector.runtime.choice import resolve
 from inspector.runtime.loader import find_bundle, open_runtime
-from inspector.runtime.model import defect_score
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe, read_settings, revisions_of, state_folder
@@ -55,23 +54,26 @@ def check(path: Path) -> Iterator[Finding]:
         yield from _faults(error)
     recipe_path, bundles = _paths(path, settings)
     recipe: Recipe | None = None
+    revision: Revision | None = None
     if recipe_path:
         try:
             recipe = read_toml(recipe_path, Recipe)
             yield Finding("ok", f"{recipe_path}: recipe {recipe.name}")
             if settings is not None:
-                written, recipe = recipe, read_recipe(settings)
-                yield from _say_revision(settings, written)
+                revision = revisions_of(settings).newest(recipe)
+                recipe = read_recipe(settings)
+                yield from _say_revision(settings, revision)
         except ConfigError as error:
             yield from _faults(error)
     name = recipe.bundle if recipe else _text(recipe_path, "bundle")
-    manifest: Manifest | None = None
+    opened: tuple[Bundle, ModelRuntime] | None = None
     if bundles and name:
-        manifest = yield from _check_bundle(bundles, name, settings)
+        opened = yield from _check_bundle(bundles, name, settings)
+    manifest = opened[0].manifest if opened else None
     if manifest and recipe:
         yield from _check_tiles(manifest, recipe)
-    if manifest and recipe and recipe.limits:
-        yield from _check_limits(manifest, recipe.limits)
+    if opened and recipe:
+        yield from check_limits(*opened, recipe, revision)
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
@@ -120,8 +122,8 @@ def _text(path: Path | None, key: str) -> str | None:
 
 def _check_bundle(
     bundles: Path, name: str, settings: Settings | None
-) -> Generator[Finding, None, Manifest | None]:
-    """What the bundle says of itself, None where it cannot be used."""
+) -> Generator[Finding, None, tuple[Bundle, ModelRuntime] | None]:
+    """The bundle, and its model as it runs here; None where it cannot be used."""
     try:
         trust = trust_in(settings.bundles.public_key) if settings else None
         bundle = find_bundle(bundles, name, trust)
@@ -137,7 +139,7 @@ def _check_bundle(
     yield _runs(bundle, runtime.running, wanted)
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
-    return bundle.manifest
+    return bundle, runtime
 
 
 def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
@@ -149,11 +151,10 @@ def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
     return Finding("note" if has else "fault", text)
 
 
-def _say_revision(settings: Settings, written: Recipe) -> Iterator[Finding]:
+def _say_revision(settings: Settings, revision: Revision | None) -> Iterator[Finding]:
     """A person who reads the file must know that another holds."""
-    number = revisions_of(settings).number(written)
-    if number:
-        text = f"revision {number} of it holds, made by a command: see the audit"
+    if revision is not None:
+        text = f"revision {revision.number} of it holds, made by a command: see the audit"
         yield Finding("note", f"{settings.recipe}: {text}")
 
 
@@ -176,27 +177,6 @@ def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:
             f"regions: the bundle was trained {trained}; its certificate does not hold for "
             f"the recipe's regions",
         )
-
-
-def _check_limits(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
-    """What the recipe's own limits make of the golden defects: nobody else has certified them."""
-    good = np.array([label in manifest.good for label in manifest.labels])
-    scores = [
-        defect_score(np.array(golden.probabilities, np.float32), good)
-        for golden in manifest.golden
-        if golden.label not in manifest.good
-    ]
-    if limits.novelty_at is not None and manifest.limits.novelty_at is None:
-        yield Finding(
-            "fault",
-            f"limits.novelty_at {limits.novelty_at}: this bundle measures no novelty; leave it out",
-        )
-    passed = [sum(score < each.review_at for score in scores) for each in (limits, manifest.limits)]
-    yield Finding(
-        "note",
-        f"limits: the recipe's pass {passed[0]} of {len(scores)} golden defects, the bundle's "
-        f"{passed[1]}; the bundle's certificate does not hold for the recipe's",
-    )
 
 
 def _nearest(folder: Path) -> Path:

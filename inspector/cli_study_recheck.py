@@ -11,7 +11,8 @@ from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.result import utc_text
 from inspector.examine import journal_path
 from inspector.runtime.loader import find_bundle, open_runtime
-from inspector.settings import Settings, read_recipe, read_settings
+from inspector.runtime.revise import for_form
+from inspector.settings import Settings, held_revision, read_recipe, read_settings
 from inspector.station.judging import Job
 from inspector.study.kept import Lines, keep_plan
 from inspector.study.progress import Progress
@@ -131,7 +132,7 @@ class _Jobs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._recipe = read_recipe(settings)
+        self._recipe, self._revision = read_recipe(settings), held_revision(settings)
         self._found: dict[str, Job | None] = {}
 
     def __call__(self, bundle_id: str) -> Job | None:
@@ -140,12 +141,15 @@ class _Jobs:
         return self._found[bundle_id]
 
     def _open(self, bundle_id: str) -> Job | None:
-        changes: dict[str, object] = {"bundle": bundle_id}
-        if bundle_id != self._recipe.bundle:
-            changes["limits"] = None
+        settings, recipe = self._settings, self._recipe
         try:
-            runtime = open_runtime(bundle_named(self._settings, bundle_id))
-            return Job(self._recipe.model_copy(update=changes), runtime)
+            bundle = bundle_named(settings, bundle_id)
+            runtime = open_runtime(bundle, settings.runtime, settings.model_variant)
+            if bundle_id != recipe.bundle:
+                changes = {"bundle": bundle_id, "limits": None}
+                return Job(recipe.model_copy(update=changes), runtime)
+            recipe, _ = for_form(recipe, self._revision, runtime)
+            return Job(recipe, runtime)
         except (BundleError, ConfigError):
             return None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from inspector.contract import topics
-from inspector.contract.revision import revisions_path
+from inspector.contract.revision import Revision, revisions_path
 from inspector.contract.strict import Name, Strict, read_toml, resolved
 from inspector.contract.variant import Wanted
 from inspector.delivery import reviews
@@ -149,6 +149,11 @@ def revisions_of(settings: Settings) -> Revisions:
 def written_recipe(settings: Settings) -> Recipe:
     """As its file has it. Raises ConfigError naming every fault of the file."""
     return read_toml(settings.recipe, Recipe)
+
+
+def held_revision(settings: Settings) -> Revision | None:
+    """The newest of the recipe that holds; None: its file does. Raises ConfigError."""
+    return revisions_of(settings).newest(written_recipe(settings))
 
 
 def read_recipe(settings: Settings) -> Recipe:

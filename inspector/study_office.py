@@ -12,9 +12,10 @@ from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
 from inspector.devices.quiet import quiet_cv2
 from inspector.runtime.loader import find_bundle, open_runtime
+from inspector.runtime.revise import for_form
 from inspector.runtime.served import serving_bundle
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_recipe
+from inspector.settings import Settings, held_revision, read_recipe
 from inspector.station.judging import Job
 from inspector.station.recipe import Recipe
 from inspector.study.conditions import BundleUsed, Conditions, FileUsed, Machine, user
@@ -93,7 +94,9 @@ def serving(settings: Settings) -> tuple[Recipe, Bundle]:
 def serving_job(settings: Settings) -> tuple[Job, Bundle]:
     """The same, ready to judge as the station does. Raises ConfigError, BundleError."""
     recipe, bundle = serving(settings)
-    return Job(recipe, open_runtime(bundle, settings.runtime)), bundle
+    runtime = open_runtime(bundle, settings.runtime, settings.model_variant)
+    recipe, _ = for_form(recipe, held_revision(settings), runtime)
+    return Job(recipe, runtime), bundle
 
 
 def span_of(seen: Iterable[Seen]) -> str:

@@ -215,12 +215,14 @@ def make_bundle(
     maps: Literal["good", "nan", "none"] = "good",
     made_of: str = SHA_OF_NOTHING,
     variants: dict[VariantName, Needs] | None = None,
+    variant_limits: Limits | None = None,
     spoil: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Write a verified bundle below `folder`. `spoil` may change the draft before it is sealed.
 
     novelty_at: a bundle that measures novelty, with this limit. made_of: the data's fingerprint.
-    variants: the model again, as files of their own, with what each needs.
+    variants: the model again, as files of their own, with what each needs. variant_limits: of all
+    of them; else the model's.
     """
     measured = novelty_at is not None
     draft = folder / f".draft-{name}"
@@ -291,7 +293,7 @@ def make_bundle(
                 sha256=file_sha256(draft / f"variants/{variant}.onnx"),
                 precision="fp16" if variant == "fp16" else "int8",
                 needs=needs,
-                limits=limits,
+                limits=variant_limits or limits,
                 certificate="a test bundle promises nothing",
                 golden=tuple(
                     Expected(probabilities=each.probabilities, novelty=each.novelty)

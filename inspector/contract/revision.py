@@ -19,6 +19,8 @@ from inspector.contract.verdict import Limits
 REVISIONS_MAX = 200
 """Of one recipe; the oldest are forgotten, the audit has their words."""
 RECIPES_MAX = 1_000
+SCHEMA = 2
+"""Of the file; 1 knew no variant, and is read."""
 
 Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
@@ -53,6 +55,11 @@ class Revision(Strict):
     bundle: Name
     regions: RegionRule | None
     limits: Limits | None
+    variant: Name | None = None
+    """Which form of the bundle's model ran: the limits were set for its scores. None: not kept, by
+    a program that knew of schema 1 only."""
+    beyond_certificate: bool = False
+    """As the change said it, of that form; schema 1 did not keep it."""
 
 
 class Revised(Strict):
@@ -70,7 +77,7 @@ class Revised(Strict):
 
 
 class RevisionsFile(Strict):
-    schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)] = 1
+    schema_version: Annotated[int, Field(alias="schema", ge=1, le=SCHEMA)] = SCHEMA
     recipes: dict[Name, Revised] = Field(default_factory=dict, max_length=RECIPES_MAX)
 
 
@@ -90,6 +97,25 @@ def read_revisions(path: Path) -> RevisionsFile:
             f"{path}: revisions of the recipe cannot be read: {words}; move it aside and the "
             "recipe's file holds"
         ) from None
+
+
+def set_for(revision: Revision, variant: str, *, alone: bool) -> bool:
+    """Whether its limits were set for the scores of this form of its bundle's model.
+
+    alone: the bundle has no other form.
+    """
+    return revision.variant == variant or (revision.variant is None and alone)
+
+
+def limits_for(revision: Revision, variant: str, own: Limits, *, alone: bool) -> Limits | None:
+    """What of its limits holds where this form runs, whose own are `own`; None: these.
+
+    Limits found with one form's scores mean nothing for another's. Those that were set for another
+    hold where they are stricter than the form's own, whatever a person took on for that other one.
+    """
+    if revision.limits is None or set_for(revision, variant, alone=alone):
+        return revision.limits
+    return revision.limits.over(own).stricter(own)
 
 
 def say_limits(limits: Limits | None, own: Limits | None) -> str:

@@ -77,7 +77,8 @@ class BundleStatus(Strict):
     loads: dict[LoadOutcome, Count] = Field(default_factory=dict)
     """How bundles ended that were to replace the serving one."""
     refused: str | None = None
-    """The last one that was refused, and why; None once another was taken after it."""
+    """The last one that was refused, and why; None once another was taken after it. Also why parts
+    are not judged by the limits that a revision of the recipe says."""
     previous: str | None = None
     """What a rollback brings back."""
     on_trial: bool = False

@@ -108,6 +108,15 @@ class Limits(Strict):
         """
         return self.model_copy(update={"novelty_at": self.novelty_at or bundle.novelty_at})
 
+    def stricter(self, other: "Limits") -> "Limits":
+        """The lower of each: what one of the two stops, this stops."""
+        novelty = [each for each in (self.novelty_at, other.novelty_at) if each is not None]
+        return Limits(
+            review_at=min(self.review_at, other.review_at),
+            reject_at=min(self.reject_at, other.reject_at),
+            novelty_at=min(novelty, default=None),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -6,7 +6,14 @@ from pydantic import ConfigDict
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.regions import RegionRule
-from inspector.contract.revision import Revised, Revision, read_revisions, revisions_path
+from inspector.contract.revision import (
+    Revised,
+    Revision,
+    limits_for,
+    read_revisions,
+    revisions_path,
+    set_for,
+)
 from inspector.contract.strict import Name, Strict, read_toml
 from inspector.contract.verdict import Limits
 from inspector.delivery.kept import is_kept
@@ -60,12 +67,14 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
     serving = said.get("bundle") if said.get("recipe") == written.name else None
     revised = _revised(place, written.name)
     number, holds = _holds(revised, said)
+    here, other_form = _as_judged(place, holds, serving, said)
     return {
         "name": written.name,
         "serving": serving,
         "revision": number,
         "known": holds is not None or number == 0,
-        "holds": _shown(holds or written),
+        "holds": _shown(here or written),
+        "other_form": other_form,
         "written": _shown(written),
         "frame": written.frame.model_dump() if written.frame else None,
         "on_trial": bool(bundles.as_dict(said.get("bundles")).get("on_trial")),
@@ -93,6 +102,29 @@ def _holds(revised: Revised, said: dict[str, Any]) -> tuple[int, Revision | None
     return number, next((each for each in revised.revisions if each.number == number), None)
 
 
+def _as_judged(
+    place: Place, holds: Revision | None, serving: object, said: dict[str, Any]
+) -> tuple[Revision | None, str | None]:
+    """With the limits that hold for the form of the model that runs; its name, where they were set
+    for another. A bundle that is not on this machine cannot be asked for its forms.
+    """
+    if holds is None or holds.limits is None or holds.bundle != serving or place.bundles is None:
+        return holds, None
+    try:
+        manifest = bundles.read_manifest(bundles.folder_of(place.bundles, holds.bundle))
+    except ConfigError:
+        return holds, None
+    variant, alone = _variant(said), not manifest.variants
+    if set_for(holds, variant, alone=alone):
+        return holds, None
+    limits = limits_for(holds, variant, bundles.limits_of(manifest, variant), alone=alone)
+    return holds.model_copy(update={"limits": limits}), variant
+
+
+def _variant(said: dict[str, Any]) -> str:
+    return str(bundles.as_dict(said.get("model")).get("variant"))
+
+
 def _revised(place: Place, recipe: str) -> Revised:
     nothing = Revised(written="0" * 64)
     if place.journal is None:
@@ -117,7 +149,7 @@ def _bundle(place: Place, serving: object, said: dict[str, Any]) -> dict[str, An
         manifest = bundles.read_manifest(folder)
     except ConfigError as error:
         return {"trouble": str(error)[:500]}
-    variant = str(bundles.as_dict(said.get("model")).get("variant"))
+    variant = _variant(said)
     return {
         **bundles.summary(serving, manifest),
         "limits": bundles.limits_of(manifest, variant).model_dump(),

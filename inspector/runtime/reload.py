@@ -262,7 +262,8 @@ class Reloader:
         candidate, words = revised_job(self.job, change, self._open, self._exchange.frame_size)
         if change.only_check:
             return f"would be taken: {words}"
-        revision = now.revisions.add(written, change, by)
+        running = candidate.runtime.running
+        revision = now.revisions.add(written, change, by, running.variant)
         taken = now.offer(candidate)
         if taken is None:
             why = f"the station did not take it between two parts within {SWAP_S:.0f} s"

@@ -16,12 +16,16 @@ from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.result import utc_text
 from inspector.contract.revision import (
     REVISIONS_MAX,
+    SCHEMA,
     RecipeChange,
     Revised,
     Revision,
     RevisionsFile,
+    limits_for,
     read_revisions,
     say_change,
+    say_limits,
+    set_for,
 )
 from inspector.contract.verdict import Limits
 from inspector.contract.whole import write_whole
@@ -53,22 +57,25 @@ class Revisions:
         kept = {name: getattr(newest, name) for name in ("bundle", "regions", "limits")}
         return written.model_copy(update=kept)
 
-    def number(self, written: Recipe) -> int:
-        """Of the revision that holds; 0: the file does. Raises ConfigError."""
-        revised = self._of(read_revisions(self._path), written)
-        return revised.newest.number if revised.newest else 0
+    def newest(self, written: Recipe) -> Revision | None:
+        """The one that holds; None: the file does. Raises ConfigError."""
+        return self._of(read_revisions(self._path), written).newest
 
-    def add(self, written: Recipe, change: RecipeChange, by: str) -> Revision:
-        """On disk when this returns. Raises ConfigError: then nothing has changed."""
+    def add(self, written: Recipe, change: RecipeChange, by: str, variant: str) -> Revision:
+        """On disk when this returns. Raises ConfigError: then nothing has changed.
+
+        variant: the form of the model that runs.
+        """
         file = read_revisions(self._path)
         revised = self._of(file, written)
         revision = Revision(
             number=revised.last + 1,
             at=utc_text(datetime.now(UTC)),
             by=by[:300],
-            **change.model_dump(include={"why", "bundle"}),
+            **change.model_dump(include={"why", "bundle", "beyond_certificate"}),
             regions=change.regions,
             limits=change.limits,
+            variant=variant,
         )
         kept = (*revised.revisions, revision)[-REVISIONS_MAX:]
         self._keep(file, written, revised.model_copy(update={"last": revision.number}), kept)
@@ -92,7 +99,8 @@ class Revisions:
         self, file: RevisionsFile, written: Recipe, revised: Revised, kept: tuple[Revision, ...]
     ) -> None:
         changed = revised.model_copy(update={"revisions": kept})
-        file = file.model_copy(update={"recipes": {**file.recipes, written.name: changed}})
+        recipes = {**file.recipes, written.name: changed}
+        file = file.model_copy(update={"recipes": recipes, "schema_version": SCHEMA})
         try:
             write_whole(self._path, file.model_dump_json(by_alias=True, indent=1).encode())
         except OSError as error:
@@ -132,9 +140,43 @@ def revised_job(
         _require_safe(recipe, job.runtime, beyond=change.beyond_certificate)
         return Job(recipe, job.runtime), words
     runtime = open_bundle(serving)
+    ran, runs = job.runtime.running, runtime.running
+    if change.limits is not None and runs.variant != ran.variant:
+        raise ConfigError(
+            f"limits were set for {ran.variant}, and {serving}, opened anew for other regions, "
+            f"runs {runs.variant} by now ({runs.reason}): stop, select and look again"
+        )
     _require_safe(recipe, runtime, beyond=change.beyond_certificate)
     require_quick(runtime, recipe, seen)
     return Job(recipe, runtime), words
+
+
+def for_form(
+    recipe: Recipe, revision: Revision | None, runtime: ModelRuntime
+) -> tuple[Recipe, str | None]:
+    """The recipe as it holds for the form of the model that runs, and in words why not as it says.
+
+    revision: the one that holds; None: the recipe's file does, and its limits are a person's word.
+    """
+    own, variant = runtime.limits, runtime.running.variant
+    alone = not runtime.manifest.variants
+    if revision is None or revision.limits is None or set_for(revision, variant, alone=alone):
+        return recipe, None
+    limits = limits_for(revision, variant, own, alone=alone)
+    beyond = ", beyond its certificate" if revision.beyond_certificate else ""
+    return recipe.model_copy(update={"limits": limits}), (
+        f"revision {revision.number}: its limits ({say_limits(revision.limits, own)}) were set for "
+        f"{revision.variant or 'a form of the model that was not kept'}{beyond}, and {variant} "
+        f"runs: the stricter of them and {variant}'s own hold ({say_limits(limits, own)}) until "
+        "they are set anew"
+    )
+
+
+def warn_if_looser(job: Job) -> None:
+    """Of limits in a recipe's file: nobody was asked for which form of the model they are meant."""
+    for each in above(job.limits, job.runtime.limits):
+        words = "recipe %s: %s, as %s: more may escape than its certificate says"
+        log.warning(words, job.recipe.name, each, job.runtime.running.variant)
 
 
 def _require_safe(recipe: Recipe, runtime: Runtime, *, beyond: bool) -> None:

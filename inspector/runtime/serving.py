@@ -16,7 +16,7 @@ from inspector.contract.errors import BundleError
 from inspector.contract.status import BundleStatus, LoadOutcome
 from inspector.runtime.fitness import warn_if_slow
 from inspector.runtime.model import ModelRuntime
-from inspector.runtime.revise import Revisions
+from inspector.runtime.revise import Revisions, for_form, warn_if_looser
 from inspector.runtime.served import Record, Served
 from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
@@ -55,6 +55,8 @@ class Serving:
         """The recipe as its file had it, when it was prepared."""
         self.revision = 0
         """Of it, that holds; 0: its file does."""
+        self.otherwise: str | None = None
+        """Why parts are not judged by the limits of that revision."""
         self.revisions = revisions
         self._bundles = bundles
         self._open = open_bundle
@@ -76,14 +78,21 @@ class Serving:
         Raises BundleError or ConfigError where none can serve.
         """
         with self.lock:
-            recipe, revision = self.revisions.held(written), self.revisions.number(written)
+            recipe, revision = self.revisions.held(written), self.revisions.newest(written)
             runtime, served = self._loaded(recipe, self._known(recipe))
+            recipe, otherwise = for_form(recipe, revision, runtime)
             changes = {"bundle": runtime.bundle_id}
             job = self._numbered(Job(recipe.model_copy(update=changes), runtime))
             warn_if_slow(runtime, job.recipe)
+            if otherwise is not None:
+                log.warning("recipe %s, %s", recipe.name, otherwise)
+            elif revision is None:
+                warn_if_looser(job)
             if take(job):
                 self._end_trial_of_another(recipe)
-                self.job, self.written, self.revision = job, written, revision
+                self.job, self.written = job, written
+                self.revision = revision.number if revision else 0
+                self.otherwise = otherwise
                 self.remember(recipe, served)
             return job
 
@@ -147,7 +156,7 @@ class Serving:
 
     def revised(self, job: Job, revision: int, served: Served) -> None:
         """The recipe is another, the bundle the same: that is what is commissioned from now on."""
-        self.job, self.revision = job, revision
+        self.job, self.revision, self.otherwise = job, revision, None
         self.remember(job.recipe, served.model_copy(update={"commissioned": served.serving}))
 
     def remember(self, recipe: Recipe, served: Served) -> None:
@@ -155,7 +164,7 @@ class Serving:
         self.served = served
         self._exchange.status = BundleStatus(
             loads=dict(self._loads),
-            refused=served.refused,
+            refused="; ".join(filter(None, (self.otherwise, served.refused))) or None,
             previous=served.previous,
             on_trial=served.on_trial,
             revision=self.revision,

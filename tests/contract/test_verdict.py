@@ -36,6 +36,24 @@ def test_a_score_gets_its_verdict_and_only_ok_passes(score: float, evaluation: E
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ((0.2, 0.8, None), (0.3, 0.7, None), (0.2, 0.7, None)),
+        ((0.8, 0.9, 2.0), (0.1, 0.2, 3.0), (0.1, 0.2, 2.0)),
+        ((0.3, 0.7, None), (0.3, 0.7, 1.5), (0.3, 0.7, 1.5)),
+    ],
+)
+def test_the_stricter_of_two_limits_stops_what_either_stops(
+    one: tuple[float, ...], other: tuple[float, ...], both: tuple[float, ...]
+) -> None:
+    first, second, expected = (
+        Limits.model_validate(dict(zip(Limits.model_fields, each, strict=True)))
+        for each in (one, other, both)
+    )
+    assert first.stricter(second) == second.stricter(first) == expected
+
+
+@pytest.mark.parametrize(
     ("score", "novelty", "evaluation", "says"),
     [
         (0.0, math.nextafter(2.0, 0.0), Evaluation.OK, "below review_at"),

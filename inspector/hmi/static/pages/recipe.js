@@ -112,6 +112,7 @@ class RecipePage {
     const words = [t("recipe.name_words", { name: found.name, revision: holds })];
     words.push(t("recipe.bundle_words", { bundle: found.serving ?? "–" }));
     if (found.on_trial) words.push(t("recipe.on_trial"));
+    if (found.other_form) words.push(t("recipe.other_form", { variant: found.other_form }));
     if (!found.known) words.push(t("recipe.unknown"));
     setText(this.line, words.join(" · "));
   }
