@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inspector.contract.revision import read_revisions
+from inspector.contract.revision import RecipeChange, read_revisions
 from inspector.contract.variant import Needs, VariantName, Wanted
 from inspector.contract.verdict import Limits
 from inspector.hmi.recipes import recipe_of
@@ -16,7 +16,9 @@ from inspector.hmi.settings import places, read_hmi_settings
 from inspector.runtime import loader
 from inspector.runtime.cpu import Cpu
 from inspector.runtime.reload import Reloader
+from inspector.runtime.revise import Revisions
 from inspector.settings import read_settings
+from inspector.station.recipe import Recipe
 from inspector.study_office import serving_job
 from tests.runtime.test_reload import Bay
 from tests.runtime.test_revise import LEFT, judged_by, revise
@@ -26,8 +28,9 @@ FLOATS = Limits(review_at=0.3, reject_at=0.7)
 INT8S = Limits(review_at=0.6, reject_at=0.8)
 STRICTER_AS_INT8 = Limits(review_at=0.5, reject_at=0.8)
 BEYOND = Limits(review_at=0.7, reject_at=0.8)
-PAGES_OF_IT = '[[stations]]\nsettings = "station.toml"\n'
 STRICTER_AS_BOTH = Limits(review_at=0.2, reject_at=0.75)
+OLD = Path(__file__).parent.parent / "data" / "recipes-v1.json"
+PAGES_OF_IT = '[[stations]]\nsettings = "station.toml"\n'
 
 
 @pytest.fixture
@@ -117,6 +120,24 @@ def test_a_revision_of_an_older_program_holds_as_it_is_only_where_there_is_but_o
     begin(bay, "float")
     assert judges_by(bay, 0.3, 0.7)
     assert "a form of the model that was not kept" in (bay.exchange.status.refused or "")
+
+
+def test_a_file_that_the_program_of_schema_1_wrote_is_read_and_goes_on_as_schema_2(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db.recipes"
+    path.write_bytes(OLD.read_bytes())
+    revisions, written = Revisions(path), Recipe(name="tiny", bundle="tiny-0123456789ab")
+    held = Limits(review_at=0.2, reject_at=0.6, novelty_at=1.5)
+    assert revisions.held(written).limits == held
+    newest = revisions.newest(written)
+    assert newest is not None
+    assert (newest.number, newest.variant, newest.beyond_certificate) == (2, None, False)
+    words = {"based_on": 2, "bundle": written.bundle, "regions": None, "limits": None, "why": "w"}
+    revisions.add(written, RecipeChange.model_validate(words), "test", "float")
+    file = json.loads(path.read_bytes())
+    kept = [each["variant"] for each in file["recipes"]["tiny"]["revisions"]]
+    assert (file["schema"], kept) == (2, [None, None, "float"])
 
 
 def test_limits_beyond_the_certificate_of_a_bundle_of_one_form_outlive_the_update(
