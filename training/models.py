@@ -133,6 +133,13 @@ def _load(trunk: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"plan: weights {str(path)!r}: there is no such file")
     state = timm.models.load_state_dict(str(path), use_ema=False)
+    if state and all(name.startswith(("trunk.", "mean", "std")) for name in state):
+        raise ConfigError(
+            f"plan: weights {str(path)!r}: is a network that a release left: name its folder "
+            f"DIR/networks/BUNDLE as student.old.networks (to go on from its student) or as "
+            f"teacher.handed (to take its teacher): what it has learned is kept apart there from "
+            f"what it is judged by"
+        )
     head = tuple(f"{name}." for name in head_names(trunk))
     own = trunk.state_dict()
     state = {k: v.float() for k, v in state.items() if not k.startswith(head)}
