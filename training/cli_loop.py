@@ -10,7 +10,8 @@ from training.arguments import Commands, add_command, add_plan
 COLLECT_EXAMPLES = """examples:
   inspector-train collect plan.toml /etc/inspector/s1.toml copies/s2 --into line \\
       --data pictures --from-bundle out/bundles/NAME-HASH      the first version
-  inspector-train collect plan.toml /etc/inspector/s1.toml copies/s2 --into line    the next ones
+  inspector-train collect plan.toml /etc/inspector/s1.toml copies/s2 --into line \\
+      --from-bundle out/bundles/NAME-HASH                      the next ones
   inspector-train release plan.toml --data line/v0001 --out out --from-bundle out/bundles/NAME-HASH
 
 A source is a station's settings, or a folder with its reviews.db and reviews.pictures.
@@ -32,25 +33,28 @@ def add_collect(commands: Commands) -> None:
         "--data", type=Path, help="the first time: what the running bundle was made of"
     )
     collect.add_argument(
-        "--from-bundle", type=Path, metavar="DIR", help="the first time: the running bundle"
+        "--from-bundle",
+        type=Path,
+        metavar="DIR",
+        help="the running bundle: what it has learned is not held back; needed the first time",
     )
     collect.add_argument("--quiet", action="store_true", help="only the version's path and errors")
     collect.set_defaults(command=_collect)
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from training.collect import First, collect
+    from training.collect import From, collect
     from training.plan import read_plan
     from training.run import Run
     from training.running import running_bundle
     from training.screen import Screen
     from training.versions import lines
 
-    if (arguments.data is None) is not (arguments.from_bundle is None):
-        raise ConfigError("collect: --data and --from-bundle go together")
-    first = None
-    if arguments.data is not None:
-        first = First(arguments.data, running_bundle(arguments.from_bundle))
+    if arguments.data is not None and arguments.from_bundle is None:
+        raise ConfigError("collect: --data needs --from-bundle, the bundle that was made of it")
+    given = None
+    if arguments.from_bundle is not None:
+        given = From(running_bundle(arguments.from_bundle), arguments.data)
     screen = Screen(quiet=arguments.quiet)
     plan = read_plan(arguments.plan)
     run = Run(arguments.into / ".work", screen.say)  # two at once would make one version
@@ -59,7 +63,7 @@ def _collect(arguments: argparse.Namespace) -> int:
             plan,
             arguments.sources,
             arguments.into,
-            first,
+            given,
             lambda rows, total: screen.bar(rows, total, "reading pictures"),
         )
     finally:

@@ -2,7 +2,8 @@
 
 What the running bundle never trained on stays so: every picture keeps the set it has (golden,
 calibration, validation, train), and a new one that is, or looks like, one of those held back does
-not train. New parts are spread over the sets by the plan's shares, a part and its twins together.
+not train. What it, or the bundles before it, did learn is not held back. Other new parts are spread
+over the sets by the plan's shares, a part and its twins together.
 """
 
 from collections import Counter
@@ -16,7 +17,8 @@ import cv2
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.image import Image, Region, cut, decode, whole
 from training.dataset import Sample, read_dataset
-from training.freshness import Freshness
+from training.freshness import LEARNED_BEFORE, TWIN_LEARNED, Freshness, learned_before
+from training.learned import Knows, held_back
 from training.plan import Plan
 from training.reviewed import Reviewed, read_reviewed
 from training.running import Running, read_split, require_same_product
@@ -37,11 +39,11 @@ BASE = "base"
 Bar = Callable[[Iterable[Row], int], Iterable[Row]]
 
 
-class First(NamedTuple):
-    """What the first version starts from: the data the running bundle was made of."""
+class From(NamedTuple):
+    """The bundle that runs, and for the first version the data that it was made of."""
 
-    data: Path
     running: Running
+    data: Path | None
 
 
 class Start(NamedTuple):
@@ -61,24 +63,26 @@ class Found(NamedTuple):
     is_new: bool
 
 
-def collect(
-    plan: Plan, sources: Sequence[Path], into: Path, first: First | None, bar: Bar
-) -> Found:
+def collect(plan: Plan, sources: Sequence[Path], into: Path, given: From | None, bar: Bar) -> Found:
     """Make the next version below `into`, or find that there is nothing new.
 
-    first: for the first version alone. bar: passes rows on while they are read. Raises ConfigError,
-    DataError, RecordError in words.
+    given: needed for the first version. bar: passes rows on while they are read. Raises
+    ConfigError, DataError, RecordError in words.
     """
     reviewed = read_reviewed(sources)
-    start = _start(plan, into, first)
+    start = _start(plan, into, given)
     rows, changed = _settle(start.rows, reviewed)
     known = {row.key for row in start.rows}
     left_out: list[LeftOut] = []
     fresh = _rows_of([each for each in reviewed if each.key not in known], start, left_out)
-    freshness = Freshness(plan.split.near_duplicate_at, left_out)
+    near_at = plan.split.near_duplicate_at
+    learned = learned_before(into, rows, given.running.networks if given else None)
+    calibrates = plan.split.calibration > 0 or any(r.sample.split == "calibration" for r in rows)
+    held = held_back(calibration=calibrates)
+    freshness = Freshness(near_at, left_out, Knows(learned, near_at), held)
     both = freshness.of(rows, fresh, bar)
     both = _enough(both, freshness, plan, left_out)
-    both = _spread(both, freshness, plan)
+    both = _spread(both, freshness, plan, left_out)
     added = [row for row in both if row.key and row.key not in known]
     name = next_name(start.before)
     facts = Collected(
@@ -96,41 +100,42 @@ def collect(
         left_out=tuple(left_out),
         opinions=_opinions(reviewed),
     )
-    if start.before is not None and not added and not changed:
+    has_all = {row.sample.name for row in rows} <= {row.sample.name for row in both}
+    if start.before is not None and not added and not changed and has_all:
         return Found(start.before, facts.model_copy(update={"name": start.before.name}), False)
     into.mkdir(parents=True, exist_ok=True)
     return Found(write_version(into, facts, both), facts, True)
 
 
-def _start(plan: Plan, into: Path, first: First | None) -> Start:
+def _start(plan: Plan, into: Path, given: From | None) -> Start:
     """The newest version; without one, the running bundle's data with the sets it had there."""
     before = newest(into)
     if before is not None:
-        if first is not None:
-            raise ConfigError(
-                f"{into}: has {before.name} already: --data and --from-bundle are for the first"
-            )
+        if given is not None:
+            if given.data is not None:
+                raise ConfigError(f"{into}: has {before.name} already: --data is for the first")
+            require_same_product(plan, given.running.bundle)
         facts = read_facts(before)
         if facts.plan != plan.name:
             raise DataError(f"{before}: is of {facts.plan!r}, the plan of {plan.name!r}")
         return Start(read_rows(before), before, facts.from_bundle, facts.tiles)
-    if first is None:
+    if given is None or given.data is None:
         raise DataError(
             f"{into}: has no version yet: the first needs --data and --from-bundle, the running "
             f"bundle and what it was made of, so that its golden set stays golden"
         )
-    bundle = first.running.bundle
+    bundle = given.running.bundle
     require_same_product(plan, bundle)
-    split = read_split(first.running)
+    split = read_split(given.running)
     rows = []
-    for sample in read_dataset(first.data).samples:
+    for sample in read_dataset(given.data).samples:
         mine = split.pop((sample.name, sample.label), None)
         if mine is not None:  # what its scan left out stays out
             rows.append(Row(replace(sample, split=mine, name=_base_name(sample))))
     if split:
         name, label = next(iter(split))
         raise DataError(
-            f"{first.data}: has no picture {name} of class {label}, which {bundle.id} was made of"
+            f"{given.data}: has no picture {name} of class {label}, which {bundle.id} was made of"
         )
     return Start(rows, None, bundle.id, bundle.manifest.tiles is not None)
 
@@ -238,15 +243,16 @@ def _enough(
     free: Counter[str] = Counter()
     covered: dict[str, set[str]] = {}
     for group in groups_of(samples, freshness.twins(rows)).values():
-        fixed = {samples[i].split or "" for i in group} - {""}
+        named = {samples[i].split or "" for i in group} - {""}
         for label in {samples[i].label for i in group}:
-            free[label] += not fixed
-            covered.setdefault(label, set()).update(fixed)
+            free[label] += not named
+            covered.setdefault(label, set()).update(named)
     kept = []
     for row in rows:
         label = row.sample.label
         open_sets = sorted(wanted - covered[label])
-        if row.sample.split is not None or free[label] >= len(open_sets):
+        fixed = row.sample.split is not None and row.sample.name not in freshness.placed
+        if fixed or free[label] >= len(open_sets):
             kept.append(row)
             continue
         have = (
@@ -256,9 +262,21 @@ def _enough(
     return kept
 
 
-def _spread(rows: list[Row], freshness: Freshness, plan: Plan) -> list[Row]:
+def _spread(
+    rows: list[Row], freshness: Freshness, plan: Plan, left_out: list[LeftOut]
+) -> list[Row]:
     samples = tuple(row.sample for row in rows)
-    splits = split_by_part(samples, freshness.twins(rows), plan.split, plan.seed, grow=True)
+    try:
+        splits = split_by_part(samples, freshness.twins(rows), plan.split, plan.seed, grow=True)
+    except DataError as error:
+        learned = [each for each in left_out if each.why in (LEARNED_BEFORE, TWIN_LEARNED)]
+        if not learned:
+            raise
+        first = learned[0]
+        raise DataError(
+            f"{error}; {first.why}: {len(learned)} (the first: {first.part}), which may be what is "
+            f"missing: review more of its class"
+        ) from None
     return [
         replace(row, sample=replace(row.sample, split=split))
         for row, split in zip(rows, splits, strict=True)

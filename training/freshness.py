@@ -1,20 +1,25 @@
-"""Which new pictures are new indeed, and which must not train: twins of what there is already."""
+"""Which new pictures are new indeed, and which must not train: twins of what there is already;
+and which must not be held back: what the running networks have learned.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
+from pathlib import Path
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import Image, decode
-from training.dataset import SPLITS
-from training.scan import face, near_twins
+from training.dataset import SPLITS, SplitName
+from training.learned import Knows
+from training.learned_record import FITTED, Memory, memory_of
+from training.likeness import Look, Looks, look, near_twins
 from training.split import groups_of
-from training.versions import LeftOut, Row
+from training.versions import LeftOut, Row, all_versions, read_rows
 
 SAME, NEARLY = "same picture as another", "nearly the same as another"
-ALIKE = (SAME, NEARLY)
+TWIN_LEARNED = "held back, but a part that trains ties to it"
+LEARNED_BEFORE = "held back, but learned before"
+ALIKE = (SAME, NEARLY, TWIN_LEARNED, LEARNED_BEFORE)
 """Left out for being in the data already: whoever trains on it has seen them."""
 _Twins = tuple[tuple[int, int], ...]
 
@@ -22,13 +27,24 @@ _Twins = tuple[tuple[int, int], ...]
 class Freshness:
     """Looks at every picture once; says what it leaves out, and why."""
 
-    def __init__(self, near_at: float, left_out: list[LeftOut]) -> None:
-        """near_at: as split.near_duplicate_at."""
+    def __init__(
+        self,
+        near_at: float,
+        left_out: list[LeftOut],
+        learned: Knows,
+        held: tuple[SplitName, ...],
+    ) -> None:
+        """near_at: as split.near_duplicate_at; learned: what must train, if anything; held: the
+        sets that limits and figures stand on.
+        """
         self._near_at = near_at
         self._left_out = left_out
-        self._faces: dict[str, NDArray[np.float32]] = {}
-        self._digests: dict[str, str] = {}
+        self._learned = learned
+        self._held = held
+        self._looks: dict[str, Look] = {}
         self._asked: tuple[list[str], _Twins] = ([], ())
+        self.placed: set[str] = set()
+        """Names of new pictures that train, since they were learned before."""
 
     def of(
         self,
@@ -41,13 +57,11 @@ class Freshness:
         Raises DataError where a picture that was there is gone.
         """
         for row in bar([*rows, *fresh], len(rows) + len(fresh)):
-            picture = _read(row)
-            self._faces[row.sample.name] = face(picture)
-            self._digests[row.sample.name] = hashlib.sha256(picture.tobytes()).hexdigest()
+            self._looks[row.sample.name] = look(_read(row))
         fresh = self._of_other_parts(rows, fresh)
         fresh = self._of_other_pixels(rows, fresh)
         both = self._unlike(rows, fresh)
-        return self._apart(both)
+        return self._apart(both, {row.sample.name for row in fresh})
 
     def twins(self, rows: list[Row]) -> _Twins:
         """Pairs of rows that are nearly the same picture."""
@@ -55,7 +69,7 @@ class Freshness:
         if len(names) < 2:
             return ()
         if self._asked[0] != names:  # every picture is compared with every other
-            faces = np.stack([self._faces[name] for name in names])
+            faces = Looks.of([self._looks[name] for name in names]).faces()
             self._asked = names, tuple(near_twins(faces, self._near_at))
         return self._asked[1]
 
@@ -75,10 +89,10 @@ class Freshness:
 
     def _of_other_pixels(self, rows: list[Row], fresh: list[Row]) -> list[Row]:
         """Without the very same picture; none of several whose labels contradict."""
-        first = {self._digests[row.sample.name]: row for row in rows}
+        first = {self._looks[row.sample.name].digest: row for row in rows}
         kept: dict[str, Row] = {}
         for row in fresh:
-            digest = self._digests[row.sample.name]
+            digest = self._looks[row.sample.name].digest
             other = first.setdefault(digest, row)
             if other is row:
                 kept[digest] = row
@@ -113,26 +127,70 @@ class Freshness:
                 there.add(j)
         return [both[i] for i in kept]
 
-    def _apart(self, rows: list[Row]) -> list[Row]:
-        """Without what ties two sets together, as a part or as twins: the newest goes first, then
-        what trains. Likeness is to the average picture, which new ones move a little.
+    def _apart(self, rows: list[Row], fresh: set[str]) -> list[Row]:
+        """Without what ties two sets together, as a part or as twins, and with nothing held back
+        that was learned. The newest goes first. Then what is held back, where the other trains: a
+        bundle has learned that, so that it knows its twin. Likeness is to the average picture,
+        which new ones move a little.
         """
         while True:
+            rows = self._not_learned(rows)
             samples = tuple(row.sample for row in rows)
-            loose: set[int] = set()
+            loose: dict[int, LeftOut] = {}
             for members in groups_of(samples, self.twins(rows)).values():
                 named = {samples[i].split for i in members} - {None}
                 if len(named) < 2:
                     continue
-                new = [i for i in members if samples[i].split is None]
+                new = [i for i in members if samples[i].name in fresh]
+                trained = [i for i in members if samples[i].split in set(FITTED) - set(self._held)]
+                held = [i for i in members if samples[i].split in self._held]
                 lowest = next(split for split in SPLITS if split in named)
-                loose |= set(new or [i for i in members if samples[i].split == lowest])
+                why, what = "ties two sets together", ""
+                if not new and trained and held:
+                    why, what = TWIN_LEARNED, f" beside {samples[trained[0]].name}"
+                    new = held
+                for i in new or [i for i in members if samples[i].split == lowest]:
+                    part, where = samples[i].name, samples[i].split or "new"
+                    loose[i] = LeftOut(why=why, part=part, what=f"{where}{what}")
             if not loose:
                 return rows
-            for i in sorted(loose):
-                what = samples[i].split or "new"
-                self._drop(rows[i], "ties two sets together", what)
+            self._left_out += [loose[i] for i in sorted(loose)]
             rows = [row for i, row in enumerate(rows) if i not in loose]
+
+    def _not_learned(self, rows: list[Row]) -> list[Row]:
+        """Without what is held back and was learned; what is new and was learned trains."""
+        looks = Looks.of([self._looks[row.sample.name] for row in rows])
+        asked = (None, *self._held)
+        known: dict[int, str] = {}
+        for split in asked:
+            places = [i for i, row in enumerate(rows) if row.sample.split == split]
+            known |= self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
+        kept = []
+        for i, row in enumerate(rows):
+            if i not in known:
+                kept.append(row)
+            elif row.sample.split is None:
+                self.placed.add(row.sample.name)
+                kept.append(replace(row, sample=replace(row.sample, split="train")))
+            else:
+                self._drop(row, LEARNED_BEFORE, f"{row.sample.split}, as {known[i]}")
+        return kept
+
+
+def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Memory:
+    """What earlier versions had a bundle learn that is no longer there; and what is learned by the
+    student in a folder of networks.
+    """
+    there = {row.sample.name for row in rows}
+    gone = {
+        row.sample.name: row
+        for version in all_versions(into)
+        for row in read_rows(version)
+        if row.sample.split in FITTED and row.sample.name not in there
+    }
+    looks = Looks.of([look(_read(row)) for row in gone.values()])
+    memory = Memory.of("train", list(gone), looks)
+    return memory.with_all([memory_of(networks, "student")]) if networks else memory
 
 
 def _read(row: Row) -> Image:
@@ -140,3 +198,7 @@ def _read(row: Row) -> Image:
         return decode(row.data or row.sample.image.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{row.sample.image}: cannot be read: {error}") from None
+
+
+def _file_digest(row: Row) -> str:
+    return hashlib.sha256(row.data or row.sample.image.read_bytes()).hexdigest()

@@ -101,6 +101,11 @@ class Data(NamedTuple):
         counts = Counter(of.values())
         return {label: counts[label] for label in self.labels}
 
+    def places(self, name: SplitName) -> list[int]:
+        """Of a set's pictures in `images.looks`, each once, also where its rows are tiles."""
+        place = {kept: i for i, kept in enumerate(self.images.report.kept)}
+        return sorted({place[self.images.samples[i].name] for i in self.rows[name]})
+
     def tiles_per_picture(self, name: SplitName) -> float | None:
         """Mean over a set; None where pictures are judged whole."""
         if self.layout is None:
@@ -176,6 +181,6 @@ def tiled(data: Data, tiles: Stage) -> Data:
     """The same pictures in the tiles that a stage kept."""
     layout, pixels, lines = load_tiles(tiles.folder)
     samples = tuple(data.images.samples[i] for i in layout.picture)
-    images = Images(samples, pixels, data.images.report)
+    images = Images(samples, pixels, data.images.report, data.images.looks)
     rows = {name: np.flatnonzero(np.isin(layout.picture, data.rows[name])) for name in SPLITS}
     return Data(images, rows, layout.targets, data.labels, layout, lines)

@@ -1,75 +1,96 @@
 """Networks that are handed on must not be judged by parts that they have learned.
 
 A teacher tells its student what it remembers, and a student that starts from one remembers itself:
-limits chosen on such parts, and figures of them, would promise what new parts do not hold.
+limits chosen on such parts, and figures of them, would promise what new parts do not hold. A part
+is known by its picture's pixels, or by one that is nearly it; not by a part id, which another
+product, or next year's count, has as well.
 """
 
-import csv
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import DataError
-from training.dataset import Sample, SplitName
-from training.handover import HANDED, OLD
+from training.dataset import SplitName
 from training.job import Data
+from training.learned_record import FILE, LEARNED, PIXELS, Memory, memory_of, taken_over
+from training.likeness import Looks, nearly, same
 from training.plan import Plan
-from training.running import DIGEST, SPLIT
+from training.running import SPLIT
 
-LEARNED: tuple[SplitName, ...] = ("train", "validation")
-"""Weights are fitted to the one, and the best of their epochs is chosen by the other."""
-HELD_BACK: tuple[SplitName, ...] = ("calibration", "golden")
+_UNSAID = (
+    f"not all that {{names}} learned is known (of an older program, or without {LEARNED}): should "
+    f"parts that are held back here be among it, figures and limits flatter"
+)
 
 
-def require_unlearned(plan: Plan, data: Data, say: Callable[[str], None]) -> None:
+def require_unlearned(plan: Plan, data: Data, say: Callable[[str], None]) -> tuple[str, ...]:
     """Raises DataError where what limits and figures stand on was learned by a network that the
-    plan takes over; says so where its release did not write down what it learned.
+    plan takes over, or by one that it was made from; returns, and says, what of that is not known.
     """
-    held = {file_sha256(sample.image): sample for sample in _held_back(data)}
-    for key, folder in _taken_over(plan):
-        learned = learned_by(folder)
-        if learned is None:
-            say(
-                f"  {key} {str(folder)!r}: its {SPLIT} is not there, or of an older program, and "
-                f"does not say which pictures it learned: should parts that are held back here "
-                f"be among them, they flatter"
-            )
-            continue
-        known = [sample.name for digest, sample in held.items() if digest in learned]
+    unknown: list[str] = []
+    looks, kept = data.images.looks, data.images.report.kept
+    files = {sample.name: sample.image for sample in data.images.samples}
+    sets = held_back(calibration=len(data.rows["calibration"]) > 0)
+    held = {name: data.places(name) for name in sets}
+    for key, role, folder in taken_over(plan):
+        memory = memory_of(folder, role)
+        if memory.unsaid:
+            unknown.append(f"{key}: {_UNSAID.format(names=', '.join(memory.unsaid))}")
+            say(f"  {unknown[-1]}")
+        knows = Knows(memory, plan.split.near_duplicate_at)
+        known: dict[int, str] = {}
+        for name, places in held.items():
+            known |= knows.of(looks, places, name, lambda i: file_sha256(files[kept[i]]))
         if known:
             raise DataError(
-                f"plan: {key} {str(folder)!r}: has learned {len(known)} of the {len(held)} "
-                f"pictures that are calibration or golden here ({known[0]}): its figures and "
-                f"limits would flatter. Give the data a split column that keeps its sets "
-                f"({folder / SPLIT} has them; inspector-train collect keeps them), or train anew"
+                f"plan: {key} {str(folder)!r}: has learned {len(known)} of the "
+                f"{sum(map(len, held.values()))} pictures that are {' or '.join(held)} here (the "
+                f"first: {kept[min(known)]}, learned as {known[min(known)]}): its figures and "
+                f"limits would flatter. Let inspector-train collect --from-bundle make the data, "
+                f"give it a split column that keeps its sets ({folder / SPLIT} has them), or train "
+                f"anew"
             )
+    return tuple(unknown)
 
 
-def learned_by(networks: Path) -> set[str] | None:
-    """SHA-256 of each picture's file that a folder of networks was trained on; None where it does
-    not say.
-    """
-    try:
-        with (networks / SPLIT).open(newline="", encoding="utf-8") as file:
-            learned = {row[DIGEST] for row in csv.DictReader(file) if row["split"] in LEARNED}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
-        return None
-    return learned or None  # no release learns from nothing
+def held_back(*, calibration: bool) -> tuple[SplitName, SplitName]:
+    """The sets that limits, novelty's too, and figures stand on."""
+    return ("calibration" if calibration else "validation"), "golden"
 
 
-def _held_back(data: Data) -> Iterator[Sample]:
-    """Each picture once, also where its tiles are what is judged."""
-    seen: set[str] = set()
-    for name in HELD_BACK:
-        for i in data.rows[name]:
-            sample = data.images.samples[i]
-            if sample.name not in seen:
-                seen.add(sample.name)
-                yield sample
+class Knows:
+    """What of some data was learned before."""
 
+    def __init__(self, memory: Memory, near_at: float) -> None:
+        """near_at: as split.near_duplicate_at."""
+        self._memory = memory
+        self._near_at = near_at
 
-def _taken_over(plan: Plan) -> Iterator[tuple[str, Path]]:
-    if plan.teacher and plan.teacher.handed:
-        yield HANDED, Path(plan.teacher.handed)
-    if plan.student.old:
-        yield OLD, Path(plan.student.old.networks)
+    def of(
+        self,
+        looks: Looks,
+        places: Sequence[int],
+        split: SplitName | None,
+        file_digest: Callable[[int], str],
+    ) -> dict[int, str]:
+        """Places of pictures of a set that were learned, and as what.
+
+        looks: of all the data, `places` are in it; file_digest: SHA-256 of the file at a place.
+        """
+        # An epoch is chosen by validation parts in every job: the one before may have done so.
+        validated = split != "validation"
+        names = self._memory.names(PIXELS, validated=validated)
+        mine, theirs = looks.taken(places), self._memory.looks.only(set(names))
+        found = {places[i]: names[theirs.digests[j]] for i, j in same(mine, theirs).items()}
+        # What is in this data too was compared with all of it: the split keeps twins apart.
+        others = theirs.only(set(names) - set(looks.digests))
+        if len(others) and len(mine):
+            average = looks.faces().mean(axis=0)
+            for i, j in nearly(mine, others, average, self._near_at).items():
+                found.setdefault(places[i], f"nearly {names[others.digests[j]]}")
+        files = self._memory.names(FILE, validated=validated)
+        for place in (i for i in places if files and i not in found):
+            name = files.get(file_digest(place))
+            if name is not None:
+                found[place] = name
+        return found

@@ -16,6 +16,7 @@ from training.features import Hints
 from training.fit import Objective, fit, predict
 from training.handover import OLD, network_for
 from training.job import Data, Work, load_network
+from training.learned_record import Memory, shown_of_archive, write_memories
 from training.material import Brought, Material
 from training.models import Network, build
 from training.plan import Plan
@@ -87,7 +88,7 @@ def learn_from(
         ]
         if unlabelled and how.unlabelled:
             material = _with_unlabelled(
-                work, material, how.unlabelled, unlabelled, networks, sees, folder
+                work, material, how.unlabelled, unlabelled, teachers, networks, sees, folder
             )
         asked = None
         if networks:
@@ -156,12 +157,17 @@ def _with_unlabelled(
     material: Material,
     rule: Unlabelled,
     stage: Stage,
+    taught: Sequence[Stage],
     teachers: list[Network],
     sees: Sequence[ImageSpec | None],
     folder: Path,
 ) -> Material:
-    """The material with the pictures of whose class the teachers are sure enough."""
-    pixels = load_unlabelled(stage).pixels
+    """The material with the pictures of whose class the teachers are sure enough.
+
+    taught: the stages of the teachers.
+    """
+    archive = load_unlabelled(stage)
+    pixels = archive.pixels
     drawn_as = material.larger.image if material.larger else work.plan.image
     kept = folder / "confident.npy"
     if not kept.exists():
@@ -174,6 +180,11 @@ def _with_unlabelled(
         chosen = rows[sure.numpy() >= rule.confidence_at_least]
         with work.machine.team.first():
             if not kept.exists():
+                names = [archive.names[i] for i in chosen]
+                looks = archive.looks.taken(chosen.tolist())
+                before = [shown_of_archive(each.folder) for each in taught]
+                memory = Memory.of("archive", names, looks).with_all(before)
+                write_memories(folder, {"student": memory})
                 draft = folder / "confident.part.npy"
                 np.save(draft, chosen)
                 draft.replace(kept)

@@ -30,6 +30,7 @@ from training.folds import Fold, split_by_fold
 from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
 from training.learned import require_unlearned
+from training.learned_record import LEARNED, write_learned
 from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
@@ -97,7 +98,7 @@ def train_and_judge_on(sights: Sights) -> Judged:
     job, data, _ = sights.own
     plan = job.plan
     require_teachable(plan, data)
-    require_unlearned(plan, data, job.screen.say)
+    unknown = require_unlearned(plan, data, job.screen.say)
     teachers = fit_teachers(sights)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")
@@ -119,15 +120,16 @@ def train_and_judge_on(sights: Sights) -> Judged:
     judged = package.judge_models(sights, models)
     steps, found = measure_steps(job, data, chain), forms.quantised(models)
     candidate = judging.candidate_of(plan, data, trained, models, judged, found, steps)
-    return Judged(data, trained, judged, candidate)
+    report = candidate.report.model_copy(update={"unknown": unknown})
+    return Judged(data, trained, judged, candidate._replace(report=report))
 
 
 def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> None:
-    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`; and
-    which parts were in which set, for the next version of the data.
+    """What there is of teacher and student, for later plans: `teacher.handed`, `student.old`;
+    which parts were in which set, for the next version of the data; and what each has learned.
     """
-    if (folder / FACTS).exists() and (folder / SPLIT).exists():
-        return  # written last, and the bundle's name stands for both networks
+    if all((folder / name).exists() for name in (FACTS, SPLIT, LEARNED)):
+        return  # FACTS is written last, and the bundle's name stands for both networks
     plan = job.plan
     networks = Networks(
         labels=data.labels,
@@ -143,6 +145,7 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_split(data, folder)
+    write_learned(plan, data, trained["student"].folder, folder)
     write_networks(folder, networks, states)
 
 

@@ -90,6 +90,8 @@ class Report(Strict):
     """How the shipped model's defect map does; None where it has none, or nothing is marked."""
     severities: dict[str, str]
     """Of each class that the plan gives one."""
+    unknown: tuple[str, ...] = ()
+    """Of what the networks that were taken over have learned: the figures may flatter."""
     notice: str
 
     @property
@@ -137,7 +139,7 @@ class Report(Strict):
             out.append(f"defect map: {self.pointing.sentence}")
         if self.shipped_row.cost:
             out.append(self.shipped_row.cost.sentence)
-        return out
+        return [*out, *self.unknown]
 
     def variant_lines(self) -> list[str]:
         """What travels beside FP32, and what does not and why."""

@@ -53,6 +53,7 @@ def write_html(
     body = [
         f"<h1>{_e(report.name)}: release report</h1>",
         f'<p class="notice">{_e(report.notice)}</p>' if report.notice else "",
+        *(f'<p class="notice">{_e(text)}.</p>' for text in report.unknown),
         f"<p>{_e(shipped.choice.sentence)}.</p>",
         f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
         f"<h2>{_models_head(report)}, on the golden set</h2>",

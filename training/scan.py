@@ -1,25 +1,25 @@
 """What is wrong with the images, before an hour is spent on them; and their pixels, read once."""
 
-import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec, decode, fit
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.dataset import Dataset, Sample
+from training.likeness import NO_LOOKS, Look, Looks, look, near_twins
 
-LIKENESS_SIDE = 64
+LOOKS = "looks.npz"
 TINY_SIDE = 32
 """Pixels: a picture smaller than this on one side shows no defect a person could name."""
-BLOCK = 512
 
 
 class Finding(Strict):
@@ -73,6 +73,8 @@ class Images:
     pixels: NDArray[np.uint8]
     """images x height x width x 3, BGR: as `fit` gives them to the station's model."""
     report: ScanReport
+    looks: Looks = NO_LOOKS
+    """Of each picture that is used, in the order of `report.kept`; whatever its rows are."""
 
 
 def scan(
@@ -82,14 +84,14 @@ def scan(
     folder: Path,
     progress: Callable[[Iterable[Sample], int], Iterable[Sample]],
 ) -> None:
-    """Read every image once; leave scan.json and pixels.npy in the folder."""
+    """Read every image once; leave scan.json, pixels.npy and looks.npz in the folder."""
     samples = dataset.samples
     shape = (len(samples), spec.height, spec.width, 3)
     pixels = open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-    faces = np.zeros((len(samples), LIKENESS_SIDE, LIKENESS_SIDE), np.float32)
     findings: list[Finding] = []
     digests: dict[str, list[int]] = defaultdict(list)
     sizes: dict[int, tuple[int, int]] = {}
+    looks: dict[int, Look] = {}
     for i, sample in enumerate(progress(samples, len(samples))):
         try:
             picture = decode(sample.image.read_bytes())
@@ -101,13 +103,16 @@ def scan(
         sizes[i] = wide, high
         if min(wide, high) < TINY_SIDE:
             findings.append(Finding(kind="tiny", image=sample.name, what=f"{wide}x{high}"))
-        digests[hashlib.sha256(picture.tobytes()).hexdigest()].append(i)
-        pixels[i], faces[i] = fit(picture, spec), face(picture)
+        looks[i] = look(picture)
+        digests[looks[i].digest].append(i)
+        pixels[i] = fit(picture, spec)
     kept = sorted(i for same in digests.values() for i in _used(samples, same, findings))
     for row, i in enumerate(kept):  # row <= i: nothing is overwritten before it was moved
-        pixels[row], faces[row] = pixels[i], faces[i]
+        pixels[row] = pixels[i]
     pixels.flush()
-    twins = near_twins(faces[: len(kept)], near_at)
+    seen = Looks.of([looks[i] for i in kept])
+    seen.save(folder / LOOKS)
+    twins = near_twins(seen.faces(), near_at)
     used = [samples[i] for i in kept]
     findings += [_near(used[i], used[j]) for i, j in twins if used[i].label != used[j].label]
     report = ScanReport(
@@ -139,39 +144,22 @@ def _used(samples: tuple[Sample, ...], same: list[int], findings: list[Finding])
 
 
 def load_images(dataset: Dataset, folder: Path) -> Images:
-    """What `scan` left, with the samples it kept."""
+    """What `scan` left, with the samples it kept. Raises DataError where a picture is gone."""
     report = ScanReport.model_validate_json((folder / "scan.json").read_text(encoding="utf-8"))
     by_name = {sample.name: sample for sample in dataset.samples}
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(report.kept)]
-    return Images(tuple(by_name[name] for name in report.kept), pixels, report)
+    samples = tuple(by_name[name] for name in report.kept)
+    if not (folder / LOOKS).exists():  # scanned by an older program
+        draft = folder / f"{LOOKS}.{os.getpid()}.part"  # of several processes each may find that
+        Looks.of([_look_again(sample.image) for sample in samples]).save(folder / LOOKS, draft)
+    return Images(samples, pixels, report, Looks.load(folder / LOOKS))
 
 
-def near_twins(faces: NDArray[np.float32], near_at: float) -> list[tuple[int, int]]:
-    """Pairs whose pictures, less the average picture, have a cosine of at least `near_at`.
-
-    Pictures of one product all look alike; what they share is taken off first, so that what is
-    compared is what makes each its own. faces: images x side x side, float32.
-    """
-    if near_at >= 1.0 or len(faces) < 2:
-        return []
-    rest = (faces - faces.mean(axis=0)).reshape(len(faces), -1)
-    rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-6)
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(rest), BLOCK):
-        likeness = rest[start : start + BLOCK] @ rest.T
-        for i, j in zip(*np.nonzero(likeness >= near_at), strict=True):
-            if start + i < j:
-                pairs.append((int(start + i), int(j)))
-    return pairs
-
-
-def face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A picture small, grey and without its light: what is compared to find twins."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    side = (LIKENESS_SIDE, LIKENESS_SIDE)
-    small = cv2.resize(grey, side, interpolation=cv2.INTER_AREA).astype(np.float32)
-    face_of: NDArray[np.float32] = (small - small.mean()) / (small.std() + np.float32(1e-3))
-    return face_of
+def _look_again(path: Path) -> Look:
+    try:
+        return look(decode(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
 
 
 def _near(sample: Sample, twin: Sample) -> Finding:

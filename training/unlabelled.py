@@ -7,7 +7,6 @@ is left out.
 """
 
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +18,16 @@ from numpy.typing import NDArray
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import DataError
 from inspector.contract.image import decode, fit
+from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
-from training.dataset import IMAGE_SUFFIXES
+from training.dataset import IMAGE_SUFFIXES, SPLITS
 from training.job import Data, Job
+from training.likeness import Look, Looks, look, nearly
 from training.plan import fingerprint
 from training.run import Stage
-from training.scan import face, near_twins
+from training.scan import LOOKS
+
+WORDS = "words.json"
 
 
 class Unlabelled(NamedTuple):
@@ -32,8 +35,18 @@ class Unlabelled(NamedTuple):
 
     pixels: NDArray[np.uint8]
     """images x height x width x 3, as `fit` gives them."""
+    names: tuple[str, ...]
+    """Below the archive's folder."""
+    looks: Looks
     lines: tuple[str, ...]
     """What was used and what was left out, in words."""
+
+
+class _Kept(Strict):
+    """words.json"""
+
+    names: tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
@@ -41,45 +54,52 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(f"plan: student.unlabelled.folder {str(folder)!r}: holds no image")
-    rows = np.concatenate([data.rows[s] for s in ("validation", "calibration", "golden")])
-    held_back = data.images.pixels[rows]
-    held_digests = {hashlib.sha256(pixels.tobytes()).hexdigest() for pixels in held_back}
+    sets = [name for name in SPLITS if name != "train"]
+    held_back = data.images.looks.taken([i for name in sets for i in data.places(name)])
     near_at = job.plan.split.near_duplicate_at
 
     def make(into: Path) -> None:
         spec = job.plan.image
         shape = (len(files), spec.height, spec.width, 3)
         pixels = open_memmap(into / "draft.npy", mode="w+", dtype=np.uint8, shape=shape)
-        faces, digests = [face(pixels) for pixels in held_back], set(held_digests)
+        # also as the model sees them: an archive may keep pictures small
+        held_pixels = (data.images.pixels[i] for name in sets for i in data.rows[name])
+        digests = {*held_back.digests, *map(_digest, held_pixels)}
         left_out: Counter[str] = Counter()
-        read: list[int] = []
+        read: dict[int, Look] = {}
         for i, path in enumerate(job.screen.bar(files, len(files), "reading unlabelled")):
             try:
-                pixels[i] = fit(decode(path.read_bytes()), spec)
+                picture = decode(path.read_bytes())
+                pixels[i] = fit(picture, spec)
             except (OSError, ValueError):
                 left_out["unreadable"] += 1
                 continue
-            digest = hashlib.sha256(pixels[i].tobytes()).hexdigest()
-            if digest in digests:
+            seen = look(picture)
+            both = {seen.digest, _digest(pixels[i])}
+            if both & digests:
                 left_out["a picture seen twice or held back"] += 1
                 continue
-            digests.add(digest)
-            faces.append(face(pixels[i]))
-            read.append(i)
-        n = len(held_back)
-        twins = {j - n for i, j in near_twins(np.stack(faces), near_at) if i < n <= j}
+            digests |= both
+            read[i] = seen
+        looks = Looks.of(list(read.values()))
+        average = data.images.looks.faces().mean(axis=0)
+        twins = nearly(looks, held_back, average, near_at)
         left_out["nearly a picture that is held back"] += len(twins)
-        used = [i for k, i in enumerate(read) if k not in twins]
+        places = [k for k in range(len(looks)) if k not in twins]
+        rows = list(read)
+        used = [rows[k] for k in places]
         np.save(into / "pixels.npy", pixels[used])
         (into / "draft.npy").unlink()
+        looks.taken(places).save(into / LOOKS)
         lines = [f"unlabelled: {len(used)} of {len(files)} images used"]
         lines += [f"  left out, {kind}: {n}" for kind, n in sorted(left_out.items()) if n]
-        write_whole(into / "lines.json", json.dumps(lines).encode())
+        names = tuple(str(files[i].relative_to(folder)) for i in used)
+        kept = _Kept(names=names, lines=tuple(lines))
+        write_whole(into / WORDS, kept.model_dump_json().encode())
 
     digest = fingerprint([file_sha256(path) for path in files])
-    # the pictures themselves: other ones may stand in the same rows by now
-    held_key = fingerprint(sorted(held_digests))
-    stage = job.run.stage("unlabelled", make, 1, digest, job.plan.image, near_at, held_key)
+    held_key = list(held_back.digests)
+    stage = job.run.stage("unlabelled", make, 2, digest, job.plan.image, near_at, held_key)
     for line in load_unlabelled(stage).lines:
         job.screen.say(f"  {line}")
     return stage
@@ -87,8 +107,14 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
 
 def load_unlabelled(stage: Stage) -> Unlabelled:
     """What the stage kept. Raises DataError where nothing was left to use."""
-    lines = json.loads((stage.folder / "lines.json").read_text(encoding="utf-8"))
+    kept = _Kept.model_validate_json((stage.folder / WORDS).read_text(encoding="utf-8"))
     pixels = np.load(stage.folder / "pixels.npy", mmap_mode="r")
     if not len(pixels):
-        raise DataError("plan: student.unlabelled: nothing is left to use; " + "; ".join(lines))
-    return Unlabelled(pixels, tuple(lines))
+        raise DataError(
+            "plan: student.unlabelled: nothing is left to use; " + "; ".join(kept.lines)
+        )
+    return Unlabelled(pixels, kept.names, Looks.load(stage.folder / LOOKS), kept.lines)
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()

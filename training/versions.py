@@ -94,8 +94,14 @@ class Collected(Strict):
 
 def newest(into: Path) -> Path | None:
     """The version with the highest number; None where there is none yet."""
+    found = all_versions(into)
+    return found[-1] if found else None
+
+
+def all_versions(into: Path) -> list[Path]:
+    """The oldest first."""
     found = [(int(m[1]), p) for p in into.glob("v*") if (m := _NAME.fullmatch(p.name))]
-    return max(found)[1] if found else None
+    return [path for _, path in sorted(found)]
 
 
 def next_name(before: Path | None) -> str:

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from inspector.contract.bundle import Bundle, read_bundle
 from tests.training.plates import PLAN, write_class_folders
+from training.checkpoint import BEST, load
 from training.cli import main
 from training.dataset import read_dataset
 from training.fit import Machine
@@ -124,3 +126,38 @@ class Released:
         assert done.returncode == 0, done.stderr
         self.bundle: Bundle = read_bundle(Path(done.stdout.strip()))
         self.said = done.stderr
+
+
+@dataclass
+class Release:
+    out: Path
+    data: Path
+
+    def best(self, stage: str) -> dict[str, torch.Tensor]:
+        """The weights that a stage kept."""
+        state: dict[str, torch.Tensor] = load(self.folder(stage) / BEST)
+        return state
+
+    def folder(self, stage: str) -> Path:
+        (folder,) = self.out.glob(f"work/{stage}-{12 * '[0-9a-f]'}")  # not that of teacher-2
+        return folder
+
+    @property
+    def networks(self) -> Path:
+        return next(self.out.glob("networks/*"))
+
+
+def run(root: Path, plan: str, data: Path, name: str) -> Release:
+    """A release of a plan, as a person would call it."""
+    path = root / f"{name}.toml"
+    path.write_text(plan, encoding="utf-8")
+    out = root / name
+    assert main(["release", str(path), "--data", str(data), "--out", str(out), "--quiet"]) == 0
+    return Release(out, data)
+
+
+def short(plan: str = PLAN) -> str:
+    """No more than teaching needs: novelty and INT8 have tests of their own."""
+    plan = plan.replace("epochs = 3", "epochs = 1").replace("resnet18", "resnet10t")
+    plan = plan.replace("[quality]", "[quality]\nnovelty_overkill_at_most = 0.0")
+    return plan.replace("[export]", '[export]\nint8 = "never"')

@@ -12,9 +12,10 @@ import pytest
 from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec
 from training.dataset import SPLITS, Sample, read_dataset, require_trainable, subset
+from training.likeness import near_twins
 from training.plan import SplitRule, read_plan
 from training.plan_smoke import smoke
-from training.scan import Images, load_images, near_twins, scan
+from training.scan import LOOKS, Images, load_images, scan
 from training.split import split_by_part
 
 SPEC = ImageSpec(width=32, height=32)
@@ -171,6 +172,17 @@ def test_nearly_the_same_picture_is_found_although_all_pictures_look_alike() -> 
     faces[7] = faces[3] + rng.normal(0, 0.02, (64, 64))
     assert near_twins(faces, 0.97) == [(3, 7)]
     assert near_twins(faces, 1.0) == []
+
+
+def test_pictures_that_an_older_program_scanned_are_looked_at_again(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    looks = scanned(class_folders, tmp_path / "scan").looks
+    (tmp_path / "scan" / LOOKS).unlink()
+    again = load_images(read_dataset(class_folders), tmp_path / "scan").looks
+    assert len(set(again.digests)) == 36
+    assert again.digests == looks.digests
+    assert np.array_equal(again.greys, looks.greys)
 
 
 def test_twins_and_parts_stay_on_one_side_and_every_class_is_everywhere() -> None:

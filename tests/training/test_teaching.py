@@ -1,9 +1,7 @@
 """Who may teach whom: several teachers, generations, peers, no labels, and the old student."""
 
-import csv
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.plates import PLAN, draw, write_class_folders
-from training.checkpoint import BEST, load
+from tests.training.plates import draw, write_class_folders
+from tests.training.releases import Release, run, short
 from training.cli import main
 from training.distill import mutual
 from training.material import Joined, Material
@@ -22,41 +20,6 @@ from training.precision import SPEED, precision_of
 from training.run import Stage
 from training.soft import soft_kl
 from training.speed import Choice
-
-
-@dataclass
-class Release:
-    out: Path
-    data: Path
-
-    def best(self, stage: str) -> dict[str, torch.Tensor]:
-        """The weights that a stage kept."""
-        state: dict[str, torch.Tensor] = load(self.folder(stage) / BEST)
-        return state
-
-    def folder(self, stage: str) -> Path:
-        (folder,) = self.out.glob(f"work/{stage}-{12 * '[0-9a-f]'}")  # not that of teacher-2
-        return folder
-
-    @property
-    def networks(self) -> Path:
-        return next(self.out.glob("networks/*"))
-
-
-def run(root: Path, plan: str, data: Path, name: str) -> Release:
-    """A release of a plan, as a person would call it."""
-    path = root / f"{name}.toml"
-    path.write_text(plan, encoding="utf-8")
-    out = root / name
-    assert main(["release", str(path), "--data", str(data), "--out", str(out), "--quiet"]) == 0
-    return Release(out, data)
-
-
-def short(plan: str = PLAN) -> str:
-    """No more than teaching needs: novelty and INT8 have tests of their own."""
-    plan = plan.replace("epochs = 3", "epochs = 1").replace("resnet18", "resnet10t")
-    plan = plan.replace("[quality]", "[quality]\nnovelty_overkill_at_most = 0.0")
-    return plan.replace("[export]", '[export]\nint8 = "never"')
 
 
 @pytest.fixture(scope="module")
@@ -186,61 +149,6 @@ def test_a_teacher_is_handed_on_as_it_is(first: Release, tmp_path: Path) -> None
     plain = whose.replace('"auto"', '"bf16"')  # answers that were kept are not taken for its own
     run(tmp_path, short().replace("[teacher]", plain), first.data, "handed")
     assert len(list(release.out.glob("work/student-*"))) == 2
-
-
-@pytest.mark.parametrize("key", ["teacher.handed", "student.old.networks"])
-def test_a_network_is_not_judged_by_parts_that_it_learned_before(
-    first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str], key: str
-) -> None:
-    with (first.networks / "split.csv").open(newline="", encoding="utf-8") as file:
-        before = list(csv.DictReader(file))
-    learned = next(row["image"] for row in before if row["split"] == "train")
-    data = write_rows(tmp_path / "moved.csv", first, before, {learned: "golden"})
-    networks = first.networks
-    sections = {
-        "teacher.handed": ("[teacher]", f'[teacher]\nhanded = "{networks}"'),
-        "student.old.networks": ("views = 2", f'views = 2\nold = {{ networks = "{networks}" }}'),
-    }
-    path, out = tmp_path / "plan.toml", tmp_path / "out"
-    path.write_text(short().replace(*sections[key]), encoding="utf-8")
-    words = ["release", str(path), "--quiet", "--out", str(out), "--data"]
-    assert main([*words, str(data)]) == 65
-    said = capfd.readouterr().err
-    assert f"plan: {key} {str(networks)!r}: has learned 1 of the " in said
-    assert f"calibration or golden here ({first.data / learned})" in said
-    assert not list(out.glob("work/student-*")), "found before the training"
-    kept = write_rows(tmp_path / "kept.csv", first, before, {})
-    assert main([*words, str(kept)]) == 0
-
-
-@pytest.mark.parametrize("rows", [None, "image,label,split\n", "image,label,split\na,good,train\n"])
-def test_of_networks_whose_release_did_not_say_what_they_learned_that_is_said(
-    first: Release, tmp_path: Path, capfd: pytest.CaptureFixture[str], rows: str | None
-) -> None:
-    networks = tmp_path / "networks"
-    shutil.copytree(first.networks, networks)
-    (networks / "split.csv").unlink()
-    if rows is not None:
-        (networks / "split.csv").write_text(rows, encoding="utf-8")
-    path = tmp_path / "plan.toml"
-    plan = short().replace("[teacher]", f'[teacher]\nhanded = "{networks}"')
-    path.write_text(plan, encoding="utf-8")
-    arguments = ["release", str(path), "--data", str(first.data), "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    assert "does not say which pictures it learned" in capfd.readouterr().err
-
-
-def write_rows(
-    path: Path, first: Release, rows: list[dict[str, str]], moved: dict[str, str]
-) -> Path:
-    """The first release's data as a manifest that names the sets it had, but for what is moved."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "split"])
-        for row in rows:
-            split = moved.get(row["image"], row["split"])
-            writer.writerow([first.data / row["image"], row["label"], split])
-    return path
 
 
 def test_who_paints_defects_is_told_that_a_handed_teacher_must_know_them(
