@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
@@ -25,11 +24,11 @@ from inspector.station.recipe import Recipe
 from inspector.station.stopwatch import Stopwatch
 from training.dataset import Dataset, Sample
 from training.freshness import ALIKE
+from training.likeness import Look, Looks, look, near_twins
 from training.plan import SplitRule
 from training.promotion import Case, Evidence, Latency, Says
 from training.report import machine_text
 from training.reviewed import Reviewed, read_reviewed
-from training.scan import face, near_twins
 from training.shadow_record import shadow_record
 from training.split import groups_of
 from training.turns import in_turns
@@ -122,12 +121,12 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     if not known:
         raise DataError(f"{sources.data}: names no golden set, and nothing is reviewed")
     cases: list[Case] = []
-    faces: list[NDArray[np.float32]] = []
+    looks: list[Look] = []
     timed: list[Image] = []
     for i in bar(range(len(known)), len(known)):
         each = known[i]
         image = _read(each)
-        faces.append(face(image))
+        looks.append(look(image))
         if len(timed) < TIMED_PICTURES:
             timed.append(image)
         mine, theirs = pair.ask(pair.candidate, image), pair.ask(pair.incumbent, image)
@@ -152,7 +151,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         unfit=pair.unfit(),
         unknown=_unknown(candidate, dataset, fingerprint),
         classes=tuple(sorted({case.label for case in cases if case.is_defect})),
-        cases=_by_part(cases, faces),
+        cases=_by_part(cases, looks),
         shadow=shadow_record(sources.shadows, pair.bundles, reviewed, good),
         latency_incumbent=latency_incumbent,
         latency_candidate=latency_candidate,
@@ -164,11 +163,11 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     )
 
 
-def _by_part(cases: list[Case], faces: list[NDArray[np.float32]]) -> tuple[Case, ...]:
+def _by_part(cases: list[Case], looks: list[Look]) -> tuple[Case, ...]:
     """The cases with twins under one part's name: they are no independent trials."""
     samples = tuple(Sample(Path(c.picture), c.name, c.label, c.part) for c in cases)
     part = [case.part for case in cases]
-    twins = tuple(near_twins(np.stack(faces), SplitRule().near_duplicate_at))
+    twins = tuple(near_twins(Looks.of(looks).faces(), SplitRule().near_duplicate_at))
     for first, members in groups_of(samples, twins).items():
         for i in members:
             part[i] = cases[first].part
