@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from inspector.contract.errors import ConfigError
-from inspector.delivery.broker import MqttSettings, require_files
+from inspector.delivery.broker import REFUSALS_UNSEEN, MqttSettings, require_files
 from inspector.delivery.connection import Connection
 from inspector.delivery.keys import read_key
 from inspector.delivery.tls import certificate_ends
@@ -17,7 +17,7 @@ from inspector.finding import Finding
 from inspector.settings import Settings
 
 DAYS_LEFT_MIN = 30
-TRIES_MAX = 3  # MQTT 5, 3.1.1, and once more where the broker needs it
+TRIES_MAX = 5  # MQTT 5, 3.1.1, again where only that was answered, and one to spare
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
@@ -91,6 +91,8 @@ def _check_answer(mqtt: MqttSettings) -> Iterator[Finding]:
             if not lost:
                 by = "over TLS" if mqtt.tls is not None else "in plaintext"
                 yield Finding("ok", f"{where} lets us in, MQTT {attempt.protocol} {by}")
+                if attempt.protocol == "3.1.1":
+                    yield Finding("note", f"{where}: {REFUSALS_UNSEEN}; see that results arrive")
                 return
             if attempt.final:
                 break
@@ -101,15 +103,11 @@ class _Try:
     """One connection under a name of its own: the station's may be in use."""
 
     def __init__(self, mqtt: MqttSettings, versions: Versions) -> None:
-        self.protocol, answer_timeout_s = versions.next(mqtt)
-        self._connection = Connection(
-            mqtt,
-            self.protocol,
-            client_id=f"inspector-check-{os.getpid()}",
-            answer_timeout_s=answer_timeout_s,
-        )
+        attempt = versions.next(mqtt)
+        self.protocol = attempt.protocol
+        self._connection = Connection(mqtt, attempt, client_id=f"inspector-check-{os.getpid()}")
         self._connection.open()
-        end = time.monotonic() + answer_timeout_s + 1.0
+        end = time.monotonic() + attempt.answer_timeout_s + 1.0
         idle, far = socket.socketpair()
         with idle, far:
             while not self._connection.ready and self._connection.lost is None:

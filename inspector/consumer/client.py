@@ -71,12 +71,10 @@ class Subscriber:
         failures = 0
         with closing(self._sink), self._wake, self._wake_out:
             while not self._over():
-                protocol, answer_timeout_s = self._versions.next(self._settings.mqtt)
                 connection = Connection(
                     self._settings.mqtt,
-                    protocol,
+                    self._versions.next(self._settings.mqtt),
                     client_id=self._client_id,
-                    answer_timeout_s=answer_timeout_s,
                     inbound=self._inbound,
                 )
                 opened_at = time.monotonic()

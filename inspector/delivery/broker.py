@@ -1,5 +1,6 @@
 """Which broker, and how patient to be with it: the `[mqtt]` section of station.toml."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,20 @@ from inspector.delivery.tls import TlsSettings, make_context
 Protocol = Literal["5", "3.1.1"]
 Seconds = Annotated[float, Field(gt=0.0, le=600.0)]
 PORT_TLS = 8_883
+REFUSALS_UNSEEN = (
+    "in MQTT 3.1.1 a broker cannot say that it refuses a message: what its access list forbids "
+    "counts as delivered"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to be accepted by a broker."""
+
+    protocol: Protocol
+    answer_timeout_s: float
+    only_asks: bool = False
+    """Whether it would accept us; the connection ends with that answer."""
 
 
 class MqttSettings(Strict):
@@ -24,7 +39,7 @@ class MqttSettings(Strict):
     tls: TlsSettings | None = None
     """Left out, everything travels readable, which is refused beyond this machine."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """auto tries MQTT 5 first and remembers what the broker speaks."""
+    """auto tries MQTT 5 first, and 3.1.1 where it is refused or not answered."""
     client_id: Name | None = None
     """Left out, it is made of the topic: inspector-ROOT-STATION."""
     user: Annotated[str, Field(min_length=1)] | None = None
@@ -40,7 +55,8 @@ class MqttSettings(Strict):
     connect_timeout_s: Seconds = 3.0
     """For TCP, again for TLS, and again for the broker's answer."""
     version_timeout_s: Seconds = 2.0
-    """How long protocol "auto" waits for an answer in MQTT 5 before it tries 3.1.1."""
+    """How long protocol "auto" waits for an answer in MQTT 5 before it asks in 3.1.1; longer
+    where the broker has spoken 5."""
     acknowledge_timeout_s: Seconds = 10.0
     """A message not acknowledged within this ends the connection."""
     backoff_min_s: Seconds = 0.5

@@ -56,12 +56,10 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
     idle, far = socket.socketpair()
     with idle, far:
         while time.monotonic() < end:
-            protocol, answer_timeout_s = versions.next(settings.mqtt)
             connection = Connection(
                 settings.mqtt,
-                protocol,
+                versions.next(settings.mqtt),
                 client_id=f"inspector-{settings.sender}-{os.getpid()}",
-                answer_timeout_s=answer_timeout_s,
                 inbound=inbound,
             )
             connection.open()

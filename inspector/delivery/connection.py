@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from inspector.contract.errors import ConfigError
-from inspector.delivery.broker import MqttSettings, Protocol, read_password
+from inspector.delivery.broker import Attempt, MqttSettings, read_password
 from inspector.delivery.inbound import PACKET_BYTES_MAX, Inbound
 from inspector.delivery.tls import alert_in_words, in_words, make_context
 
@@ -50,10 +50,9 @@ class Connection:
     def __init__(
         self,
         settings: MqttSettings,
-        protocol: Protocol,
+        attempt: Attempt,
         *,
         client_id: str,
-        answer_timeout_s: float,
         will_topic: str | None = None,
         will: bytes = b"",
         inbound: Inbound | None = None,
@@ -62,16 +61,18 @@ class Connection:
         self.lost: str | None = None
         self.ready = False
         """The broker has accepted us."""
-        self.wrong_version = False
-        """Not accepted, perhaps because the broker speaks another version: such brokers say so,
-        hang up, or never answer."""
+        self.wrong_version = self.refused_version = False
+        """Not accepted, perhaps because the broker speaks another version: such brokers say so
+        (refused), hang up, or never answer."""
+        self.awake = False
+        """It would have accepted us, and was only asked."""
         self.in_flight_max = settings.in_flight_max
         self.acknowledged: deque[Acknowledgement] = deque()
         self._settings = settings
-        self.protocol = protocol
-        self._answer_timeout_s = answer_timeout_s
+        self.protocol = attempt.protocol
+        self._attempt = attempt
         self._client = self._make_client(client_id)
-        if will_topic is not None:
+        if will_topic is not None and not attempt.only_asks:
             self._client.will_set(will_topic, will, _QOS, retain=True)
         self._inbound = inbound
         if inbound is not None:
@@ -104,7 +105,7 @@ class Connection:
             if self._settings.tls is not None and isinstance(error, ConnectionResetError):
                 self.lost = f"TLS failed: what answers there may not speak it ({self.lost})"
             return
-        self._answer_by = time.monotonic() + self._answer_timeout_s
+        self._answer_by = time.monotonic() + self._attempt.answer_timeout_s
         self._socket = self._client.socket()
         if self._socket is None:  # closed again already
             self._end("the broker hung up")
@@ -259,7 +260,10 @@ class Connection:
     ) -> None:
         if reason.is_failure:
             self.lost = f"the broker refused us: {reason}"
-            self.wrong_version = reason.value == _UNSUPPORTED_VERSION
+            self.wrong_version = self.refused_version = reason.value == _UNSUPPORTED_VERSION
+            return
+        if self._attempt.only_asks:
+            self.lost, self.awake = f"it answers MQTT {self.protocol}", True
             return
         self.ready = True
         receive_max = getattr(properties, "ReceiveMaximum", None)

@@ -71,12 +71,11 @@ class MqttLine:
         self._release()
         self._said = False
         self._idle, self._far = socket.socketpair()
-        protocol, answer_timeout_s = self._versions.next(self._mqtt)
+        attempt = self._versions.next(self._mqtt)
         connection = Connection(
             self._mqtt,
-            protocol,
+            attempt,
             client_id=self._client_id,
-            answer_timeout_s=answer_timeout_s,
             will_topic=self._topic,
             will=self._message(REST).to_json(),
             inbound=self._inbound,
@@ -84,7 +83,7 @@ class MqttLine:
         connection.open()
         self._connection = connection
         while not self._complete(connection) and connection.lost is None:
-            connection.turn(self._idle, answer_timeout_s)
+            connection.turn(self._idle, attempt.answer_timeout_s)
         if connection.lost is not None:
             self._versions.ended(connection)
             raise DeviceError(f"broker {self._mqtt.host}:{self._mqtt.port}: {connection.lost}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from inspector.contract.status import ConsumerStatus
 from inspector.contract.topics import Place
 from inspector.delivery.board import Board
-from inspector.delivery.broker import MqttSettings
+from inspector.delivery.broker import REFUSALS_UNSEEN, MqttSettings
 from inspector.delivery.connection import Connection
 from inspector.delivery.consumers import Consumers, Identity
 from inspector.delivery.cursors import Cursors
@@ -186,14 +186,12 @@ class Courier:
             traffic.outbox.close()
 
     def _connect(self, traffic: Traffic) -> Connection:
-        protocol, answer_timeout_s = self._versions.next(self._settings)
         connection = Connection(
             self._settings,
-            protocol,
+            self._versions.next(self._settings),
             client_id=self._client_id,
             will_topic=self._topics.state,
             will=self._will,
-            answer_timeout_s=answer_timeout_s,
             inbound=traffic.inbound,
         )
         connection.open()
@@ -260,6 +258,8 @@ class Courier:
         self.connected = True
         self.reconnects = self._versions.connections - 1
         self._patience.greet(connection.protocol)
+        if connection.protocol == "3.1.1" and not self.reconnects:
+            log.warning("broker %s: %s", self._patience.broker, REFUSALS_UNSEEN)
 
     def _settle(self, connection: Connection, traffic: Traffic, now: float) -> None:
         traffic.settle(connection, now)

@@ -27,13 +27,8 @@ def rejoin(
     """Until `stopping`. `serve` has each connection from its opening to its end, and drops it."""
     failures = 0
     while not stopping.is_set():
-        protocol, answer_timeout_s = versions.next(settings)
         connection = Connection(
-            settings,
-            protocol,
-            client_id=client_id,
-            answer_timeout_s=answer_timeout_s,
-            inbound=inbound,
+            settings, versions.next(settings), client_id=client_id, inbound=inbound
         )
         connection.open()
         opened_at = time.monotonic()

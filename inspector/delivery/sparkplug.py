@@ -150,15 +150,13 @@ class EdgeNode:
             rows.close()
 
     def _connect(self) -> Session:
-        protocol, answer_timeout_s = self._versions.next(self._broker)
         number = self._numbers.next()
         if self._numbers.trouble:
             self._patience.say(self._numbers.trouble)
         connection = EdgeConnection(
             self._broker,
-            protocol,
+            self._versions.next(self._broker),
             client_id=self._client_id,
-            answer_timeout_s=answer_timeout_s,
             death_topic=self._place.of_node("NDEATH"),
             death=death(number),
             inbound=self._heard.inbound,

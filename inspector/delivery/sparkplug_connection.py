@@ -10,7 +10,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from inspector.delivery.broker import MqttSettings, Protocol
+from inspector.delivery.broker import Attempt, MqttSettings
 from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import Inbound
 
@@ -24,24 +24,18 @@ class EdgeConnection(Connection):
     def __init__(
         self,
         settings: MqttSettings,
-        protocol: Protocol,
+        attempt: Attempt,
         *,
         client_id: str,
-        answer_timeout_s: float,
         death_topic: str,
         death: bytes,
         inbound: Inbound,
     ) -> None:
-        super().__init__(
-            settings,
-            protocol,
-            client_id=client_id,
-            answer_timeout_s=answer_timeout_s,
-            inbound=inbound,
-        )
+        super().__init__(settings, attempt, client_id=client_id, inbound=inbound)
         self.passed: deque[int] = deque()
         """Marks the broker has come past."""
-        self._client.will_set(death_topic, death, _WILL_QOS, retain=False)
+        if not attempt.only_asks:
+            self._client.will_set(death_topic, death, _WILL_QOS, retain=False)
         self._client.on_unsubscribe = self._on_unsubscribe
 
     def say(self, topic: str, payload: bytes, *, qos: int = 0) -> int:

@@ -47,17 +47,13 @@ class Link:
     def open(self) -> None:
         versions = Versions(self._mqtt.protocol)
         while True:
-            protocol, answer_timeout_s = versions.next(self._mqtt)
+            attempt = versions.next(self._mqtt)
             connection = Connection(
-                self._mqtt,
-                protocol,
-                client_id=self._client_id,
-                answer_timeout_s=answer_timeout_s,
-                inbound=self._inbound,
+                self._mqtt, attempt, client_id=self._client_id, inbound=self._inbound
             )
             connection.open()
             while connection.lost is None and not self._inbound.listening:
-                connection.turn(self._idle, answer_timeout_s)
+                connection.turn(self._idle, attempt.answer_timeout_s)
             if connection.lost is None:
                 versions.accepted(connection)
                 self._connection = connection

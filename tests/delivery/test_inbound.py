@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from inspector.delivery.broker import MqttSettings, Protocol
+from inspector.delivery.broker import Attempt, MqttSettings, Protocol
 from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, Inbound
 from tests.brokers import Mosquitto
@@ -45,9 +45,8 @@ def sender(broker: Mosquitto) -> Iterator[paho.Client]:
 def connection(port: int, protocol: Protocol, inbound: Inbound) -> Iterator[Connection]:
     made = Connection(
         MqttSettings(host="127.0.0.1", port=port),
-        protocol,
+        Attempt(protocol, answer_timeout_s=1.0),
         client_id="listens",
-        answer_timeout_s=1.0,
         inbound=inbound,
     )
     made.open()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
-from inspector.delivery.broker import MqttSettings, require_files
+from inspector.delivery.broker import Attempt, MqttSettings, require_files
 from inspector.delivery.connection import Connection
 from inspector.delivery.inbound import Inbound
 from inspector.delivery.tls import TlsSettings, make_context
@@ -64,7 +64,7 @@ def at_most(version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def attempt(port: int, tls: dict[str, Any], host: str = "localhost") -> str:
     """The first words about how it went; "" where the broker let us in."""
     settings = MqttSettings(host=host, port=port, tls=TlsSettings(**tls))
-    made = Connection(settings, "5", client_id="tls", answer_timeout_s=5.0)
+    made = Connection(settings, Attempt("5", answer_timeout_s=5.0), client_id="tls")
     made.open()
     idle, far = socket.socketpair()
     with idle, far:
@@ -155,7 +155,9 @@ def test_what_tls_has_read_ahead_is_not_left_lying(broker: Mosquitto, authority:
         host="localhost", port=broker.port, tls=TlsSettings(ca_file=authority / "ca.pem")
     )
     inbound = Inbound(["many"])
-    made = Connection(settings, "5", client_id="reads", answer_timeout_s=5.0, inbound=inbound)
+    made = Connection(
+        settings, Attempt("5", answer_timeout_s=5.0), client_id="reads", inbound=inbound
+    )
     made.open()
     idle, far = socket.socketpair()
     with idle, far:
