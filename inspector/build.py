@@ -99,7 +99,7 @@ def build(
     if first_fault is None:
         prepare()
     archive = ImageArchive(settings.archive)
-    journal = Journal(settings.journal)
+    journal = Journal(settings.journal, station=settings.station)
     journal.register(settings.holders)
     courier = Courier(
         settings.mqtt,

@@ -218,7 +218,7 @@ def _check_journal(settings: Settings) -> Iterator[Finding]:
     if not path.exists() and not cursors_path(path.resolve()).exists():
         return
     try:
-        journal = Journal(settings.journal)
+        journal = Journal(settings.journal, station=settings.station)
         yield Finding("ok", f"journal: {path} ends at {journal.last_seq()}")
         journal.close()
     except InUseError as error:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult
+from inspector.contract.strict import Name
 from inspector.delivery.cursors import Cursors, cursors_path
 from inspector.delivery.database import file_at, in_words, lock, open_writer, transaction
-from inspector.delivery.reader import KIND, JournalReader, last_seq, rows_after
+from inspector.delivery.reader import KIND, JournalReader, last_seq, last_station, rows_after
 from inspector.delivery.release import Released, withdrawn
 from inspector.delivery.retention import (
     MB,
@@ -26,6 +27,7 @@ from inspector.delivery.retention import (
     JournalSettings,
     Retention,
 )
+from inspector.delivery.stored import StoredTimes
 
 __all__ = ["ConsumerSettings", "Journal", "JournalReader", "JournalSettings"]
 
@@ -38,9 +40,12 @@ FORGET_ROWS = 8  # a put adds one row, so this catches up, and its cost stays co
 class Journal:
     """The writer, ports.Journal. One thread at a time uses it."""
 
-    def __init__(self, settings: JournalSettings) -> None:
+    def __init__(self, settings: JournalSettings, *, station: Name | None = None) -> None:
         """Open or create. Raises RecordError where it is damaged or another process writes it,
-        ConfigError where it is not ours or is not the one the cursors belong to.
+        ConfigError where it is not ours, is not the one the cursors belong to, or is another
+        station's.
+
+        station: whose rows it is to hold; None: whoever's they are.
         """
         self._settings = settings
         self._path = settings.path.resolve()
@@ -55,6 +60,7 @@ class Journal:
             self._cursors = Cursors(self._path)
             opened.callback(self._cursors.close)
             self._check_whole()
+            self._check_station(station)
             self.released = Released(self._path)
             """How far results are final: the courier sends none behind it."""
             opened.callback(self.released.close)
@@ -62,6 +68,7 @@ class Journal:
             self.retention = Retention(self._db, settings, self._cursors, pages_max)
             self._opened = opened.pop_all()
         self._complained = False
+        self._times = StoredTimes()
 
     @property
     def path(self) -> Path:
@@ -98,9 +105,8 @@ class Journal:
                 self._require_place()
                 self._withdraw_last("the station could not record whether it was in time")
                 gone = self.retention.forget(FORGET_ROWS)
-                self._db.execute(
-                    "INSERT INTO result VALUES (?, ?, ?)", (seq, int(time.time()), payload)
-                )
+                at = self._times.next(time.time())
+                self._db.execute("INSERT INTO result VALUES (?, ?, ?)", (seq, at, payload))
             self.retention.count(*gone)
         except RecordError as error:
             if _is_full(error):
@@ -193,6 +199,21 @@ class Journal:
                 f"from it: bring the right journal back, or, to begin again at 1, move "
                 f"{cursors_path(self._path).name} away too"
             )
+
+    def _check_station(self, station: Name | None) -> None:
+        """Refuse another station's: its rows would go out as this one's, and reach nobody."""
+        with in_words(KIND, self._path):
+            of, last = last_station(self._db), last_seq(self._db)
+        if station is None or of is None or of == station:
+            return
+        waiting, name = last - self._cursors.lowest(), self._path.name
+        left = f"; {waiting} of its results wait still, and only {of} can deliver them"
+        raise ConfigError(
+            f"journal {self._path}: is of station {of}, and this is station {station}: write "
+            f'station = "{of}" again, or give this station a journal of its own: another '
+            f"journal.path, or move {name}, {name}-*, {name}.cursors* and {name}.released away, "
+            f"all together" + (left if waiting else "")
+        )
 
     def _settle(self) -> None:
         """The station ended without saying whether its last row was in time: it is no OK."""

@@ -1,5 +1,6 @@
 """The journal's file as others read it, beside its writer."""
 
+import json
 import sqlite3
 import time
 from pathlib import Path
@@ -75,10 +76,10 @@ class JournalReader:
             first = first_seq(self._db)
             return 0 if first is None else last_seq(self._db) - first + 1
 
-    def first_seq(self) -> int | None:
-        """The oldest row it still has; None where it has none."""
+    def first_seq(self, since: int = 0) -> int | None:
+        """The oldest row it still has, of those from `since` on; None where it has none."""
         with in_words(KIND, self._path):
-            return first_seq(self._db)
+            return first_seq(self._db, since)
 
     def row(self, seq: int) -> bytes | None:
         """One row; None where the journal does not have it."""
@@ -120,9 +121,19 @@ def last_seq(db: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def first_seq(db: sqlite3.Connection) -> int | None:
-    (first,) = db.execute("SELECT min(seq) FROM result").fetchone()
+def first_seq(db: sqlite3.Connection, since: int = 0) -> int | None:
+    (first,) = db.execute("SELECT min(seq) FROM result WHERE seq >= ?", (since,)).fetchone()
     return None if first is None else int(first)
+
+
+def last_station(db: sqlite3.Connection) -> str | None:
+    """Whose the newest row is, of whatever schema version; None where no row says it."""
+    found = db.execute("SELECT payload FROM result ORDER BY seq DESC LIMIT 1").fetchone()
+    try:
+        station = json.loads(found[0])["station"] if found else None
+    except (ValueError, TypeError, KeyError):  # `inspector journal verify` tells of such a row
+        return None
+    return station if isinstance(station, str) else None
 
 
 def rows_after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:

@@ -24,6 +24,7 @@ from inspector.delivery.release import Released
 from inspector.delivery.sparkplug_connection import EdgeConnection
 from inspector.delivery.sparkplug_metrics import Row, time_ms
 from inspector.delivery.sparkplug_settings import SPARKPLUG, SparkplugSettings
+from inspector.delivery.stored import stored_ms
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ class Rows:
         row = json.loads(payload)
         at_ms = time_ms(row.get("captured_at"))
         if at_ms is None:  # no frame came: when it was stored is the nearest that is known
-            at_ms = round(1000 * self._rows.stored_at(seq))
+            at_ms = stored_ms(self._rows.stored_at(seq), seq)
         return Part(row, at_ms)
 
     def _note_final(self) -> bool:

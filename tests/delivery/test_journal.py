@@ -7,8 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.delivery.cursors import COURIER, Cursors, cursors_path
 from inspector.delivery.journal import Journal, JournalReader, JournalSettings
+from inspector.delivery.stored import StoredTimes, stored_ms
 from tests.delivery.results import result
 
 
@@ -333,6 +335,106 @@ def test_a_journal_replaced_behind_the_cursors_is_refused(tmp_path: Path) -> Non
     cursors_path(path).unlink()
     with journal(path) as anew:
         assert anew.next_seq() == 1
+
+
+def test_another_stations_journal_is_refused_with_the_ways_out_and_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    path, settings = tmp_path / "journal.db", JournalSettings(path=tmp_path / "journal.db")
+    with journal(path) as opened:
+        for seq in range(1, 31):
+            opened.put(result(seq))
+        last = opened.after(29, 1)
+    delivered(path, 25)
+    with pytest.raises(ConfigError) as refused:
+        Journal(settings, station="cell-02")
+    said = str(refused.value)
+    assert "is of station station, and this is station cell-02" in said
+    assert 'write station = "station" again' in said
+    assert "5 of its results wait still, and only station can deliver them" in said
+    with closing(Journal(settings, station="station")) as again:
+        assert again.next_seq() == 31
+        (row,) = again.after(29, 1)
+    assert last[0][1] != row[1], "its own start alone withdraws the OK in doubt"
+    delivered(path, 30)
+    with pytest.raises(ConfigError) as refused:
+        Journal(settings, station="cell-02")
+    assert "wait still" not in str(refused.value)
+
+
+def test_files_moved_away_as_the_refusal_says_make_room_for_another_station(
+    tmp_path: Path,
+) -> None:
+    path, old = tmp_path / "journal.db", tmp_path / "old"
+    assert put_and_die(path, 5).returncode == -9  # its -wal is there still
+    delivered(path, 5)
+    with pytest.raises(ConfigError) as refused:
+        Journal(JournalSettings(path=path), station="cell-02")
+    named = str(refused.value).partition("or move ")[2].partition(" away")[0]
+    patterns = named.replace(" and ", ", ").split(", ")
+    assert len(patterns) == 4
+    old.mkdir()
+    for each in {found for pattern in patterns for found in tmp_path.glob(pattern)}:
+        each.rename(old / each.name)
+    with closing(Journal(JournalSettings(path=path), station="cell-02")) as new:
+        assert new.next_seq() == 1
+        assert new.released.final == 0
+    with closing(Journal(JournalSettings(path=old / path.name), station="station")) as kept:
+        assert seqs(kept) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b'{"schema":1,"station":"station","pass":false}', id="of an older version"),
+        pytest.param(b'{"schema":1,"pass":false}', id="names no station"),
+        pytest.param(b"\xff[", id="damaged"),
+        pytest.param(None, id="no row"),
+    ],
+)
+def test_a_journal_that_does_not_say_it_is_another_stations_is_opened(
+    tmp_path: Path, payload: bytes | None
+) -> None:
+    path = tmp_path / "journal.db"
+    with journal(path) as opened:
+        opened.put(result(1))
+        opened.release(1)
+        if payload is None:
+            opened._db.execute("DELETE FROM result")
+        else:
+            opened._db.execute("UPDATE result SET payload = ?", (payload,))
+    with closing(Journal(JournalSettings(path=path), station="station")) as again:
+        assert again.next_seq() == 2
+
+
+def test_every_row_has_a_time_of_its_own_however_fast_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    before = time.time()
+    with journal(path) as opened:
+        for seq in range(1, 301):
+            opened.put(result(seq))
+        after = time.time()
+        with JournalReader(path) as reader:
+            times = [stored_ms(reader.stored_at(seq), seq) for seq in range(1, 301)]
+    assert times == sorted(set(times))
+    assert 1_000 * before - 1 <= times[0]
+    assert times[-1] <= 1_000 * after + 300
+
+
+def test_a_clock_set_back_is_followed_and_one_that_stands_still_is_not() -> None:
+    times = StoredTimes()
+    still = [times.next(1_000.5) for _ in range(3)]
+    assert still == [1_000.5, 1_000.501, 1_000.502]
+    assert times.next(900.25) == 900.25
+    assert times.next(900.0) == 900.251, "back by less than a second: no time comes twice"
+
+
+def test_rows_of_whole_seconds_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    assert [stored_ms(1_800_000_000.0, seq) for seq in (7, 1_008)] == [
+        1_800_000_000_007,
+        1_800_000_000_008,
+    ]
+    assert stored_ms(StoredTimes().next(1_800_000_001.0), 7) == 1_800_000_001_001
 
 
 def test_old_rows_go_only_after_every_receiver_has_them(tmp_path: Path) -> None:

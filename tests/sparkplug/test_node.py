@@ -96,18 +96,25 @@ def put(journal: Journal, node: EdgeNode | None, count: int) -> None:
 
 def parts(listener: Listener, names: Names = NAMES) -> list[tuple[int, bool]]:
     """(number in the journal, whether it came as history), by the births' aliases."""
-    found: list[tuple[int, bool]] = []
+    return [(m.long_value, m.is_historical) for m in numbers(listener, names)]
+
+
+def times(listener: Listener) -> list[tuple[int, int]]:
+    """(number in the journal, at what time)."""
+    return [(m.long_value, m.timestamp) for m in numbers(listener, NAMES)]
+
+
+def numbers(listener: Listener, names: Names) -> list[proto.Metric]:
+    """The metric of every part that holds its number in the journal."""
+    found: list[proto.Metric] = []
     seq_alias = None
     for message in listener.messages:
         if message.topic == names.topic("DBIRTH"):
             metrics = proto.Payload.FromString(message.payload).metrics
             seq_alias = next(m.alias for m in metrics if m.name == "Part/Journal Seq")
         if message.topic == names.topic("DDATA"):
-            found += [
-                (m.long_value, m.is_historical)
-                for m in proto.Payload.FromString(message.payload).metrics
-                if m.alias == seq_alias
-            ]
+            metrics = proto.Payload.FromString(message.payload).metrics
+            found += [m for m in metrics if m.alias == seq_alias]
     return found
 
 
@@ -175,6 +182,26 @@ def test_what_was_sent_a_moment_ago_goes_again_and_what_is_older_does_not(
     news, again = parts(listener)[:20], parts(listener)[20:]
     assert news == [(seq, False) for seq in range(1, 21)]
     assert again == [(seq, True) for seq in range(11, 21)]
+
+
+@pytest.mark.parametrize("written_by", ["this program", "an older one"])
+def test_parts_without_a_picture_have_times_of_their_own_and_keep_them(
+    journal: Journal, broker: Mosquitto, written_by: str
+) -> None:
+    begin_ms = 1_000 * time.time()
+    for seq in range(1, 41):
+        journal.put(result(seq).model_copy(update={"captured_at": None}))
+        journal.release(seq)
+    if written_by == "an older one":
+        journal._db.execute("UPDATE result SET stored_at = CAST(stored_at AS INTEGER)")
+    with Listener(broker.start().port, "spBv1.0/#") as listener:
+        for count in (40, 80):  # what was sent a moment ago goes again after a restart
+            with edge_node(journal, broker.port, overlap_s=90.0):
+                assert until(lambda count=count: len(times(listener)) == count)  # type: ignore[misc]
+    told, again = times(listener)[:40], times(listener)[40:]
+    assert len({at for _, at in told}) == 40, "a historian keeps one value of a time"
+    assert all(abs(at - begin_ms) < 60_000 for _, at in told)
+    assert again == told
 
 
 def test_connections_that_never_last_do_not_repeat_a_part_for_ever(

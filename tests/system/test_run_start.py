@@ -1,5 +1,6 @@
 """What cannot start says so in words, all of it, and exits 78."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.image import Tiling
+from inspector.delivery.journal import JournalReader
 from tests.support import make_bundle, make_model, run_inspector, write_station
 
 
@@ -166,6 +168,27 @@ def test_check_refuses_the_journal_that_run_refuses(sealed: Bundle, tmp_path: Pa
     assert checked.returncode == 78
     assert "is damaged" in checked.stdout
     assert "is damaged" in ran.stderr
+
+
+def test_a_renamed_station_does_not_go_on_in_the_journal_of_its_old_name(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    def named(name: str, folder: str = ".") -> Path:
+        journal = {"path": f"{folder}/journal.db"}
+        return write_station(tmp_path, sealed, station=name, journal=journal, drain_s=0.0)
+
+    assert run_inspector("run", named("cell-01")).returncode == 0
+    path = named("cell-02")
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    for said in (checked.stdout, ran.stderr):
+        assert "journal.db: is of station cell-01, and this is station cell-02" in said
+        assert "12 of its results wait still" in said
+    assert (checked.returncode, ran.returncode) == (78, 78)
+    assert run_inspector("run", named("cell-02", folder="cell-02")).returncode == 0
+    with JournalReader(tmp_path / "cell-02/journal.db") as reader:
+        assert json.loads(reader.row(12) or b"")["station"] == "cell-02"
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert json.loads(reader.row(reader.last_seq()) or b"")["station"] == "cell-01"
 
 
 def test_a_password_file_that_cannot_be_read_is_named(sealed: Bundle, tmp_path: Path) -> None:
