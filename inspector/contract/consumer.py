@@ -81,7 +81,8 @@ class ConsumerReply(Strict):
     """refused: nothing was sent. failed: the rest of the rows could not be."""
     reason: Annotated[str, StringConstraints(max_length=REASON_MAX)]
     first: Seq | None
-    """The oldest row the journal still has; null where it has none."""
+    """The oldest row the journal still has; null where it has none. For a replay that failed, the
+    oldest from the request's `from` on: behind `from` where that row itself is gone."""
     last: Annotated[int, Field(ge=0)]
     """The newest row that was sent on `result`; later ones come by themselves."""
     acknowledged: Annotated[int, Field(ge=0)]

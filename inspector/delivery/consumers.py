@@ -242,7 +242,9 @@ class Consumers:
 
     def _end(self, consumer: _Consumer, outcome: Literal["done", "failed"], reason: str) -> None:
         if consumer.replay is not None:
-            self._reply(consumer, "replay", consumer.replay.request, outcome, reason)
+            request = consumer.replay.request
+            since = request.first if outcome == "failed" else 0
+            self._reply(consumer, "replay", request, outcome, reason, since)
             consumer.replay = None
 
     def _require_station(self, station: Name) -> None:
@@ -256,7 +258,9 @@ class Consumers:
         request: ReplayRequest | None,
         outcome: Literal["done", "refused", "failed"],
         reason: str,
+        since: int = 0,
     ) -> None:
+        """since: the oldest row from this one on is told; a hole is stepped over by it."""
         reply = ConsumerReply(
             station=self._who.station,
             boot=self._who.boot,
@@ -265,7 +269,7 @@ class Consumers:
             id=request.id if request else None,
             outcome=outcome,
             reason=reason[:REASON_MAX],
-            first=self._rows.first_seq(),
+            first=self._rows.first_seq(since),
             last=self._told(),
             acknowledged=consumer.acknowledged,
         )

@@ -27,7 +27,6 @@ LET_GO_SHARE = 0.85
 SHORT_SHARE = 0.90  # what is left is room to record the rejected parts until a person has come
 CURSOR_AGE_S = 1.0
 DAY_S = 86_400
-FOR_ROOM = 2**62
 
 
 class JournalSettings(Strict):
@@ -97,14 +96,13 @@ class Retention:
         """
         self._look()
         delivered = min(self._at.values(), default=0)
-        past_keep = int(time.time() - self._settings.keep_days * DAY_S) + 1
         share = self.share()
-        if self._delete(past_keep, delivered, rows) or share < PRESSED_SHARE:
+        if self._delete(self._aged(delivered, rows), rows) or share < PRESSED_SHARE:
             return 0, 0
-        yielded = self._delete(FOR_ROOM, delivered, rows)
+        yielded = self._delete(delivered, rows)
         if yielded or share < LET_GO_SHARE:
             return yielded, 0
-        return 0, self._delete(FOR_ROOM, min(self._holders().values(), default=0), rows)
+        return 0, self._delete(min(self._holders().values(), default=0), rows)
 
     def count(self, yielded: int, let_go: int) -> None:
         if yielded and not self.rows_yielded:
@@ -164,9 +162,55 @@ class Retention:
         if now - self._read_at >= CURSOR_AGE_S:
             self._at, self._read_at = self._cursors.all(), now
 
-    def _delete(self, stored_before: int, up_to: int, rows: int) -> int:
+    def _aged(self, up_to: int, rows: int) -> int:
+        """Of the oldest rows, at most so many: up to which one the time of all has passed.
+
+        None behind one that stays: a replay over a hole would never end. A row from the future
+        (the clock was ahead, and was set) is as old as the next one behind it that is not: it was
+        stored before that, and must not hold the journal until its own date.
+        """
+        now = time.time()
+        past_keep = int(now - self._settings.keep_days * DAY_S) + 1
+        query = "SELECT seq, stored_at FROM result WHERE seq <= ? ORDER BY seq LIMIT ?"
+        aged = from_future = 0
+        for seq, stored_at in self._db.execute(query, (up_to, rows)).fetchall():
+            if min(stored_at, now) < past_keep:
+                aged = seq
+            elif stored_at > now:
+                from_future = seq
+            else:
+                return aged
+        if from_future > aged and self._next_stored_at(from_future, now) < past_keep:
+            return from_future
+        return aged
+
+    def _next_stored_at(self, seq: int, now: float) -> float:
+        """When the first row behind `seq` that is not from the future was stored; now for none.
+
+        By halving, since many may be. Where the clock was ahead more than once, perhaps a later
+        one: then rows stay longer.
+        """
+        low, high = seq + 1, last_seq(self._db)
+        if self._stored_at(high) > now:
+            return now
+        while low < high:
+            middle = (low + high) // 2
+            if self._stored_at(middle) > now:
+                low = middle + 1
+            else:
+                high = middle
+        return self._stored_at(high)
+
+    def _stored_at(self, seq: int) -> float:
+        """Of this row or the next one there is."""
+        query = "SELECT stored_at FROM result WHERE seq >= ? ORDER BY seq LIMIT 1"
+        found = self._db.execute(query, (seq,)).fetchone()
+        return float(found[0]) if found else float("inf")
+
+    def _delete(self, up_to: int, rows: int) -> int:
+        """The oldest rows, at most so many."""
         query = (
-            "DELETE FROM result WHERE stored_at < ? AND seq IN"
+            "DELETE FROM result WHERE seq IN"
             " (SELECT seq FROM result WHERE seq <= ? ORDER BY seq LIMIT ?)"
         )
-        return self._db.execute(query, (stored_before, up_to, rows)).rowcount
+        return self._db.execute(query, (up_to, rows)).rowcount

@@ -153,6 +153,21 @@ def test_rows_that_are_gone_are_a_gap_that_the_exit_code_tells(
         ]
 
 
+def test_a_hole_in_a_journal_is_stepped_over_and_told_as_a_gap(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
+    with line(tmp_path, broker.port) as station:
+        station.put(40)
+        assert until(lambda: station.courier.acknowledged == 40)
+        # as a program left it that let rows go before older ones from the future
+        station.journal._db.execute("DELETE FROM result WHERE seq BETWEEN 4 AND 20")
+        done = run_inspector("subscribe", settings, "--expect", "23")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "GAP: 4 to 20 are gone" in done.stdout
+        assert (tmp_path / "got").read_bytes().splitlines() == station.payloads()
+
+
 def test_a_station_that_forgot_an_acknowledgement_is_told_again_without_a_new_row(
     tmp_path: Path, broker: Mosquitto
 ) -> None:

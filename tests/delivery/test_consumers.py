@@ -200,6 +200,24 @@ def test_rows_that_are_gone_are_refused_with_the_range_that_is_left(
     journal.close()
 
 
+def test_a_replay_into_a_hole_fails_with_the_next_row_there_is(
+    journal: Journal, broker: Mosquitto
+) -> None:
+    put(journal, 30)
+    journal._db.execute("DELETE FROM result WHERE seq BETWEEN 4 AND 20")
+    with Listener(broker.port) as listener, courier(journal, broker.port):
+        listener.publish(MES.replay, replay(2, 30))
+        assert until(lambda: len(replies(listener)) == 1)
+        assert [row["seq"] for row in replayed(listener)] == [2, 3]
+        before = replies(listener)[0]
+        assert (before["outcome"], before["first"]) == ("failed", 2), "rows 2 and 3 are there"
+        listener.publish(MES.replay, replay(4, 30, "r2"))
+        assert until(lambda: len(replies(listener)) == 2)
+        within = replies(listener)[1]
+        assert (within["outcome"], within["first"], within["last"]) == ("failed", 21, 30)
+        assert "row 4 is no longer in the journal" in within["reason"]
+
+
 def test_a_newer_request_takes_the_place_of_the_one_under_way(
     journal: Journal, broker: Mosquitto
 ) -> None:

@@ -1,6 +1,7 @@
 """What the journal keeps for consumers that stay away, and what it says meanwhile."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,3 +123,53 @@ def test_a_new_consumer_begins_where_the_journal_is_and_an_old_one_lets_go(
     with Cursors(tmp_path / "journal.db") as cursors:
         assert cursors.all() == {"historian": 10}
     assert "consumer mes is not registered any more" in caplog.text
+
+
+def stored(opened: Journal, first: int, last: int, days: float) -> None:
+    """As if these rows had been stored so many days from now."""
+    words = (time.time() + 86_400 * days, first, last)
+    opened._db.execute("UPDATE result SET stored_at = ? WHERE seq BETWEEN ? AND ?", words)
+
+
+def numbers(opened: Journal) -> list[int]:
+    return [seq for seq, _ in opened.after(0, 1_000)]
+
+
+@pytest.mark.parametrize("ahead", [3, 30])
+def test_rows_of_a_clock_that_was_ahead_go_with_those_behind_them_and_leave_no_hole(
+    tmp_path: Path, ahead: int
+) -> None:
+    with journal(tmp_path, keep_days=1.0) as opened:
+        put(opened, 60)
+        stored(opened, 1, ahead, days=5 * 365)
+        stored(opened, ahead + 1, 50, days=-2.0)
+        moved(tmp_path, opened, COURIER, 60)
+        for _ in range(12):
+            put(opened)
+            there = numbers(opened)
+            assert there == list(range(there[0], opened.last_seq() + 1))
+        assert there[0] == 51, "the ten whose day has not passed stay"
+        assert opened.retention.rows_yielded == 0
+
+
+def test_rows_from_the_future_stay_while_nothing_behind_them_is_old(tmp_path: Path) -> None:
+    with journal(tmp_path, keep_days=1.0) as opened:
+        put(opened, 20)
+        stored(opened, 1, 20, days=5 * 365)
+        moved(tmp_path, opened, COURIER, 20)
+        opened.retention.forget(8)
+        assert first(opened) == 1, "there is nothing to tell their age by"
+        put(opened, 10)
+        assert first(opened) == 1, "they are as old as the next row: a moment"
+
+
+def test_an_old_row_does_not_go_before_one_that_stays(tmp_path: Path) -> None:
+    with journal(tmp_path, keep_days=1.0) as opened:
+        put(opened, 20)
+        stored(opened, 6, 20, days=-2.0)  # the clock was behind for a while
+        moved(tmp_path, opened, COURIER, 20)
+        put(opened, 10)
+        assert numbers(opened) == list(range(1, 31))
+        stored(opened, 1, 5, days=-1.5)
+        put(opened, 10)
+        assert first(opened) == 21
