@@ -4,7 +4,6 @@ A thread a station. What comes is bounded and only noted in `Known`; a command i
 sent again with the same nonce until its one reply is there.
 """
 
-import json
 import logging
 import secrets
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
 from inspector.contract.errors import DeviceError, InspectorError
+from inspector.contract.foreign import foreign_json
 from inspector.contract.signed import SignedCommand
 from inspector.contract.topics import Place as Topics
 from inspector.delivery.commander import SEND_AGAIN_S, read_reply
@@ -68,6 +68,7 @@ class Follower:
             topics.append(self._topics.reply(self._commands.sender))
         self._inbound = Inbound(topics, queue_max=QUEUE_MAX, payload_max=REPLY_BYTES_MAX)
         self._client_id = f"inspector-hmi-{place.name}-{secrets.token_hex(4)}"
+        self._stumbled: set[str] = set()
         self._asking: deque[_Asking] = deque()
         self._asking_lock = threading.Lock()
         self._wake = Wake()
@@ -118,7 +119,7 @@ class Follower:
         self._remember()
         rejoin(
             self.place.mqtt,
-            lambda connection: self._serve(connection, versions, patience),
+            lambda connection: self._serve_whole(connection, versions, patience),
             self._stopping,
             client_id=self._client_id,
             inbound=self._inbound,
@@ -138,6 +139,15 @@ class Follower:
         except InspectorError as error:
             log.warning("station %s: %s", self.place.name, error)
 
+    def _serve_whole(self, connection: Connection, versions: Versions, patience: Patience) -> None:
+        """A fault of ours ends the connection, not the thread: the next one begins anew."""
+        try:
+            self._serve(connection, versions, patience)
+        except Exception:  # noqa: BLE001 - said whole in the log
+            self._stumble("a fault of these pages, which connect anew")
+            self.known.connection(up=False, words="a fault of these pages: see their log")
+            connection.drop()
+
     def _serve(self, connection: Connection, versions: Versions, patience: Patience) -> None:
         greeted = False
         greeted_at = looked_at = 0.0
@@ -148,7 +158,7 @@ class Follower:
                 patience.greet(connection.protocol)
                 self.known.connection(up=True)
             while self._inbound.received:
-                self._take(self._inbound.received.popleft())
+                self._take_or_count(self._inbound.received.popleft())
             now = time.monotonic()
             if greeted and now - looked_at < 2.0 * TURN_S:
                 self._watch(greeted_at)  # not where we ourselves were held up: beats wait unread
@@ -192,6 +202,19 @@ class Follower:
             topic = self._topics.command(each.envelope.sender)
             connection.publish(topic, each.envelope.to_json(), retain=False)
 
+    def _take_or_count(self, message: Message) -> None:
+        """What comes is somebody else's: what of it we did not foresee costs that message alone."""
+        try:
+            self._take(message)
+        except Exception:  # noqa: BLE001 - said whole in the log
+            self.known.unreadable += 1
+            self._stumble(f"a message on {message.topic} is left out, and so are others like it")
+
+    def _stumble(self, words: str) -> None:
+        if words not in self._stumbled:
+            self._stumbled.add(words)
+            log.exception("station %s: %s", self.place.name, words)
+
     def _take(self, message: Message) -> None:
         topics = self._topics
         if message.topic == topics.heartbeat:
@@ -224,8 +247,8 @@ class Follower:
 
 def _read(payload: bytes, station: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(payload, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
+        found = foreign_json(payload)
+    except ValueError:
         return None
     if not isinstance(found, dict) or found.get("station") != station:
         return None

@@ -7,6 +7,7 @@ station has not settled yet is left out: nobody may see an OK that may still be 
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from inspector.contract.errors import RecordError
+from inspector.contract.foreign import foreign_json
 from inspector.contract.result import EvaluationName, utc_text
 from inspector.contract.strict import Strict
 from inspector.contract.table import COLUMNS, cells, csv_line
@@ -89,11 +91,14 @@ def search(path: Path, wanted: Page) -> dict[str, Any]:
 
 
 def newest(path: Path, count: int) -> list[dict[str, Any]]:
-    """The last rows, oldest first. Raises RecordError, ConfigError."""
+    """The last rows, oldest first, as what is heard is read. Raises RecordError, ConfigError."""
     with JournalReader(path) as reader:
         rows = reader.before(_settled(reader, path) + 1, count)
-    found = (_read(payload) for _, payload in reversed(rows))
-    return [each for each in found if each is not None]
+    found = []
+    for _, payload in reversed(rows):
+        with suppress(ValueError):
+            found.append(foreign_json(payload))
+    return [each for each in found if isinstance(each, dict)]
 
 
 def one(path: Path, seq: int) -> dict[str, Any] | None:

@@ -1,10 +1,12 @@
 """What is known of a station: the newest of each message, and a bounded piece of its past.
 
 Everything in it came from outside. It is read leniently (a station of another version must not
-leave the page empty) and kept as it came; the page shows it as text and nothing else.
+leave the page empty) and kept as it came; the page shows it as text and nothing else. Whoever notes
+it has read it by contract/foreign.py.
 """
 
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -100,8 +102,17 @@ class Known:
                     "alarm": self._alarm, "last": self._last, "rejected": self._last_rejected,
                     "kept": self._last_kept,
                 }  # fmt: skip
-                self._text = self._changed, json.dumps(words)
+                self._text = self._changed, self._written(words)
             return self._text
+
+    def _written(self, words: dict[str, Any]) -> str:
+        """One event carries every station: what no browser could read must not be in it."""
+        try:
+            return json.dumps(words, allow_nan=False)
+        except (ValueError, RecursionError):
+            self.unreadable += 1
+            said = ("state", "alarm", "last", "rejected", "kept")
+            return json.dumps(words | dict.fromkeys(said))
 
     def points_after(self, seq: int) -> list[Point]:
         """Of newer rows; all of them where the journal was begun anew since."""
@@ -129,7 +140,11 @@ def _word(value: object) -> str:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    try:
+        found = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _point(seq: int, message: dict[str, Any]) -> Point:
