@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"inspector.devices.camera_replay"},
     # the operator's pages: a subscriber with a commander's key, that reads journal and archive
     "inspector/hmi": CONTRACT
-    | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn"}
+    | {"inspector.__version__", "inspector.hmi", "fastapi", "starlette", "uvicorn", "h11"}
     | {f"inspector.delivery.{name}" for name in ("broker", "connection", "inbound", "patience")}
     | {f"inspector.delivery.{name}" for name in ("versions", "wake", "keys", "commander")}
     | {"inspector.delivery.rejoin"}
@@ -93,7 +93,8 @@ DOORS: dict[str, set[str]] = {
     "tomli_w": {"training/search_run.py"},
     "fastapi": {"inspector/hmi"},
     "starlette": {"inspector/hmi"},
-    "uvicorn": {"inspector/hmi/serve.py"},
+    "uvicorn": {"inspector/hmi/serve.py", "inspector/hmi/connections.py"},
+    "h11": {"inspector/hmi/connections.py"},  # uvicorn's
     "pyarrow": {"inspector/parquet.py"},
     "psycopg": {"inspector/consumer/postgres.py"},
     "safetensors": {"training/handover.py"},

@@ -11,11 +11,12 @@ import uvicorn
 from inspector.contract.errors import ConfigError
 from inspector.delivery.tls import certificate_ends, make_server_context
 from inspector.hmi.app import Parts, make_app
-from inspector.hmi.settings import HmiSettings, ListenSettings, read_hmi_settings
+from inspector.hmi.connections import Listening, Patient
+from inspector.hmi.guard import Guard
+from inspector.hmi.settings import ListenSettings, read_hmi_settings
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_MAX = 512
 LEAVE_S = 2
 WARN_DAYS = 30
 
@@ -26,10 +27,28 @@ def serve(path: Path) -> int:
     context = _context(settings.listen)
     parts = Parts.of(settings)
     guard = make_app(parts)[1]
-    bound = _bound(settings)
-    listen = settings.listen
-    config = uvicorn.Config(
-        guard,
+    bound = bind(settings.listen)
+    config = configure(guard, settings.listen, bound, context)
+    _introduce(parts)
+    server = Server(config)
+    server.parts = parts
+    server.run(sockets=[bound])
+    return 0
+
+
+def configure(
+    app: Guard,
+    listen: ListenSettings,
+    bound: Listening,
+    context: ssl.SSLContext | None = None,
+) -> uvicorn.Config:
+    """How the pages are served, to those whom `bound` takes."""
+
+    class Protocol(Patient):
+        listening = bound
+
+    return uvicorn.Config(
+        app,
         lifespan="on",
         log_config=None,  # ours is set up already
         access_log=False,  # who did what is in the audit; what was looked at is nobody's business
@@ -37,16 +56,12 @@ def serve(path: Path) -> int:
         proxy_headers=listen.behind_proxy,
         forwarded_allow_ips=list(listen.proxies),
         ssl_context_factory=(lambda *_: context) if context else None,
-        limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=LEAVE_S,
         h11_max_incomplete_event_size=32_768,
+        http=Protocol,
         ws="none",
+        loop="inspector.hmi.connections:Loop",
     )
-    _introduce(parts)
-    server = Server(config)
-    server.parts = parts
-    server.run(sockets=[bound])
-    return 0
 
 
 class Server(uvicorn.Server):
@@ -71,11 +86,10 @@ def _context(listen: ListenSettings) -> ssl.SSLContext | None:
     return context
 
 
-def _bound(settings: HmiSettings) -> socket.socket:
+def bind(listen: ListenSettings) -> Listening:
     """Before anything is promised: a port that is taken is a fault of the settings."""
-    listen = settings.listen
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    found = Listening(family, listen.proxies if listen.behind_proxy else ())
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((listen.host, listen.port))

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import select
 import shutil
 import socket
 import ssl
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from playwright.sync_api import Browser, expect
 
 from inspector.contract.errors import ConfigError
+from inspector.hmi.connections import HEAD_S, PEER_MAX
 from inspector.hmi.serve import serve
 from tests.certificates import make_authority
 from tests.hmi.plant import PASSWORD, Client, Pages, Watched, chromium
@@ -28,6 +30,7 @@ from tests.support import free_port, until
 CONF = Path(__file__).parents[2] / "deploy" / "nginx" / "inspector.conf"
 STATION = {"station": "far", "topic_root": "plant/line", "mqtt": {"host": "127.0.0.1", "port": 9}}
 BROWSER, STRANGER, FORGED = "127.0.0.3", "127.0.0.5", "203.0.113.9"
+SILENT = "127.0.0.9"
 
 
 @dataclass(slots=True)
@@ -207,6 +210,27 @@ def test_who_asks_without_tls_gets_no_page(own: Site, proxied: Site) -> None:
                     connection.getresponse()
             else:
                 assert said in connection.getresponse().read().decode()
+
+
+def test_who_connects_and_never_speaks_tls_keeps_nobody_out(own: Site) -> None:
+    whence = (SILENT, 0)
+    silent = [socket.create_connection(("127.0.0.1", own.port), 90.0, whence) for _ in range(150)]
+    try:
+        gone = [select.poll() for _ in silent]
+        for poll, one in zip(gone, silent, strict=True):
+            poll.register(one, select.POLLRDHUP | select.POLLHUP)
+
+        def gone_count() -> int:
+            return sum(bool(each.poll(0)) for each in gone)
+
+        assert until(lambda: gone_count() >= len(silent) - PEER_MAX)
+        assert own.clients["admin"].ask("GET", "/api/session").json()["name"] == "admin"
+        assert until(lambda: gone_count() == len(silent), 6.0 * HEAD_S)
+        assert Client(own.port, tls=own.tls, address=SILENT).ask("GET", "/login").status == 200
+    finally:
+        for one in silent:
+            one.close()
+    assert "Traceback" not in own.pages.log()
 
 
 def test_the_address_is_the_browsers_and_not_what_it_claims(proxied: Site) -> None:
