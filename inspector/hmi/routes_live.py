@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import StreamingResponse
 from pydantic import Field, StringConstraints
+from starlette.types import Receive, Scope, Send
 
 from inspector.contract.command import Action
 from inspector.contract.strict import Strict
@@ -20,6 +21,7 @@ from inspector.hmi.commanding import command as send
 from inspector.hmi.follow import Follower
 from inspector.hmi.guard import Guard
 from inspector.hmi.history import Page, Search, export, is_there, one, search
+from inspector.hmi.stream import Seat
 
 if TYPE_CHECKING:
     from inspector.hmi.app import Parts
@@ -38,6 +40,26 @@ class Ask(Strict):
     """The second step, of what is dangerous."""
 
 
+class Held(StreamingResponse):
+    """Has something from its beginning to its end, also where nobody is there to hear it: in the
+    generator's own hands, one that never began would keep it for good.
+    """
+
+    def __init__(
+        self,
+        held: AbstractContextManager[None],
+        content: AsyncIterator[str] | Iterator[bytes],
+        media_type: str,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(content, 200, headers, media_type)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
+
+
 def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - as all of them
     Station = Annotated[Follower, Depends(one_of(parts.followers))]  # noqa: N806 - a type
     _add_commands(app, parts, Station)
@@ -47,16 +69,15 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
     @app.get("/api/stream")
     async def stream(request: Request) -> Response:
         """Server-sent events: one stream a browser, whatever number of stations and tabs."""
-        if parts.streams.full:
-            raise HTTPException(429, "too_many")
         token = cookie(request)
+        seat = Seat(session=token, account=visitor(request).name)
 
         def still_in() -> bool:
             return parts.accounts.visitor(token, used=False) is not None
 
-        events: AsyncIterator[str] = parts.streams.events(still_in)
+        events = parts.streams.events(seat, still_in)
         headers = {"x-accel-buffering": "no"}  # nginx would gather some kilobytes first
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return Held(parts.streams.seated(seat), events, "text/event-stream", headers)
 
     @app.get("/api/stations/{station}/pictures/{result_id}")
     def picture(station: Station, result_id: ResultId) -> Response:
@@ -86,18 +107,19 @@ def _add_results(app: FastAPI, station_type: Any) -> None:
     @app.get("/api/stations/{station}/export")
     def exported(station: station_type, wanted: Annotated[Search, Query()]) -> Response:
         """CSV of all that the search finds."""
-        path = _journal(station)
-        if not exports.acquire(blocking=False):
-            raise HTTPException(429, "too_many")
-
-        def lines() -> Iterator[bytes]:
-            try:
-                yield from export(path, wanted)
-            finally:
-                exports.release()
-
+        lines = export(_journal(station), wanted)
         name = f'attachment; filename="{station.place.name}.csv"'
-        return StreamingResponse(lines(), 200, {"content-disposition": name}, "text/csv")
+        return Held(_one_of(exports), lines, "text/csv", {"content-disposition": name})
+
+
+@contextmanager
+def _one_of(some: BoundedSemaphore) -> Iterator[None]:
+    if not some.acquire(blocking=False):
+        raise HTTPException(429, "too_many")
+    try:
+        yield
+    finally:
+        some.release()
 
 
 def _add_maps(app: FastAPI, station_type: Any) -> None:

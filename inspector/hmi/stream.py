@@ -7,10 +7,12 @@ one misses what was in between and never lags behind.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from inspector.hmi.known import Known
 
@@ -18,6 +20,18 @@ TURN_S = 0.2
 TICK_S = 0.5
 CHECK_S = 5.0
 STREAMS_MAX = 64
+ACCOUNT_MAX = 16
+SESSION_MAX = 4
+"""A browser with shared workers needs one, whatever number of tabs it has."""
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """Of one stream: by whose session, of which account."""
+
+    session: str
+    account: str
+    given_away: bool = False
 
 
 class Streams:
@@ -25,32 +39,53 @@ class Streams:
 
     def __init__(self, stations: Mapping[str, Known]) -> None:
         self._stations = stations
-        self.open = 0
-        self.opened = 0
+        self._seats: list[Seat] = []
         self.closing = False
 
     @property
-    def full(self) -> bool:
-        return self.open >= STREAMS_MAX
+    def open(self) -> int:
+        return len(self._seats)
 
-    async def events(self, still_in: Callable[[], bool]) -> AsyncIterator[str]:
+    @contextmanager
+    def seated(self, seat: Seat) -> Iterator[None]:
+        """As long as the stream lasts. A session with too many gives away its own oldest.
+
+        Raises HTTPException where none is left for its account, or for anybody. What was given away
+        ends, and its browser comes back after half a second: of the six that HTTP/1.1 allows it,
+        two beyond take turns with the others, and none of the tabs is behind by more than that.
+        """
+        mine = [each for each in self._seats if each.session == seat.session]
+        of_account = sum(each.account == seat.account for each in self._seats)
+        full = of_account >= ACCOUNT_MAX or self.open >= STREAMS_MAX
+        if len(mine) >= SESSION_MAX or (mine and full):
+            mine[0].given_away = True
+            self._seats.remove(mine[0])
+        elif full:
+            raise HTTPException(429, "too_many")
+        self._seats.append(seat)
+        try:
+            yield
+        finally:
+            if not seat.given_away:
+                self._seats.remove(seat)
+
+    async def events(self, seat: Seat, still_in: Callable[[], bool]) -> AsyncIterator[str]:
         """still_in: asked every few seconds whether the session goes on."""
-        with self._counted():
-            seen = dict.fromkeys(self._stations, -1)
-            last = dict.fromkeys(self._stations, 0)
-            sent_at = checked_at = 0.0
-            while not self.closing:
-                now = time.monotonic()
-                if now - checked_at >= CHECK_S:
-                    checked_at = now
-                    if not await run_in_threadpool(still_in):
-                        yield "event: ended\ndata: {}\n\n"
-                        return
-                news = self._news(seen, last)
-                if news or now - sent_at >= TICK_S:
-                    sent_at = now
-                    yield self._event(news)
-                await asyncio.sleep(TURN_S)
+        seen = dict.fromkeys(self._stations, -1)
+        last = dict.fromkeys(self._stations, 0)
+        sent_at = checked_at = 0.0
+        while not self.closing and not seat.given_away:
+            now = time.monotonic()
+            if now - checked_at >= CHECK_S:
+                checked_at = now
+                if not await run_in_threadpool(still_in):
+                    yield "event: ended\ndata: {}\n\n"
+                    return
+            news = self._news(seen, last)
+            if news or now - sent_at >= TICK_S:
+                sent_at = now
+                yield self._event(news)
+            await asyncio.sleep(TURN_S)
 
     def _news(self, seen: dict[str, int], last: dict[str, int]) -> list[str]:
         found = []
@@ -69,12 +104,3 @@ class Streams:
         ages = {name: known.age_s() for name, known in self._stations.items()}
         rounded = {name: None if age is None else round(age, 2) for name, age in ages.items()}
         return f'data: {{"ages":{json.dumps(rounded)},"stations":{{{",".join(news)}}}}}\n\n'
-
-    @contextmanager
-    def _counted(self):  # type: ignore[no-untyped-def] # a generator of nothing
-        self.open += 1
-        self.opened += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
