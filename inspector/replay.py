@@ -1,6 +1,5 @@
 """`inspector replay`: judge a folder of pictures as a station would, without station or broker."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 from inspector.clock import SystemClock
 from inspector.contract.errors import DeviceError, FrameError, ModelError
 from inspector.contract.result import NAMES
+from inspector.contract.table import csv_line
 from inspector.contract.verdict import WORST_FIRST, Evaluation, Verdict
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.station.judging import Job, Judged, cause_of, judge_attested
@@ -90,7 +90,6 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(row.values for row in rows)
+    with path.open("wb") as file:
+        file.write(csv_line(COLUMNS))
+        file.writelines(csv_line(row.values) for row in rows)

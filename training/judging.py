@@ -1,6 +1,5 @@
 """What the release's models hold: figures, which one ships, and whether it may."""
 
-import csv
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.errors import QualityGateError, TrainingError
+from inspector.contract.table import csv_line
 from inspector.contract.verdict import Verdict
 from inspector.contract.whole import write_whole
 from training.calibrate import calibration_of, read_temperature
@@ -271,14 +271,13 @@ def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     golden = candidate.golden
     verdicts = verdicts_of(golden, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "golden.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "label", "score", "novelty", "evaluation"])
+    with (folder / "golden.csv").open("wb") as file:
+        file.write(csv_line(("image", "label", "score", "novelty", "evaluation")))
         for i, row in enumerate(candidate.rows):
             sample, score = data.images.samples[row], f"{golden.scores[i]:.6f}"
             novelty = "" if golden.novelty is None else f"{golden.novelty[i]:.4f}"
             name = verdicts[i].evaluation.name
-            rows.writerow([sample.name, sample.label, score, novelty, name])
+            file.write(csv_line((sample.name, sample.label, score, novelty, name)))
     draw_report(data, candidate, folder, times=True)
 
 

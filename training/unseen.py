@@ -5,7 +5,6 @@ is judged by the model that would ship. What stops them, score, review or novelt
 what the novelty limit costs in good parts of the golden set.
 """
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.strict import Strict
+from inspector.contract.table import csv_line
 from inspector.contract.verdict import Limits
 from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Dataset
@@ -230,10 +230,9 @@ def _write(found: Sequence[LeftOut], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps([each.model_dump(mode="json") for each in found], indent=1)
     write_whole(out / "novelty.json", text.encode())
-    with (out / "novelty.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows(_cells(each) for each in found)
+    with (out / "novelty.csv").open("wb") as file:
+        file.write(csv_line(COLUMNS))
+        file.writelines(csv_line(_cells(each)) for each in found)
 
 
 def _cells(each: LeftOut) -> list[object]:

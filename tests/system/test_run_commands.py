@@ -47,6 +47,20 @@ def test_replay_prints_a_table_and_a_summary(sealed: Bundle, tmp_path: Path) -> 
         assert [row["evaluation"] for row in csv.DictReader(file)].count("OK") == 3
 
 
+def test_a_pictures_name_is_no_formula_in_the_table_of_replay(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path, [GREY, DARK])
+    (tmp_path / "part000.png").rename(tmp_path / '=HYPERLINK("evil","OK").png')
+    table = tmp_path / "table.csv"
+    done = run_inspector("replay", "--bundle", sealed.folder, tmp_path, "--csv", table)
+    assert done.returncode == 0, done.stderr
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["picture"] for row in rows] == ['\'=HYPERLINK("evil","OK").png', "part001.png"]
+    assert [row["evaluation"] for row in rows] == ["OK", "NOT_OK"]
+
+
 def test_replay_takes_regions_and_limits_from_a_recipe(sealed: Bundle, tmp_path: Path) -> None:
     recipe = {
         "regions": {"kind": "grid", "rows": 2, "columns": 2},

@@ -10,12 +10,14 @@ import torch
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
+from inspector.contract.verdict import Limits
 from tests.training.plates import PLAN
-from training import novelty
+from training import novelty, unseen
 from training.cli import main
 from training.compress import quantize
 from training.compress.ranges import ranges_of
 from training.dataset import Sample, SplitName
+from training.evaluate import Rate
 from training.export import export_onnx, open_session, require_parity, run_model
 from training.exported import Exported
 from training.job import Data, without_class
@@ -259,3 +261,25 @@ def test_a_class_that_cannot_be_left_out_is_explained_before_any_training(
     assert main([*given, *words]) == 65
     assert says in capsys.readouterr().err
     assert not list((tmp_path / "o" / "work").glob("teacher-*"))
+
+
+def test_a_class_is_no_formula_in_the_table_of_those_left_out(tmp_path: Path) -> None:
+    rate = Rate.of(0, 5, 0.95)
+    found = unseen.LeftOut(
+        label="=1+1",
+        model="student",
+        limits=Limits(review_at=0.2, reject_at=0.5, novelty_at=1.5),
+        passed=rate,
+        passed_without_novelty=rate,
+        by_score=1,
+        by_review=1,
+        by_novelty=1,
+        extra_overkill=rate,
+        overkill=rate,
+        auroc_score=0.9,
+        auroc_novelty=0.9,
+    )
+    unseen._write([found], tmp_path)
+    _, row = (tmp_path / "novelty.csv").read_text(encoding="utf-8").splitlines()
+    assert row.startswith("'=1+1,5,0,")
+    assert row.count(",") == len(unseen.COLUMNS) - 1
