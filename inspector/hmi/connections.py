@@ -26,8 +26,10 @@ BODY_S = 60.0
 """For its whole body, which the guard keeps to 64 kB."""
 READ_S = 60.0
 """For the other side to read what is written: what has not moved for so long has gone."""
-
 LEAVING_MAX = 32
+"""Sent away and not yet closed, which takes asyncio a moment: a storm must not fill the process's
+table of files with them."""
+
 Where = tuple[str, int]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -51,8 +53,6 @@ class Listening(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Raises ConnectionAbortedError for one too many, which asyncio takes for one that left."""
-        if len(self._leaving) >= LEAVING_MAX:
-            raise BlockingIOError  # the rest wait in the kernel until those are closed
         found, whence = super().accept()
         held = _Held(found, whence[:2], self._left)
         proxied = any(held.address in each for each in self._proxies)
@@ -74,6 +74,8 @@ class Listening(socket.socket):
 
     def _make_room(self, whose: bytes | None) -> bool:
         """Of one address, or of all (None)."""
+        if len(self._leaving) >= LEAVING_MAX:
+            return False
         for held in self._silent.values():
             if whose is None or held.whose == whose:
                 del self._silent[held.where]

@@ -3,21 +3,25 @@
 import asyncio
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 
+from inspector.delivery.tls import make_server_context
 from inspector.hmi import connections
 from inspector.hmi.serve import bind, configure
 from inspector.hmi.settings import ListenSettings
+from tests.certificates import make_authority
 from tests.support import free_port, until
 
-PIECES = 40
+PIECES = 30
 PIECE_S = 0.1
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n"
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -47,11 +51,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def serving(**words: Any) -> Iterator[tuple[int, uvicorn.Server]]:
+def serving(
+    context: ssl.SSLContext | None = None, **words: Any
+) -> Iterator[tuple[int, uvicorn.Server]]:
     """As `inspector hmi` serves its pages."""
     listen = ListenSettings(port=free_port(), **words)
     bound = bind(listen)
-    server = uvicorn.Server(configure(application, listen, bound))  # type: ignore[arg-type]
+    app: Any = application
+    server = uvicorn.Server(configure(app, listen, bound, context))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     try:
@@ -122,6 +129,20 @@ def test_who_says_nothing_or_never_comes_to_an_end_is_hung_up_on(
         assert until(all_gone, 60.0), held.keys() - gone
         for one in held.values():
             one.close()
+
+
+def test_who_never_agrees_on_tls_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ca = make_authority(tmp_path, "localhost", "nobody")
+    context = make_server_context(ca / "broker.pem", ca / "broker.key", what="")
+    monkeypatch.setattr(connections, "HEAD_S", 0.5)
+    with (
+        serving(context) as (port, _),
+        connected(port) as silent,
+        connected(port, data=b"\x16\x03\x01") as begun,
+    ):
+        assert until(lambda: is_gone(silent) and is_gone(begun), 30.0)  # asyncio's own is 60 s
 
 
 @pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
@@ -240,7 +261,11 @@ def test_who_is_at_work_is_not_sent_away_and_its_address_gets_no_more_than_its_p
 
 @pytest.mark.usefixtures("few")
 def test_a_proxy_brings_everybodys_connections_and_a_stranger_beside_it_only_its_own() -> None:
-    words = {"behind_proxy": True, "proxies": ("127.0.0.8/29",), "origins": ("https://a",)}
+    words: dict[str, Any] = {
+        "behind_proxy": True,
+        "proxies": ("127.0.0.8/29",),
+        "origins": ("https://a",),
+    }
     with serving(**words) as (port, _):
         held = taken(port, "127.0.0.9", 5, EVER)
         assert stay(held, 5)

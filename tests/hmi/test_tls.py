@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from playwright.sync_api import Browser, expect
 
 from inspector.contract.errors import ConfigError
-from inspector.hmi.connections import HEAD_S, PEER_MAX
+from inspector.hmi.connections import PEER_MAX
 from inspector.hmi.serve import serve
 from tests.certificates import make_authority
 from tests.hmi.plant import PASSWORD, Client, Pages, Watched, chromium
@@ -225,7 +225,6 @@ def test_who_connects_and_never_speaks_tls_keeps_nobody_out(own: Site) -> None:
 
         assert until(lambda: gone_count() >= len(silent) - PEER_MAX)
         assert own.clients["admin"].ask("GET", "/api/session").json()["name"] == "admin"
-        assert until(lambda: gone_count() == len(silent), 6.0 * HEAD_S)
         assert Client(own.port, tls=own.tls, address=SILENT).ask("GET", "/login").status == 200
     finally:
         for one in silent:
