@@ -50,9 +50,10 @@ class Streams:
     def seated(self, seat: Seat) -> Iterator[None]:
         """As long as the stream lasts. A session with too many gives away its own oldest.
 
-        Raises HTTPException where none is left for its account, or for anybody. What was given away
-        ends, and its browser comes back after half a second: of the six that HTTP/1.1 allows it,
-        two beyond take turns with the others, and none of the tabs is behind by more than that.
+        What was given away ends, and its tab comes back after half a second by giving away another:
+        without shared workers a fifth visible tab takes turns with the four, none of which is
+        without news for longer than 1.2 s (Chromium). Raises HTTPException where no seat is left
+        for the account, or for anybody.
         """
         mine = [each for each in self._seats if each.session == seat.session]
         of_account = sum(each.account == seat.account for each in self._seats)
