@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Self
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.table import COLUMNS
+from inspector.contract.table import KINDS, Kind
 
 try:
     import pyarrow as pa
@@ -13,9 +13,6 @@ except ModuleNotFoundError:
     pa = None
 
 GROUP_ROWS = 50_000
-_INTEGERS = ("seq", "part_sequence")
-_NUMBERS = ("score", "novelty", "review_at", "reject_at", "total_ms")
-_FLAGS = ("pass", "late", "simulated")
 
 
 class ParquetFile:
@@ -27,15 +24,15 @@ class ParquetFile:
             raise ConfigError(
                 'the format parquet needs the parquet extra: pip install "inspector[parquet]"'
             )
-        kinds = {
-            **dict.fromkeys(_INTEGERS, pa.int64()),
-            **dict.fromkeys(_NUMBERS, pa.float64()),
-            **dict.fromkeys(_FLAGS, pa.bool_()),
-            "captured_at": pa.timestamp("ms", tz="UTC"),
+        kinds: dict[Kind, Any] = {
+            "text": pa.string(),
+            "whole": pa.int64(),
+            "number": pa.float64(),
+            "flag": pa.bool_(),
+            "instant": pa.timestamp("ms", tz="UTC"),
         }
-        self._schema = pa.schema(
-            [*((name, kinds.get(name, pa.string())) for name in COLUMNS), ("payload", pa.string())]
-        )
+        columns = [(name, kinds[kind]) for name, kind in KINDS.items()]
+        self._schema = pa.schema([*columns, ("payload", pa.string())])
         self._writer = pq.ParquetWriter(out, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
