@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from inspector.contract import command, foreign, signed, strict
+from inspector.consumer import heard
+from inspector.contract import command, examples, foreign, signed, strict
 from inspector.contract.command import Command, Reply, parse_command
 from inspector.contract.consumer import (
     Acknowledgement,
@@ -65,11 +66,13 @@ def targets(folder: Path) -> tuple[list[Parser], list[bytes]]:
         decision = decider.decide(Message(topic, data, retain=False, received_at=0.0))
         return "refused" if isinstance(decision, Dropped | Refused) else "read"
 
-    def strictly(read: Callable[[bytes], object]) -> Parser:
+    def strictly(
+        read: Callable[[bytes], object], refusal: type[Exception] = CommandError
+    ) -> Parser:
         def parse(data: bytes) -> str:
             try:
                 read(data)
-            except CommandError:
+            except refusal:
                 return "refused"
             return "read"
 
@@ -87,8 +90,16 @@ def targets(folder: Path) -> tuple[list[Parser], list[bytes]]:
     replay = ReplayRequest.model_validate(
         {"schema": 1, "station": "cell", "id": "r", "from": 1, "to": 9}
     )
-    seeds = [each.to_json() for each in (asked, sealed, answer, ack, replay)]
-    return [door, reply, *map(strictly, readers)], seeds
+    hears = (
+        heard.read_state,
+        heard.read_reply,
+        lambda data: heard.read_row(data, examples.STATION),
+    )
+    consumer = [strictly(read, ValueError) for read in hears]
+    sent = (asked, sealed, answer, ack, replay)
+    told = (examples.STATE, examples.CONSUMER_REPLY, examples.RESULT)
+    seeds = [each.to_json() for each in (*sent, *told)]
+    return [door, reply, *map(strictly, readers), *consumer], seeds
 
 
 class Tally:
@@ -153,7 +164,7 @@ def run_guided(
     """Does not come back: libFuzzer ends the process, after `done` was called."""
     import atheris
 
-    for module in (foreign, strict, gate, signed, command):
+    for module in (foreign, strict, gate, signed, command, heard):
         for each in list(vars(module).values()):
             if inspect.isfunction(each) and each.__module__ == module.__name__:
                 atheris.instrument_func(each)

@@ -118,7 +118,7 @@ class Subscriber:
             station = self._by_topic.get(message.topic)
             if station is None or not message.payload:
                 continue
-            ready = station.take(message.topic, message.payload, now)
+            ready = station.take(message.topic, message.payload, now, retained=message.retain)
             if ready and not self._unstored:
                 self._unstored_since = now
             self._unstored += ready
@@ -203,6 +203,11 @@ class Subscriber:
                 lines.append("  SILENT: nothing was heard of it")
             if each.unreadable:
                 lines.append(f"  UNREADABLE: {each.unreadable} messages")
+            if each.odd:
+                lines.append(
+                    f"  ODD: {each.odd} results hold what a column cannot: it is empty there, the "
+                    f"payload has it"
+                )
             gaps |= bool(ledger.gaps) or missing is not None or each.unreadable > 0
             differing |= bool(ledger.differing) or each.contradicted is not None
             silent |= not each.heard

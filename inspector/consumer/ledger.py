@@ -6,7 +6,7 @@ it, and what is missing is asked for again.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 WAITING_MAX = 20_000
@@ -23,8 +23,10 @@ class Row:
     seq: int
     result_id: str
     payload: bytes
-    result: dict[str, Any]
-    """The same, read; of whatever schema version the station wrote."""
+    cells: dict[str, Any]
+    """Of the same, whatever schema version it is: one value a column, that any store takes."""
+    odd: dict[str, Any] = field(default_factory=dict)
+    """What stood in place of the cells left empty, since their columns cannot hold it."""
 
     @property
     def digest(self) -> bytes:
@@ -49,6 +51,7 @@ class Ledger:
         self._known: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
         self._ids: dict[str, int] = {}
         self._asked_in_vain = 0
+        self._unreadable: set[int] = set()
         self.known_last = self.next - 1
         """The highest number the station has spoken of."""
         self.rows = 0
@@ -69,6 +72,10 @@ class Ledger:
             return []
         if row.seq != self.next and len(self._waiting) >= WAITING_MAX:
             return []  # it is missing, and will be asked for
+        other = self._ids.get(row.result_id)
+        if other is not None:  # not stored either: whose name it is has been stored
+            self._differs(f"result {row.result_id}: as row {other}, then as row {row.seq}")
+            return []
         self._remember(row)
         self._waiting[row.seq] = row
         return self._in_order()
@@ -78,8 +85,11 @@ class Ledger:
         self.known_last = max(self.known_last, last)
 
     def corrected(self, last: int) -> None:
-        """The station has sent rows up to this one only, whatever it has said before."""
-        self.known_last = max(last, self.next - 1, *self._waiting)
+        """The station has sent rows up to this one only, whatever it has said before; a later one
+        was not its own, or comes again."""
+        for seq in [seq for seq in self._waiting if seq > last]:
+            self._forget(seq, self._waiting.pop(seq).result_id)
+        self.known_last = max(last, self.next - 1)
 
     def missing(self) -> Gap | None:
         """What to ask for: rows that others behind them, or the station's word, show to exist."""
@@ -87,6 +97,14 @@ class Ledger:
             return None
         before = min(self._waiting, default=self.known_last + 1)
         return Gap(self.next, min(before - 1, self.next + ASK_MAX - 1))
+
+    def unreadable(self, seq: int | None) -> None:
+        """A replay has brought this row, which cannot be read: given up with the one before it."""
+        if seq is None or not self.next <= seq < self.next + ASK_MAX:
+            return
+        if len(self._unreadable) >= ASK_MAX:
+            self._unreadable = {seq for seq in self._unreadable if seq >= self.next}
+        self._unreadable.add(seq)
 
     @property
     def out_of_order(self) -> bool:
@@ -98,7 +116,11 @@ class Ledger:
         self._asked_in_vain += 1
         if self._asked_in_vain < ASKED_IN_VAIN_MAX:
             return []
-        return self.gone(self.next + 1)
+        self._begun = True  # the station had it
+        first = self.next + 1
+        while first in self._unreadable and first not in self._waiting:
+            first += 1
+        return self.gone(first)
 
     def gone(self, first: int | None) -> list[Row]:
         """Rows before `first` are no longer there (None: none is); what may be stored now."""
@@ -129,15 +151,16 @@ class Ledger:
             self._differs(f"row {row.seq}: result {before[0]}, then {row.result_id}, not the same")
 
     def _remember(self, row: Row) -> None:
-        other = self._ids.get(row.result_id)
-        if other is not None:
-            self._differs(f"result {row.result_id}: as row {other}, then as row {row.seq}")
         self._known[row.seq] = (row.result_id, row.digest)
         self._ids[row.result_id] = row.seq
         if len(self._known) > REMEMBERED_MAX + WAITING_MAX:
-            _, (result_id, _) = self._known.popitem(last=False)
-            self._ids.pop(result_id, None)
+            seq, (result_id, _) = next(iter(self._known.items()))
+            self._forget(seq, result_id)
+
+    def _forget(self, seq: int, result_id: str) -> None:
+        self._known.pop(seq, None)
+        self._ids.pop(result_id, None)
 
     def _differs(self, words: str) -> None:
-        if len(self.differing) < 10:
+        if len(self.differing) < 10 and words not in self.differing:
             self.differing.append(words)

@@ -4,6 +4,8 @@ The connection string holds a password, and libpq quotes pieces of what it canno
 it is read by us first, and nothing of one that may be misread gets as far as libpq's words.
 """
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ except ModuleNotFoundError:
 
 from inspector.consumer.ledger import Row
 from inspector.consumer.settings import PostgresSink
-from inspector.consumer.sinks import Position, Sink
+from inspector.consumer.sinks import KEYS, Position, Sink
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.keyfile import read_secret_line
 from inspector.contract.table import COLUMNS, cells
 
+log = logging.getLogger(__name__)
+
+SAY_EVERY = 1_000  # rows not stored as they are: the first, then each thousandth
 CONNECT_S = 10
 _FORM = (
     "host=.. port=.. dbname=.. user=.. password='..' (in it \\' for ' and \\\\ for \\), or "
@@ -61,6 +66,7 @@ class _PostgresSink:
             " stored_at timestamptz NOT NULL DEFAULT now(),"
             " PRIMARY KEY (station, seq), UNIQUE (result_id))"
         ).format(name, columns)
+        self._unlike = 0
         self._last = sql.SQL(
             "SELECT seq, result_id FROM {} WHERE station = %s ORDER BY seq DESC LIMIT 1"
         ).format(name)
@@ -84,15 +90,57 @@ class _PostgresSink:
         return {"seq": row[0], "result_id": row[1]} if row else None
 
     def write(self, row: Row) -> None:
-        self._rows.append((*cells(row.result).values(), row.payload.decode()))
+        self._rows.append((*row.cells.values(), row.payload.decode()))
 
     def commit(self) -> None:
         try:
-            with self._db.transaction(), self._db.cursor() as cursor:
-                cursor.executemany(self._insert, self._rows)
+            try:
+                with self._db.transaction(), self._db.cursor() as cursor:
+                    cursor.executemany(self._insert, self._rows)
+            except psycopg.DataError:  # one holds what the server's types do not
+                with self._db.transaction():
+                    for row in self._rows:
+                        self._insert_somehow(row)
         except psycopg.Error as error:
             raise RecordError(f"PostgreSQL: {error}") from None
         self._rows.clear()
+
+    def _insert_somehow(self, row: tuple[Any, ...]) -> None:
+        """Raises psycopg.Error where not even the plainest way is taken."""
+        *ways, plainest = self._ways(row)
+        refusal: Exception | None = None
+        for way in ways:
+            try:
+                with self._db.transaction():
+                    self._db.execute(self._insert, way)
+                break
+            except psycopg.DataError as error:
+                refusal = error
+        else:
+            self._db.execute(self._insert, plainest)
+        if refusal is not None:
+            self._say_unlike(row, refusal)
+
+    def _say_unlike(self, row: tuple[Any, ...], refusal: Exception) -> None:
+        self._unlike += 1
+        if self._unlike % SAY_EVERY == 1:
+            log.warning(
+                "station %s: row %d is not stored as it is (%d so far): what PostgreSQL refuses in "
+                "a column is left empty there, in the payload makes it one text: %s",
+                *row[:2],
+                self._unlike,
+                str(refusal).splitlines()[0],
+            )
+
+    @staticmethod
+    def _ways(row: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """How it may be stored, the best first, at last by its name alone and its payload as one
+        text: jsonb takes no \\u0000, and a column no date that only Python's calendar has."""
+        *values, payload = row
+        named = dict(zip(COLUMNS, values, strict=True))
+        bare = cells({name: named[name] for name in KEYS}).values()
+        texts = (payload, json.dumps(payload))
+        return [(*columns, text) for text in texts for columns in (values, bare)]
 
     def close(self) -> None:
         self._db.close()

@@ -19,8 +19,11 @@ from inspector.consumer.settings import (
     SqliteSink,
 )
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.table import COLUMNS, cells, csv_line
+from inspector.contract.table import COLUMNS, csv_line
 from inspector.contract.whole import write_whole
+
+# between JSON's tokens only: within a text they are escaped
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 SinkSettings = JsonLinesSink | CsvSink | SqliteSink | PostgresSink
 
@@ -50,10 +53,10 @@ def open_sink(settings: SinkSettings) -> Sink:
     """Raises ConfigError, RecordError."""
     match settings:
         case JsonLinesSink():
-            return LineSink(settings.path, lambda row: row.payload + b"\n")
+            return LineSink(settings.path, _json_line)
         case CsvSink():
             head = csv_line(COLUMNS)
-            return LineSink(settings.path, lambda row: csv_line(cells(row.result).values()), head)
+            return LineSink(settings.path, _csv_line, head)
         case SqliteSink():
             return SqlSink(settings.path)
         case PostgresSink():
@@ -61,6 +64,16 @@ def open_sink(settings: SinkSettings) -> Sink:
             from inspector.consumer.postgres import open_postgres
 
             return open_postgres(settings)
+
+
+def _json_line(row: Row) -> bytes:
+    return row.payload.translate(_ONE_LINE) + b"\n"
+
+
+def _csv_line(row: Row) -> bytes:
+    """There is no payload beside it: what a column cannot hold stands there as JSON."""
+    odd = {name: json.dumps(value, ensure_ascii=False) for name, value in row.odd.items()}
+    return csv_line((row.cells | odd).values())
 
 
 class LineSink:
@@ -163,7 +176,7 @@ class SqlSink:
         return {"seq": row[0], "result_id": row[1]} if row else None
 
     def write(self, row: Row) -> None:
-        self._rows.append((*cells(row.result).values(), row.payload.decode()))
+        self._rows.append((*row.cells.values(), row.payload.decode()))
 
     def commit(self) -> None:
         try:

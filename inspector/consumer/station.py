@@ -1,10 +1,9 @@
 """One station as a consumer follows it: what came, what to ask for, what to acknowledge."""
 
-import json
 import logging
 import secrets
-from typing import Any
 
+from inspector.consumer.heard import Told, read_reply, read_row, read_state
 from inspector.consumer.ledger import Gap, Ledger, Row
 from inspector.consumer.settings import SubscribeSettings
 from inspector.consumer.sinks import Position
@@ -13,11 +12,15 @@ from inspector.contract.consumer import (
     ConsumerReply,
     ReplayRequest,
     row_within,
+    seq_before,
 )
 from inspector.contract.strict import Name
 from inspector.contract.topics import Place
 
 log = logging.getLogger(__name__)
+
+SHOWN_MAX = 200
+SAY_EVERY = 1_000  # messages that cannot be read: the first of a kind, then each thousandth
 
 
 class Followed:
@@ -34,6 +37,11 @@ class Followed:
         self._moved_at = float("-inf")
         self._registered: bool | None = None
         self.unreadable = 0
+        """Messages that were none, or no result that could be named: not taken."""
+        self._refused: set[tuple[str, type[Exception]]] = set()
+        self.odd = 0
+        """Results stored with a cell left empty, since its column cannot hold what they say."""
+        self._odd_columns: set[str] = set()
         self.replayed = 0
         self.requests = 0
         self.contradicted: str | None = None
@@ -51,35 +59,82 @@ class Followed:
         self._asked = None
         self._moved_at = now
 
-    def take(self, topic: str, payload: bytes, now: float) -> list[Row]:
+    def take(self, topic: str, payload: bytes, now: float, *, retained: bool = False) -> list[Row]:
         """A message on one of `topics`; the rows that may be stored now."""
         self.heard = True
+        self.replayed += topic == self._mine.replayed
         try:
-            message: dict[str, Any] = json.loads(payload)
-            if topic == self._place.state:
-                self._take_state(message)
-                return []
-            if topic == self._mine.reply:
-                return self._take_reply(ConsumerReply.model_validate_json(payload), now)
+            said = self._read(topic, payload, retained=retained)
+        except Exception as error:  # noqa: BLE001 - what nobody thought of costs this message alone
+            # a result that was refused stays missing: asked for again, and a gap if in vain
+            self._refuse(topic, payload, error)
             if topic == self._mine.replayed:
-                self.replayed += 1
-                payload = row_within(payload)
-                message = json.loads(payload)
-            row = Row(self.name, int(message["seq"]), str(message["result_id"]), payload, message)
-            if message["station"] != self.name or row.seq < 1:
-                raise ValueError("a result of another station")
-        except (ValueError, KeyError, TypeError) as error:  # pydantic's is a ValueError
-            self.unreadable += 1
-            if self.unreadable == 1:
-                log.warning(
-                    "station %s: a message on %s cannot be read: %s", self.name, topic, error
-                )
+                self.ledger.unreadable(seq_before(payload))
             return []
+        # from here on nothing is caught: a row that left the ledger is stored, or all begins anew
+        gaps = len(self.ledger.gaps)
+        match said:
+            case Row():
+                ready = self._take_row(said, now)
+            case ConsumerReply():
+                ready = self._take_reply(said, now)
+            case Told():
+                ready = self._take_state(said)
+        for row in ready:
+            self._note_odd(row)
+        for gap in self.ledger.gaps[gaps:]:
+            log.error("station %s: GAP: %d to %d are gone", self.name, gap.first, gap.last)
+        return ready
+
+    def _read(self, topic: str, payload: bytes, *, retained: bool) -> Row | ConsumerReply | Told:
+        """Changes nothing: whatever is raised here has cost one message. Raises ValueError."""
+        if topic == self._place.state:
+            return read_state(payload)
+        if retained:  # no station does that, and it would come again at each connection
+            raise ValueError("it was retained")
+        if topic == self._mine.reply:
+            return read_reply(payload)
+        if topic == self._mine.replayed:
+            payload = row_within(payload)
+        return read_row(payload, self.name)
+
+    def _refuse(self, topic: str, payload: bytes, error: Exception) -> None:
+        self.unreadable += 1
+        kind = (topic, type(error))
+        if kind in self._refused and self.unreadable % SAY_EVERY:
+            return
+        self._refused.add(kind)
+        log.warning(
+            "station %s: a message on %s cannot be read (%d so far): %s; it begins %r",
+            self.name,
+            topic,
+            self.unreadable,
+            str(error)[:SHOWN_MAX],
+            payload[:SHOWN_MAX],
+            exc_info=None if isinstance(error, ValueError) else error,
+        )
+
+    def _take_row(self, row: Row, now: float) -> list[Row]:
         before = self.ledger.next
         ready = self.ledger.take(row)
         if self.ledger.next != before:
             self._moved_at = now
         return ready
+
+    def _note_odd(self, row: Row) -> None:
+        if not row.odd:
+            return
+        self.odd += 1
+        new = row.odd.keys() - self._odd_columns
+        if new:
+            self._odd_columns |= new
+            log.warning(
+                "station %s: row %d holds what the table's columns do not take (%s): empty there, "
+                "the payload has it",
+                self.name,
+                row.seq,
+                ", ".join(sorted(new)),
+            )
 
     def request(self, now: float) -> tuple[str, bytes] | None:
         """What to ask the station for now."""
@@ -120,14 +175,14 @@ class Followed:
         }
         return ReplayRequest.model_validate(words)
 
-    def _take_state(self, message: dict[str, Any]) -> None:
-        self.ledger.told(int(message["seq"]))
-        at = {each["name"]: each["acknowledged"] for each in message.get("consumers", ())}
-        if message["state"] == "OFFLINE":
-            return  # the last will names nobody
-        registered = self._settings.consumer in at
-        if registered and self.stored and at[self._settings.consumer] < self.stored["seq"]:
+    def _take_state(self, told: Told) -> list[Row]:
+        self.ledger.told(told.seq)
+        if told.state == "OFFLINE":
+            return []  # the last will names nobody
+        at = told.acknowledged(self._settings.consumer)
+        if at is not None and self.stored and at < self.stored["seq"]:
             self._acknowledged = None  # it was away when it was told, or killed before it noted it
+        registered = at is not None
         if registered is not self._registered and not registered:
             log.warning(
                 "station %s does not know consumer %s: nothing is kept or sent again for it; "
@@ -136,6 +191,7 @@ class Followed:
                 self._settings.consumer,
             )
         self._registered = registered
+        return []
 
     def _take_reply(self, reply: ConsumerReply, now: float) -> list[Row]:
         if reply.about == "ack":

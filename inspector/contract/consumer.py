@@ -5,6 +5,7 @@ named by its seq and result_id: an acknowledgement of another station's row, or 
 that was put away since, names a row that is not there.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -14,6 +15,7 @@ from inspector.contract.result import InspectionResult
 from inspector.contract.strict import Name, Strict
 
 _BEFORE_ROW = b',"result":'
+_ITS_SEQ = re.compile(rb',"seq":([1-9][0-9]{0,18})')
 
 Seq = Annotated[int, Field(ge=1, le=2**62, strict=True)]
 """A row's number in the journal: the same over all boots."""
@@ -115,3 +117,10 @@ def row_within(payload: bytes) -> bytes:
     if not found or not rest.endswith(b"}") or not head.startswith(b"{"):
         raise ValueError("not a replayed result")
     return rest[:-1]
+
+
+def seq_before(payload: bytes) -> int | None:
+    """Which row a ReplayedResult is about, whatever the row itself holds; None where it is none."""
+    head, _, _ = payload.partition(_BEFORE_ROW)
+    found = _ITS_SEQ.search(head)
+    return int(found[1]) if found else None

@@ -90,3 +90,47 @@ def test_one_number_or_name_with_two_contents_is_told(other: Row) -> None:
         ledger.take(row(seq))
     ledger.take(other)
     assert len(ledger.differing) == 1
+
+
+def test_a_result_whose_name_another_row_has_is_not_stored_and_its_number_is_asked_for() -> None:
+    ledger = Ledger(0)
+    ledger.take(row(1))
+    assert ledger.take(row(2, result_id="boot-1")) == []
+    assert ledger.missing() == Gap(2, 2)
+    assert seqs(ledger.take(row(2))) == [2]
+    assert len(ledger.differing) == 1
+
+
+def test_a_row_ahead_of_all_the_station_has_sent_keeps_no_missing_one_from_coming() -> None:
+    ledger = Ledger(4)
+    ledger.take(row(2**62))
+    ledger.take(row(7))
+    ledger.corrected(7)  # to a request for 5 to 10,004
+    assert ledger.missing() == Gap(5, 6)
+    assert seqs(ledger.take(row(5)) + ledger.take(row(6))) == [5, 6, 7]
+    assert (ledger.missing(), ledger.gaps) == (None, [])
+
+
+def test_a_row_that_was_withdrawn_is_taken_when_it_comes_again() -> None:
+    ledger = Ledger(4)
+    ledger.take(row(6))
+    ledger.corrected(5)  # said before 6 was sent, and came after it
+    assert seqs(ledger.take(row(5)) + ledger.take(row(6))) == [5, 6]
+    assert (ledger.duplicates, ledger.differing) == (0, [])
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_rows_no_replay_brings_readably_are_given_up_together_and_none_that_waits(
+    begun: bool,  # noqa: FBT001
+) -> None:
+    ledger = Ledger(4 if begun else None)
+    if not begun:
+        ledger.gone(5)
+    ledger.take(row(9))
+    for seq in (5, 6, 7, 9, 10, 2**62, None):
+        ledger.unreadable(seq)
+    for _ in range(ASKED_IN_VAIN_MAX - 1):
+        assert ledger.asked_in_vain() == []
+    assert ledger.asked_in_vain() == []
+    assert ledger.gaps == [Gap(5, 7)]
+    assert seqs(ledger.take(row(8))) == [8, 9]

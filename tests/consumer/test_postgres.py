@@ -14,6 +14,7 @@ from inspector.consumer.settings import PostgresSink
 from inspector.contract.errors import ConfigError, RecordError
 from tests.brokers import Mosquitto
 from tests.consumer.lines import Subscription, line, write_consumer
+from tests.consumer.odd import ODD, OTHERWISE, as_ours_with
 from tests.postgres import Postgres
 from tests.support import until
 
@@ -59,6 +60,41 @@ def test_a_killed_server_and_a_killed_subscriber_cost_no_result_and_make_none_tw
         assert [payload for _, payload in rows] == [json.loads(p) for p in station.payloads()]
         kinds = ask(server, "SELECT pass, captured_at, part_id FROM inspector_result LIMIT 1")[0]
         assert (kinds[0], kinds[1].year, kinds[2]) == (True, 2026, "P1")
+
+
+def test_a_row_of_which_the_server_refuses_a_piece_is_kept_whole_in_its_payload(
+    tmp_path: Path, server: Postgres
+) -> None:
+    conninfo = tmp_path / "conninfo"
+    conninfo.write_text(server.conninfo + "\n", encoding="utf-8")
+    conninfo.chmod(0o600)
+    refused = (
+        as_ours_with(captured_at="2026-W01-1T00:00:00+00:00"),  # Python's calendar alone
+        as_ours_with(note="\0"),  # no column asks for it, and jsonb refuses it
+        as_ours_with(captured_at="2026-W01-1T00:00:00+00:00", note="\0"),
+    )
+    with Mosquitto(tmp_path) as broker, line(tmp_path, broker.start().port) as station:
+        for write in (*(write for write, _ in ODD.values()), *OTHERWISE, *refused):
+            station.record_as(write)
+        station.put(1)
+        count = len(station.payloads())
+        sink = {"kind": "postgres", "conninfo_file": "conninfo", "table": "odd"}
+        settings = write_consumer(tmp_path, broker.port, sink)
+        code, said = Subscription(settings, "--expect", str(count)).wait()
+        assert code == 0, said
+        assert said.count("is not stored as it is") == 1, said
+        assert until(lambda: station.acknowledged() == count)
+        payloads = station.payloads()
+    query = "SELECT payload, to_jsonb(odd) FROM odd ORDER BY seq"
+    rows = ask(server, query)
+    kept = [json.loads(row) if isinstance(row, str) else row for row, _ in rows]
+    assert kept == [json.loads(each) for each in payloads]
+    for (_, columns), (_, odd) in zip(rows[: len(ODD)], ODD.values(), strict=True):
+        assert {name for name in odd if columns[name] is not None} == set()
+        assert columns["bundle"] == "tiny-0123456789ab", "the others stand"
+    dated, noted, both = (columns for _, columns in rows[-4:-1])
+    assert [each["seq"] for each in (dated, noted, both)] == list(range(count - 3, count))
+    assert [each["bundle"] is None for each in (dated, noted, both)] == [True, False, True]
 
 
 def test_without_the_extra_it_says_which_one_is_missing(tmp_path: Path) -> None:
