@@ -169,8 +169,8 @@ class Subscriber:
         return self._expect is not None and self._stored + len(self._unstored) >= self._expect
 
     def _over(self) -> bool:
-        """A journal that was begun anew counts from 1 again: its rows would pass for old ones."""
-        contradicted = any(each.contradicted for each in self._followed.values())
+        """One station with another journal ends nothing for those beside it."""
+        contradicted = all(each.contradicted for each in self._followed.values())
         enough = self._expect is not None and self._stored >= self._expect
         return contradicted or enough or self._stop()
 

@@ -45,7 +45,8 @@ class Followed:
         self.replayed = 0
         self.requests = 0
         self.contradicted: str | None = None
-        """The station's journal does not hold what is stored here: it is another one."""
+        """The station's journal does not hold what is stored here: it is another one, which counts
+        from 1 again. Its rows would pass for old ones: none is taken or acknowledged any more."""
         self.heard = False
         """The station has said anything at all, or its broker for it."""
 
@@ -58,10 +59,14 @@ class Followed:
         self._acknowledged = None
         self._asked = None
         self._moved_at = now
+        if self.contradicted:
+            self._say_contradicted()
 
     def take(self, topic: str, payload: bytes, now: float, *, retained: bool = False) -> list[Row]:
         """A message on one of `topics`; the rows that may be stored now."""
         self.heard = True
+        if self.contradicted:
+            return []
         self.replayed += topic == self._mine.replayed
         try:
             said = self._read(topic, payload, retained=retained)
@@ -142,7 +147,7 @@ class Followed:
             quiet_since = max(self._asked_at, self._moved_at)
             if now - quiet_since < self._settings.ask_again_s:
                 return None
-        missing = self.lacking(now)
+        missing = None if self.contradicted else self.lacking(now)
         if missing is None:
             self._asked = None
             return None
@@ -152,7 +157,7 @@ class Followed:
 
     def acknowledgement(self) -> tuple[str, bytes] | None:
         """What the station may be told to be stored, once."""
-        if self.stored is None or self.stored == self._acknowledged:
+        if self.contradicted or self.stored is None or self.stored == self._acknowledged:
             return None
         self._acknowledged = self.stored
         words = {"schema": 1, "station": self.name, **self.stored}
@@ -164,6 +169,9 @@ class Followed:
         if missing is None or self.ledger.out_of_order:
             return missing
         return missing if now - self._moved_at >= self._settings.late_after_s else None
+
+    def _say_contradicted(self) -> None:
+        log.error("station %s is followed no more: %s", self.name, self.contradicted)
 
     def _replay(self, missing: Gap) -> ReplayRequest:
         words = {
@@ -198,6 +206,7 @@ class Followed:
             at = self.stored["seq"] if self.stored else 0
             if reply.first is None or reply.first <= at:  # else the row was let go meanwhile
                 self.contradicted = reply.reason
+                self._say_contradicted()
             return []
         if self._asked is None or reply.id != self._asked.id:
             return []

@@ -26,6 +26,10 @@ from tests.support import until
 
 STATE: dict[str, Any] = {"station": "s", "state": "READY", "seq": 1, "consumers": []}
 RESULT: dict[str, Any] = {"station": "s", "seq": 1, "result_id": "r-1", "reason": ""}
+REFUSAL: dict[str, Any] = {
+    "station": "station", "boot": "b", "consumer": "historian", "about": "ack", "id": None,
+    "outcome": "refused", "reason": "another journal", "first": None, "last": 0, "acknowledged": 0,
+}  # fmt: skip
 CHANGES: tuple[dict[str, Any], ...] = (
     *({"seq": seq} for seq in (True, "1", 1.5, None, -1, [1], 2**63, 2**62 + 1)),
     {"consumers": None, "result_id": None},
@@ -80,18 +84,13 @@ def test_what_no_station_retains_is_not_taken_from_what_is_retained(
     tmp_path: Path, topic: str
 ) -> None:
     """It may have been true once, and comes again with each connection."""
-    refusal = {
-        "station": "station", "boot": "b", "consumer": "historian", "about": "ack", "id": None,
-        "outcome": "refused", "reason": "another journal", "first": None, "last": 0,
-        "acknowledged": 0,
-    }  # fmt: skip
     left = result(1, result_id="another").to_json()
     with (
         Mosquitto(tmp_path) as broker,
         line(tmp_path, broker.start().port) as station,
         Listener(broker.port, "nothing") as anybody,
     ):
-        payload = left if topic == PLACE.result else json.dumps(refusal).encode()
+        payload = left if topic == PLACE.result else json.dumps(REFUSAL).encode()
         anybody.publish(topic, payload, retain=True)
         settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
         subscription = Subscription(settings)
@@ -211,6 +210,19 @@ def test_what_is_read_can_be_stored_and_acknowledged_whatever_was_done_to_it(
     assert len(stored_in_sqlite(tmp_path / "got.db")) == stored > 100
 
 
+def test_of_a_station_with_another_journal_nothing_is_taken_asked_for_or_acknowledged(
+    tmp_path: Path,
+) -> None:
+    settings, _ = _followed(tmp_path)
+    followed = Followed(settings, "station", {"seq": 1, "result_id": "station-boot-1"})
+    assert followed.acknowledgement() is not None
+    followed.take(PLACE.consumer("historian").reply, json.dumps(REFUSAL).encode(), 0.0)
+    followed.restart(1.0)  # by the next connection all is said again
+    assert followed.take(PLACE.result, result(2).to_json(), 1.0) == []
+    assert followed.take(PLACE.result, result(4).to_json(), 1.0) == []
+    assert (followed.request(100.0), followed.acknowledgement()) == (None, None)
+
+
 def test_an_error_nobody_thought_of_costs_the_message_and_is_told_with_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,7 +236,7 @@ def test_an_error_nobody_thought_of_costs_the_message_and_is_told_with_its_place
     monkeypatch.setattr("inspector.consumer.station.read_row", forgetful)
     taken = [followed.take(PLACE.result, result(seq).to_json(), 0.0) for seq in (1, 2, 2, 3)]
     assert [[row.seq for row in rows] for rows in taken] == [[1], [], [], []]
-    assert (followed.unreadable, len(caplog.records)) == (2, 1)
+    assert (followed.unreadable, len(caplog.records)) == (2, 1), caplog.text
     assert PLACE.result in caplog.text
     assert "forgetful" in caplog.text, "where it happened"
     request = followed.request(10.0)

@@ -240,6 +240,33 @@ def test_a_journal_that_was_begun_anew_ends_it_before_a_new_row_passes_for_an_ol
     assert seqs((tmp_path / "got").read_bytes().splitlines()) == list(range(1, 11))
 
 
+def test_a_journal_that_was_begun_anew_ends_nothing_for_the_stations_beside_it(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    sink = {"kind": "jsonl", "path": "got"}
+    settings = write_consumer(tmp_path, broker.port, sink, stations=["station", "other"])
+    new, other = tmp_path / "new", tmp_path / "other"
+    with line(other, broker.port, station="other") as beside:
+        with line(tmp_path, broker.port) as station:
+            station.put(10)
+            beside.put(10)
+            assert run_inspector("subscribe", settings, "--expect", "20").returncode == 0
+        with line(new, broker.port) as station:
+            station.put(4)
+            subscription = Subscription(settings)
+            assert until(lambda: any(each.refused for each in station.courier.consumers))
+            beside.put(5)
+            assert until(lambda: beside.acknowledged() == 15)
+            code, said = subscription.end()
+            assert code == 4, said
+            assert "station station is followed no more: row 10 was not sent yet" in said
+            assert "REFUSED: row 10 was not sent yet" in said
+            assert station.acknowledged() == 0
+    rows = [json.loads(each) for each in (tmp_path / "got").read_bytes().splitlines()]
+    for name, last in (("station", 10), ("other", 15)):
+        assert [row["seq"] for row in rows if row["station"] == name] == list(range(1, last + 1))
+
+
 def test_a_station_nobody_hears_is_not_complete(tmp_path: Path) -> None:
     settings = write_consumer(tmp_path, free_port(), {"kind": "jsonl", "path": "got"})
     done = run_inspector("subscribe", settings, "--for", "0.5")
