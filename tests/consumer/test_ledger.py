@@ -127,10 +127,9 @@ def test_rows_no_replay_brings_readably_are_given_up_together_and_none_that_wait
     if not begun:
         ledger.gone(5)
     ledger.take(row(9))
-    for seq in (5, 6, 7, 9, 10, 2**62, None):
+    for seq in (5, 6, 7, 8, 9, 2**62, None):
         ledger.unreadable(seq)
     for _ in range(ASKED_IN_VAIN_MAX - 1):
         assert ledger.asked_in_vain() == []
-    assert ledger.asked_in_vain() == []
-    assert ledger.gaps == [Gap(5, 7)]
-    assert seqs(ledger.take(row(8))) == [8, 9]
+    assert seqs(ledger.asked_in_vain()) == [9]
+    assert ledger.gaps == [Gap(5, 8)]
