@@ -5,6 +5,7 @@ moment in which a row is stored and forgotten to have been, or the other way rou
 """
 
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from inspector.consumer.settings import (
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.table import COLUMNS, csv_line
 from inspector.contract.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 # between JSON's tokens only: within a text they are escaped
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
@@ -78,32 +81,24 @@ def _csv_line(row: Row) -> bytes:
 
 class LineSink:
     """A file that grows by lines. FILE.position says up to which byte it is whole, and which row
-    that is; what lies behind, after a kill, is cut off at the next start."""
+    that is; what lies behind, after a kill, is cut off at the next start.
+
+    It may be renamed at any moment: the next rows begin a new one.
+    """
 
     def __init__(self, path: Path, line: Callable[[Row], bytes], head: bytes = b"") -> None:
         self._path = path
         self._line = line
+        self._head = head
         self._position = path.with_name(path.name + ".position")
         self._lines: list[bytes] = []
+        self._written: dict[str, Position] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._size, self._last = self._read_position()
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            size = os.fstat(self._file).st_size
-            if size == 0:  # new, or moved away by who rotates it
-                self._size = 0
-                if head:
-                    self._lines.append(head)
-            elif size < self._size or not self._position.exists():
-                os.close(self._file)
-                raise ConfigError(
-                    f"{path}: is not the file that {self._position.name} speaks of: move both "
-                    f"away to begin anew, or bring the right ones back"
-                )
-            os.ftruncate(self._file, self._size)
+            self._file = self._open(moved=False)
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror or error}") from error
-        self._written: dict[str, Position] = {}
 
     def last(self, station: str) -> Position | None:
         return self._last.get(station)
@@ -113,14 +108,15 @@ class LineSink:
         self._written[row.station] = {"seq": row.seq, "result_id": row.result_id}
 
     def commit(self) -> None:
-        data = b"".join(self._lines)
+        """A file that was renamed takes rows still; once it is compressed they are nowhere. So
+        rows count only if the name was still this file's when they lay on the disk."""
+        rows = b"".join(self._lines)
         try:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(self._file, data[done:], self._size + done)
-            os.fdatasync(self._file)
+            while _moved(self._path, os.fstat(self._file)) or not self._append(rows):
+                before, self._file = self._file, self._open(moved=True)
+                os.close(before)
+                log.info("%s was moved away: rows go on in a new one", self._path)
             self._last |= self._written
-            self._size += len(data)
             self._write_position()
         except OSError as error:
             raise RecordError(f"{self._path}: {error.strerror or error}") from error
@@ -129,6 +125,56 @@ class LineSink:
 
     def close(self) -> None:
         os.close(self._file)
+
+    def _open(self, *, moved: bool) -> int:
+        """moved: it takes the place of the one that was written."""
+        file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        size = os.fstat(file).st_size
+        if size == 0:  # new, or moved away by who rotates it
+            self._size = 0
+        elif moved or size < self._size or not self._position.exists():
+            os.close(file)
+            raise ConfigError(
+                f"{self._path}: is not the file that {self._position.name} speaks of: move both "
+                f"away to begin anew, or bring the right ones back"
+            )
+        else:
+            os.ftruncate(file, self._size)
+        return file
+
+    def _append(self, rows: bytes) -> bool:
+        """False: it was moved away meanwhile, and they are taken out again."""
+        if self._size == 0:
+            # a kill must not leave the size of the file before; the new name is durable by it too
+            self._write_position()
+            rows = self._head + rows
+        size = os.fstat(self._file).st_size
+        if size < self._size:
+            raise self._cut()
+        if size > self._size:
+            os.ftruncate(self._file, self._size)  # what a commit that failed has left
+        done = 0
+        while done < len(rows):
+            # at its end: where somebody cuts it in this moment, behind its old end were a hole
+            done += os.write(self._file, rows[done:])
+        os.fdatasync(self._file)
+        if _moved(self._path, os.fstat(self._file)):
+            os.ftruncate(self._file, self._size)
+            return False
+        size = os.fstat(self._file).st_size
+        if size != self._size + len(rows):
+            os.ftruncate(self._file, max(0, size - len(rows)))
+            raise self._cut()
+        self._size = size
+        return True
+
+    def _cut(self) -> RecordError:
+        last = ", ".join(f"{name} {at['seq']}" for name, at in self._last.items())
+        return RecordError(
+            f"{self._path}: was cut by somebody else at work (logrotate's copytruncate?), which "
+            f"loses what came after its copy was made: rotate by renaming. See that the copy ends "
+            f"with these rows ({last}); what it lacks a station's `inspector journal export` has"
+        )
 
     def _read_position(self) -> tuple[int, dict[str, Position]]:
         try:
@@ -161,6 +207,7 @@ class SqlSink:
                 f" result_id TEXT NOT NULL UNIQUE, {columns}, payload TEXT NOT NULL,"
                 " PRIMARY KEY (station, seq)) WITHOUT ROWID"
             )
+            self._file = path.stat()
         except (OSError, sqlite3.Error) as error:
             raise RecordError(f"{path}: {error}") from error
         places = ", ".join("?" * (len(COLUMNS) + 1))
@@ -183,7 +230,9 @@ class SqlSink:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(self._insert, self._rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+            if _moved(self._path, self._file):
+                raise RecordError(f"{self._path}: it was deleted or moved in use")
+        except (OSError, sqlite3.Error) as error:
             raise RecordError(f"{self._path}: {error}") from error
         self._rows.clear()
 
@@ -192,3 +241,11 @@ class SqlSink:
 
 
 KEYS = ("station", "seq", "result_id")
+
+
+def _moved(path: Path, file: os.stat_result) -> bool:
+    """The name is another file's now, or nobody's. Raises OSError."""
+    try:
+        return not os.path.samestat(path.stat(), file)
+    except FileNotFoundError:
+        return True

@@ -47,6 +47,13 @@ class Followed:
         self.contradicted: str | None = None
         """The station's journal does not hold what is stored here: it is another one, which counts
         from 1 again. Its rows would pass for old ones: none is taken or acknowledged any more."""
+        self._told_first: Position | None = None
+        """Acknowledged first since the station may have become another one."""
+        self._doubted: Position | None = None
+        """A row stored here that the journal must show before more is taken from it."""
+        self._doubted_boot: str | None = None
+        self._settled_boot: str | None = None
+        """The boot that is not doubted again: a boot has one journal."""
         self.heard = False
         """The station has said anything at all, or its broker for it."""
 
@@ -58,6 +65,7 @@ class Followed:
         may be about to send what is missing."""
         self._acknowledged = None
         self._asked = None
+        self._doubted = None
         self._moved_at = now
         if self.contradicted:
             self._say_contradicted()
@@ -120,6 +128,9 @@ class Followed:
         )
 
     def _take_row(self, row: Row, now: float) -> list[Row]:
+        if self._doubted is not None:
+            self._compare(self._doubted, row)
+            return []
         before = self.ledger.next
         ready = self.ledger.take(row)
         if self.ledger.next != before:
@@ -147,7 +158,7 @@ class Followed:
             quiet_since = max(self._asked_at, self._moved_at)
             if now - quiet_since < self._settings.ask_again_s:
                 return None
-        missing = None if self.contradicted else self.lacking(now)
+        missing = None if self.contradicted else self._wanted(now)
         if missing is None:
             self._asked = None
             return None
@@ -159,6 +170,8 @@ class Followed:
         """What the station may be told to be stored, once."""
         if self.contradicted or self.stored is None or self.stored == self._acknowledged:
             return None
+        if self._acknowledged is None:
+            self._told_first = self.stored
         self._acknowledged = self.stored
         words = {"schema": 1, "station": self.name, **self.stored}
         return self._mine.ack, Acknowledgement.model_validate(words).to_json()
@@ -169,6 +182,16 @@ class Followed:
         if missing is None or self.ledger.out_of_order:
             return missing
         return missing if now - self._moved_at >= self._settings.late_after_s else None
+
+    def _wanted(self, now: float) -> Gap | None:
+        """The row that tells whose journal it is, else what is missing."""
+        if self._doubted is None:
+            return self.lacking(now)
+        return Gap(self._doubted["seq"], self._doubted["seq"])
+
+    def _contradict(self, why: str) -> None:
+        self.contradicted = why
+        self._say_contradicted()
 
     def _say_contradicted(self) -> None:
         log.error("station %s is followed no more: %s", self.name, self.contradicted)
@@ -203,12 +226,12 @@ class Followed:
 
     def _take_reply(self, reply: ConsumerReply, now: float) -> list[Row]:
         if reply.about == "ack":
-            at = self.stored["seq"] if self.stored else 0
-            if reply.first is None or reply.first <= at:  # else the row was let go meanwhile
-                self.contradicted = reply.reason
-                self._say_contradicted()
+            self._doubt(reply)
             return []
         if self._asked is None or reply.id != self._asked.id:
+            return []
+        if self._doubted is not None:
+            self._judge(self._doubted, reply)
             return []
         asked, self._asked = self._asked, None
         if reply.outcome == "done":
@@ -219,3 +242,56 @@ class Followed:
         if reply.first is None or reply.first > asked.first:
             return self.ledger.gone(reply.first)
         return []
+
+    def _doubt(self, reply: ConsumerReply) -> None:
+        """Whoever may write on our topic can have an acknowledgement refused, and the reply does
+        not say which. So a row that is stored is asked for: the journal has it as it is here, or
+        is another one. What comes before that is known is not taken, and asked for again."""
+        told, first = self._acknowledged, self._told_first
+        if told is None or first is None:
+            return  # ours is sent again, and refused again if it is ours
+        if self._doubted is not None or reply.boot == self._settled_boot:
+            return
+        log.warning("station %s refused an acknowledgement: %s", self.name, reply.reason)
+        there = reply.first is not None and reply.first <= first["seq"]
+        self._doubted = first if there else told
+        self._doubted_boot = reply.boot
+        self._asked = None
+
+    def _compare(self, doubted: Position, row: Row) -> None:
+        self.ledger.told(row.seq)
+        if row.seq != doubted["seq"]:
+            return
+        if row.result_id == doubted["result_id"]:
+            self._trust()
+        else:
+            self._contradict(
+                f"row {row.seq} is result {row.result_id} there and {doubted['result_id']} here"
+            )
+
+    def _judge(self, doubted: Position, reply: ConsumerReply) -> None:
+        """The row has not come."""
+        at = doubted["seq"]
+        if reply.outcome != "refused":
+            return  # it is asked for again in time
+        if reply.last < at:
+            self._contradict(f"row {at} was not sent yet, the last was {reply.last}")
+        elif reply.first is None and reply.acknowledged < at:
+            self._contradict(f"row {at} is not in its journal, nor any other")
+        else:
+            log.info("station %s: row %d was let go there: it goes on", self.name, at)
+            self._settle()
+
+    def _trust(self) -> None:
+        log.warning(
+            "station %s: its journal holds what is stored here, so that was not ours: who else "
+            "may write on %s?",
+            self.name,
+            self._mine.ack,
+        )
+        self._settle()
+
+    def _settle(self) -> None:
+        self._settled_boot = self._doubted_boot
+        self._doubted = None
+        self._asked = None

@@ -126,7 +126,9 @@ class Consumers:
             self._reply(consumer, about, request, "refused", str(error))
 
     def send(self, connection: wire.Connection, room: int, now: float) -> None:
-        """Rows asked for, at most `room` messages to be acknowledged; then replies."""
+        """Replies, and rows asked for, at most `room` messages to be acknowledged."""
+        # who is told that the journal is another one must hear it before that one's rows
+        self._send_replies(connection)
         for each in self._all:
             if each.replay is None:
                 continue
@@ -135,10 +137,7 @@ class Consumers:
             each.replayed += sent
             if ended is not None:
                 self._end(each, *ended)
-        while self._replies and connection.lost is None:
-            topic, payload = self._replies.popleft()
-            # nobody waits for its answer
-            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
+        self._send_replies(connection)
 
     def settle(self, answer: wire.Acknowledgement) -> bool:
         """Take the broker's answer; whether it was about one of these."""
@@ -206,6 +205,12 @@ class Consumers:
             )
             for each in self._all
         )
+
+    def _send_replies(self, connection: wire.Connection) -> None:
+        while self._replies and connection.lost is None:
+            topic, payload = self._replies.popleft()
+            # nobody waits for its answer
+            connection.publish(topic, payload, retain=False, expiry_s=REPLY_EXPIRY_S)
 
     def _acknowledge(self, consumer: _Consumer, ack: Acknowledgement) -> None:
         """Raises CommandError where the journal does not confirm what is acknowledged."""

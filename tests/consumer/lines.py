@@ -28,10 +28,17 @@ class Line:
     """A station's delivering half: real journal, real courier, results made by the test."""
 
     def __init__(
-        self, folder: Path, port: int, *, station: str = "station", protocol: Any = "auto"
+        self,
+        folder: Path,
+        port: int,
+        *,
+        station: str = "station",
+        protocol: Any = "auto",
+        boot: str = "boot",
     ) -> None:
         settings = JournalSettings(path=folder / "journal.db", disk_free_min_mb=0)
         self.station = station
+        self.boot = boot
         self.journal = Journal(settings)
         self.journal.register(HISTORIAN)
         self.courier = Courier(
@@ -46,9 +53,9 @@ class Line:
             released=self.journal.released,
             place=Place.of("plant/line", station),
             will=StateMessage(
-                station=station, boot="boot", state="OFFLINE", cause="gone", since=None
+                station=station, boot=boot, state="OFFLINE", cause="gone", since=None
             ).to_json(),
-            who=Identity(station, "boot"),
+            who=Identity(station, boot),
             consumers=HISTORIAN,
         )
         self.courier.start()
@@ -88,7 +95,7 @@ class Line:
         """The state, as a station tells it every other second."""
         state = StateMessage(
             station=self.station,
-            boot="boot",
+            boot=self.boot,
             state="READY",
             cause="a test",
             since=None,

@@ -216,7 +216,17 @@ def test_of_a_station_with_another_journal_nothing_is_taken_asked_for_or_acknowl
     settings, _ = _followed(tmp_path)
     followed = Followed(settings, "station", {"seq": 1, "result_id": "station-boot-1"})
     assert followed.acknowledgement() is not None
-    followed.take(PLACE.consumer("historian").reply, json.dumps(REFUSAL).encode(), 0.0)
+    mine = PLACE.consumer("historian")
+    followed.take(mine.reply, json.dumps(REFUSAL).encode(), 0.0)
+    assert followed.contradicted is None  # it may have been somebody else's
+    asked = followed.request(0.0)
+    assert asked is not None
+    other = json.loads(result(1).to_json()) | {"result_id": "station-other-1"}
+    row = replayed(
+        "station", "historian", json.loads(asked[1])["id"], 1, json.dumps(other).encode()
+    )
+    assert followed.take(mine.replayed, row, 0.0) == []
+    assert followed.contradicted
     followed.restart(1.0)  # by the next connection all is said again
     assert followed.take(PLACE.result, result(2).to_json(), 1.0) == []
     assert followed.take(PLACE.result, result(4).to_json(), 1.0) == []
