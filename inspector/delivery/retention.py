@@ -18,6 +18,7 @@ from pydantic import Field
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.cursors import COURIER, Cursors
 from inspector.delivery.reader import first_seq, last_seq
+from inspector.delivery.stored import RUN_ON_MS
 
 log = logging.getLogger(__name__)
 
@@ -172,30 +173,31 @@ class Retention:
         now = time.time()
         past_keep = int(now - self._settings.keep_days * DAY_S) + 1
         query = "SELECT seq, stored_at FROM result WHERE seq <= ? ORDER BY seq LIMIT ?"
+        future = now + RUN_ON_MS / 1_000  # many rows at once are stored a little ahead of the clock
         aged = from_future = 0
         for seq, stored_at in self._db.execute(query, (up_to, rows)).fetchall():
             if min(stored_at, now) < past_keep:
                 aged = seq
-            elif stored_at > now:
+            elif stored_at > future:
                 from_future = seq
             else:
                 return aged
-        if from_future > aged and self._next_stored_at(from_future, now) < past_keep:
+        if from_future > aged and self._next_stored_at(from_future, future) < past_keep:
             return from_future
         return aged
 
-    def _next_stored_at(self, seq: int, now: float) -> float:
-        """When the first row behind `seq` that is not from the future was stored; now for none.
+    def _next_stored_at(self, seq: int, future: float) -> float:
+        """When the first row behind `seq` that is not from the future was stored; `future` for none.
 
         By halving, since many may be. Where the clock was ahead more than once, perhaps a later
         one: then rows stay longer.
         """
         low, high = seq + 1, last_seq(self._db)
-        if self._stored_at(high) > now:
-            return now
+        if self._stored_at(high) > future:
+            return future
         while low < high:
             middle = (low + high) // 2
-            if self._stored_at(middle) > now:
+            if self._stored_at(middle) > future:
                 low = middle + 1
             else:
                 high = middle

@@ -26,7 +26,8 @@ def station_at(folder: Path, port: int, full: float, **changes: Any) -> Path:
     journal = Journal(settings)
     journal.register([ConsumerSettings.model_validate(consumer)])
     while journal.retention.share() < full:
-        journal.put(result(journal.next_seq(), padding=1_000))
+        row = result(journal.next_seq(), padding=1_000)
+        journal.put(row.model_copy(update={"station": "test"}))
         journal.release(journal.last_seq())
     journal.close()
     return write_station(

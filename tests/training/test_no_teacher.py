@@ -37,6 +37,8 @@ def test_a_release_without_a_teacher_leaves_a_bundle_and_the_students_weights(
     assert "The student (no teacher)" in (bundle / "report.html").read_text(encoding="utf-8")
     networks = out / "networks" / bundle.name
     assert sorted(path.name for path in networks.iterdir()) == [
+        "learned.csv",
+        "looks.npz",
         "networks.json",
         "split.csv",
         "student.safetensors",
