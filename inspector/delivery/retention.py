@@ -187,7 +187,7 @@ class Retention:
         return aged
 
     def _next_stored_at(self, seq: int, future: float) -> float:
-        """When the first row behind `seq` that is not from the future was stored; `future` for none.
+        """When the first row behind `seq` that is not from the future was stored, else `future`.
 
         By halving, since many may be. Where the clock was ahead more than once, perhaps a later
         one: then rows stay longer.
