@@ -25,6 +25,7 @@ from inspector.delivery.journal import Journal, JournalSettings
 from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
 from inspector.runtime.loader import open_runtime
+from inspector.station import ending
 from inspector.station.cycle import Gear, Job
 from inspector.station.ending import ENDING_S, give_what_waits
 from inspector.station.loop import Order, Station
@@ -252,8 +253,9 @@ def test_a_part_is_not_judged_by_a_picture_that_came_after_the_next_beat(
 
 
 def test_what_was_accepted_has_its_verdict_when_the_station_ends(
-    line: Line, job: Job, tmp_path: Path
+    line: Line, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ending, "ENDING_S", 60.0)  # whatever a busy disk takes
     trigger, tell = line
     with plant(tmp_path, job, trigger, tell) as made:
         made.camera.shows.set()
