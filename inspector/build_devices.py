@@ -86,5 +86,4 @@ def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver
 
 def client_id(settings: Settings, what: str) -> str:
     """Another one than the courier's: a broker lets each in once."""
-    place = f"{settings.topic_root}/{settings.station}".replace("/", "-")
-    return f"{settings.mqtt.client_id or f'inspector-{place}'}-{what}"
+    return f"{settings.mqtt.name_of(f'{settings.topic_root}/{settings.station}')}-{what}"

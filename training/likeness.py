@@ -32,11 +32,15 @@ class Look(NamedTuple):
     """LIKENESS_SIDE pixels square."""
 
 
+def digest_of(picture: Image) -> str:
+    return hashlib.sha256(picture.tobytes()).hexdigest()
+
+
 def look(picture: Image) -> Look:
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     side = (LIKENESS_SIDE, LIKENESS_SIDE)
     small = cv2.resize(grey, side, interpolation=cv2.INTER_AREA)
-    return Look(hashlib.sha256(picture.tobytes()).hexdigest(), np.asarray(small, np.uint8))
+    return Look(digest_of(picture), np.asarray(small, np.uint8))
 
 
 def _none() -> NDArray[np.uint8]:

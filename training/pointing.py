@@ -51,9 +51,8 @@ class Pointing(Strict):
             )
         return (
             f"the strongest cell of the map touches the marked defect in {self.hits}/"
-            f"{self.pictures}{bound}, by "
-            f"chance {100 * self.chance:.1f} %; {100 * self.inside:.1f} % of its strength lies "
-            f"there{out}"
+            f"{self.pictures}{bound}, by chance {100 * self.chance:.1f} %; "
+            f"{100 * self.inside:.1f} % of its strength lies there{out}"
         )
 
 

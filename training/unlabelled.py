@@ -6,7 +6,6 @@ for validation, limits or the golden set would show the student what it is to be
 is left out.
 """
 
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.dataset import IMAGE_SUFFIXES, SPLITS
 from training.job import Data, Job
-from training.likeness import Look, Looks, look, nearly
+from training.likeness import Look, Looks, digest_of, look, nearly
 from training.plan import fingerprint
 from training.run import Stage
 from training.scan import LOOKS
@@ -64,7 +63,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
         pixels = open_memmap(into / "draft.npy", mode="w+", dtype=np.uint8, shape=shape)
         # also as the model sees them: an archive may keep pictures small
         held_pixels = (data.images.pixels[i] for name in sets for i in data.rows[name])
-        digests = {*held_back.digests, *map(_digest, held_pixels)}
+        digests = {*held_back.digests, *map(digest_of, held_pixels)}
         left_out: Counter[str] = Counter()
         read: dict[int, Look] = {}
         for i, path in enumerate(job.screen.bar(files, len(files), "reading unlabelled")):
@@ -75,7 +74,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
                 left_out["unreadable"] += 1
                 continue
             seen = look(picture)
-            both = {seen.digest, _digest(pixels[i])}
+            both = {seen.digest, digest_of(pixels[i])}
             if both & digests:
                 left_out["a picture seen twice or held back"] += 1
                 continue
@@ -114,7 +113,3 @@ def load_unlabelled(stage: Stage) -> Unlabelled:
             "plan: student.unlabelled: nothing is left to use; " + "; ".join(kept.lines)
         )
     return Unlabelled(pixels, kept.names, Looks.load(stage.folder / LOOKS), kept.lines)
-
-
-def _digest(pixels: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -85,6 +85,10 @@ class MqttSettings(Strict):
             )
         return self
 
+    def name_of(self, path: str) -> str:
+        """What the broker knows a station by. path: its ROOT/STATION."""
+        return self.client_id or f"inspector-{path.replace('/', '-')}"
+
 
 def read_password(path: Path) -> str:
     """The first line of the file. Raises ConfigError, which quotes none of it."""

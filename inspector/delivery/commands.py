@@ -73,8 +73,7 @@ class MqttDoor:
         self._pace = Pace(settings.per_s, BURST_S)
         self._versions = Versions(mqtt.protocol)
         self._patience = Patience(mqtt)
-        name = mqtt.client_id or f"inspector-{place.path.replace('/', '-')}"
-        self._client_id = f"{name}-commands"
+        self._client_id = f"{mqtt.name_of(place.path)}-commands"
         self._lanes = Lanes(answers, ledger, self._offer)
         self._replies: deque[tuple[Address, bytes]] = deque()
         self._in_flight: set[int] = set()

@@ -66,7 +66,7 @@ class Courier:
         self._who = who
         self._registered = tuple(consumers)
         self._board = Board(place.heartbeat)
-        self._client_id = settings.client_id or f"inspector-{place.path.replace('/', '-')}"
+        self._client_id = settings.name_of(place.path)
         self._thread: threading.Thread | None = None
         self._wake = Wake()
         self._stopping = threading.Event()

@@ -1,9 +1,11 @@
 """The recipe as the pages read it, beside the station: its file, its revisions, its bundle."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict
 
+from inspector.contract.bundle import Manifest
 from inspector.contract.errors import ConfigError
 from inspector.contract.regions import RegionRule
 from inspector.contract.revision import (
@@ -67,7 +69,8 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
     serving = said.get("bundle") if said.get("recipe") == written.name else None
     revised = _revised(place, written.name)
     number, holds = _holds(revised, said)
-    here, other_form = _as_judged(place, holds, serving, said)
+    opened = _opened(place, serving)
+    here, other_form = _as_judged(holds, opened, said)
     return {
         "name": written.name,
         "serving": serving,
@@ -84,7 +87,7 @@ def recipe_of(place: Place, said: dict[str, Any]) -> dict[str, Any]:
         ],
         "reference": written.attest is not None and written.attest.reference is not None,
         "pictures": pictures(place),
-        "bundle": _bundle(place, serving, said),
+        "bundle": _bundle(opened, said),
     }
 
 
@@ -102,19 +105,34 @@ def _holds(revised: Revised, said: dict[str, Any]) -> tuple[int, Revision | None
     return number, next((each for each in revised.revisions if each.number == number), None)
 
 
+class _Opened(NamedTuple):
+    folder: Path
+    manifest: Manifest
+
+
+def _opened(place: Place, serving: object) -> _Opened | ConfigError | None:
+    """The bundle that serves, or why it cannot be read; None where its folder is not here."""
+    if place.bundles is None or not isinstance(serving, str):
+        return None
+    try:
+        folder = bundles.folder_of(place.bundles, serving)
+        return _Opened(folder, bundles.read_manifest(folder))
+    except ConfigError as error:
+        return error
+
+
 def _as_judged(
-    place: Place, holds: Revision | None, serving: object, said: dict[str, Any]
+    holds: Revision | None, opened: _Opened | ConfigError | None, said: dict[str, Any]
 ) -> tuple[Revision | None, str | None]:
     """With the limits that hold for the form of the model that runs; its name, where they were set
     for another. A bundle that is not on this machine cannot be asked for its forms.
     """
-    if holds is None or holds.limits is None or holds.bundle != serving or place.bundles is None:
+    if holds is None or holds.limits is None or not isinstance(opened, _Opened):
         return holds, None
-    try:
-        manifest = bundles.read_manifest(bundles.folder_of(place.bundles, holds.bundle))
-    except ConfigError:
+    if holds.bundle != opened.folder.name:
         return holds, None
-    variant, alone = _variant(said), not manifest.variants
+    manifest, variant = opened.manifest, _variant(said)
+    alone = not manifest.variants
     if set_for(holds, variant, alone=alone):
         return holds, None
     limits = limits_for(holds, variant, bundles.limits_of(manifest, variant), alone=alone)
@@ -140,22 +158,19 @@ def _shown(each: Any) -> dict[str, Any]:
     }
 
 
-def _bundle(place: Place, serving: object, said: dict[str, Any]) -> dict[str, Any] | None:
+def _bundle(opened: _Opened | ConfigError | None, said: dict[str, Any]) -> dict[str, Any] | None:
     """Of the bundle that serves, where its folder is on this machine."""
-    if place.bundles is None or not isinstance(serving, str):
+    if opened is None:
         return None
-    try:
-        folder = bundles.folder_of(place.bundles, serving)
-        manifest = bundles.read_manifest(folder)
-    except ConfigError as error:
-        return {"trouble": str(error)[:500]}
-    variant = _variant(said)
+    if isinstance(opened, ConfigError):
+        return {"trouble": str(opened)[:500]}
+    manifest, variant = opened.manifest, _variant(said)
     return {
-        **bundles.summary(serving, manifest),
+        **bundles.summary(opened.folder.name, manifest),
         "limits": bundles.limits_of(manifest, variant).model_dump(),
         "tiling": manifest.tiles.model_dump() if manifest.tiles else None,
         "variant": variant,
-        "curve": bundles.curve(folder),
+        "curve": bundles.curve(opened.folder),
     }
 
 
