@@ -22,7 +22,8 @@ COMPARE_EXAMPLES = """examples:
   inspector-train compare a.toml b.toml --data elpv --out compare --jobs 5     a GPU, or many cores
 
 What plans share (the same teacher for several students) is computed once; a killed comparison goes
-on where it was, and more seeds may be asked for later. compare.html is written after every round.
+on where it was, and more seeds may be asked for later. compare.html is written after every round,
+second_look.html beside it: pictures whose label is contradicted by models that never learned them.
 A student from labels alone is a plan with alpha = 0 under [student].
 """
 
@@ -41,7 +42,10 @@ def add_compare(
     compare.add_argument("plans", type=Path, nargs="+", metavar="PLAN", help="a plan, a TOML file")
     add_data(compare)
     compare.add_argument(
-        "--out", type=Path, required=True, help="folder for work, compare.html, .json and .csv"
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for work, compare.html, .json, .csv, second_look.html",
     )
     compare.add_argument("--seeds", default="0", help="numbers with commas (default 0)")
     compare.add_argument(
@@ -108,7 +112,7 @@ def _compare(
             for each in compare.work_through(asked, asked.rounds[worker - 1 :: jobs]):
                 compare.tell(each, work)
             return 0
-        show = partial(compare.write_comparison, folder=arguments.out)
+        show = partial(compare.write_comparison, folder=arguments.out, dataset=dataset)
         if jobs > 1:
             compare.read_for(asked)
             found = _share(arguments, min(jobs, len(asked.rounds)), work, asked, show)

@@ -23,9 +23,13 @@ from training.judging import answers_of, network_of
 from training.plan import Plan
 from training.release import Judged, read_sights, train_and_judge
 from training.screen import clock_text
+from training.second_look import Said, doubts_of, table_of
+from training.second_look_html import page_of
 from training.workable import require_workable
 
 TOLD = "found"
+ASKED = ("student", "teacher")
+"""Who is asked which labels are doubtful: other forms of a student are no second opinion."""
 FIXED = 0.05
 """Overkill and escape rate at which plans are compared whatever limits they chose."""
 
@@ -73,8 +77,11 @@ class Asked(NamedTuple):
             parts |= each.parts
         outcomes = [outcome for each in found for outcome in each.outcomes]
         wanted = len(self.rounds) * len(self.entries)
+        # by what was trained: a teacher that plans share has one opinion
+        asked = {each.row.trained: each.said for each in outcomes if each.row.role in ASKED}
+        doubts = doubts_of(asked.values(), self.dataset.samples, parts)
         layout = self.dataset.layout
-        return comparison_of(outcomes, parts, layout, self.seeds, self.folds, wanted)
+        return comparison_of(outcomes, parts, doubts, layout, self.seeds, self.folds, wanted)
 
 
 def require_comparable(plans: Sequence[Plan]) -> None:
@@ -228,12 +235,16 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
                 "overkill_at_escape": overkill_at_escape(parts, FIXED),
             },
         )
-        outcomes.append(Outcome(row, dict(zip(names, right.tolist(), strict=True))))
+        shares = dict(zip(names, golden.probabilities.tolist(), strict=True))
+        told = dict(zip(names, right.tolist(), strict=True))
+        outcomes.append(Outcome(row, told, Said(data.labels, shares)))
     return outcomes
 
 
-def write_comparison(found: Comparison, folder: Path) -> None:
-    """compare.json, compare.html, and compare.csv with one row a model and run."""
+def write_comparison(found: Comparison, folder: Path, dataset: Dataset) -> None:
+    """compare.json, compare.html, and compare.csv with one row a model and run; second_look.html
+    and second_look.csv with the labels that are doubtful.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "compare.json", found.model_dump_json(indent=1).encode())
     heads = ["plan", "role", "seed", "fold", "architecture", "parameters", "latency_ms", "golden"]
@@ -244,6 +255,9 @@ def write_comparison(found: Comparison, folder: Path) -> None:
             figures = [f"{row.figures[name]:.6f}" for name in METRICS]
             rows.writerow([*(getattr(row, head) for head in heads), *figures])
     write_html(found, folder / "compare.html")
+    samples = {sample.name: sample for sample in dataset.samples}
+    write_whole(folder / "second_look.csv", table_of(found.doubts))
+    write_whole(folder / "second_look.html", page_of(found.doubts, samples, found.judged))
 
 
 def _parts(judged: Judged) -> dict[str, str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inspector.contract.strict import Strict
 from training.paired import Difference, Parts, caveat, difference, holm, part_test
 from training.report import code_text, machine_text
+from training.second_look import Doubt, Said
 
 METRICS = {
     "accuracy": "accuracy",
@@ -92,18 +93,24 @@ class Comparison(Strict):
     contenders: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
     caveat: str
+    judged: int
+    """Pictures that a model judged which had not learned from them."""
+    doubts: tuple[Doubt, ...]
+    """Those whose label such models contradict."""
 
 
 class Outcome(NamedTuple):
-    """A row, and which pictures of its golden set were told right."""
+    """A row, which pictures of its golden set were told right, and what was said of each."""
 
     row: Row
     right: dict[str, bool]
+    said: Said
 
 
 def comparison_of(
     outcomes: Sequence[Outcome],
     parts: Mapping[str, str],
+    doubts: tuple[Doubt, ...],
     data: str,
     seeds: Sequence[int],
     folds: int,
@@ -128,6 +135,8 @@ def comparison_of(
         contenders=contenders,
         pairs=pairs,
         caveat=caveat(runs, len(seeds), folds),
+        judged=len({name for outcome in outcomes for name in outcome.right}),
+        doubts=doubts,
     )
 
 

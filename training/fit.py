@@ -118,7 +118,7 @@ def fit(
         logits = predict(kept, material.pixels, material.validation, machine)
         row = _row(epoch, team.mean(losses), logits, material, rate, time.monotonic() - started)
         state.history.append(row)
-        merit = (getattr(row, how.keep), -row.validation_loss)
+        merit = _merit(row, how)
         if merit > state.best:
             state.best = merit
             if team.rank == 0:
@@ -215,6 +215,12 @@ def _average(network: Network, decay: float) -> AveragedModel:
         get_ema_multi_avg_fn(now)(kept, new, count)  # type: ignore[no-untyped-call]
 
     return AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
+
+
+def _merit(row: EpochRow, how: Fit) -> tuple[float, float]:
+    """The greater, the better; of equals the one whose validation loss is less."""
+    value = float(row.epoch) if how.keep == "last" else getattr(row, how.keep)
+    return value, -row.validation_loss
 
 
 def _row(

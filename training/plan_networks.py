@@ -60,8 +60,9 @@ class Fit(Section):
     bn_batches: Annotated[int, Field(ge=0, le=1_000)] = 0
     """Batches from which batch norm takes the averaged weights' statistics anew; 0: they are
     averaged as well."""
-    keep: Literal["macro_recall", "worst_recall"] = "macro_recall"
-    """Which epoch's weights are kept: the best by this on the validation parts."""
+    keep: Literal["macro_recall", "worst_recall", "last"] = "macro_recall"
+    """Which epoch's weights are kept: the best by this on the validation parts, or the last's:
+    a dozen defects of a validation set choose by chance."""
     mix: Mix = Mix()
 
     @model_validator(mode="after")

@@ -128,6 +128,22 @@ def test_the_page_shows_table_tests_and_plots_and_fetches_nothing(compared: Comp
     assert "http" not in page
 
 
+def test_labels_that_students_and_teacher_contradict_stand_on_a_page_of_their_own(
+    compared: Compared,
+) -> None:
+    with (compared.out / "second_look.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    doubts = compared.found["doubts"]
+    assert [row["picture"] for row in listed] == [doubt["picture"] for doubt in doubts]
+    # three students, and the teacher that two plans share once
+    assert {doubt["of"] for doubt in doubts} == {4}
+    assert all(doubt["label"] != doubt["looks_like"] for doubt in doubts)
+    assert compared.found["judged"] == 36
+    page = (compared.out / "second_look.html").read_text(encoding="utf-8")
+    assert f"{len(doubts)} of 36 pictures look like another class" in page
+    assert page.count("data:image/jpeg;base64,") == len(doubts)
+
+
 def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
     compared: Compared, capsys: pytest.CaptureFixture[str]
 ) -> None:
