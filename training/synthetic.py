@@ -22,6 +22,11 @@ FIELD = 5
 """Cells of the noise that makes an edge irregular."""
 EDGE_PX = (0.5, 1.5)
 """Standard deviation of the edge's blur."""
+ZONE_VISIBLE = 8.0
+"""As VISIBLE, of a zone: a large area is told from its surroundings sooner."""
+GRAIN_PX = 9.0
+"""What varies within so many pixels is a surface's grain."""
+ZONE_BRIGHTNESS = (0.85, 1.2)
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -38,22 +43,29 @@ def painted(
         kind = how.kinds[rng.integers(len(how.kinds))]
         alpha = _area(kind, picture.shape[:2], how, rng)
         within = alpha > 0.5
-        if not within.any():
+        if not within.any() or within.all():
             continue
-        filled = _fill(kind, picture, donor, rng)
+        if kind == "zone":
+            filled = _finish(picture, within, donor, rng)
+        else:
+            filled = _fill(kind, picture, donor, rng)
         change = alpha[..., None] * (filled - picture)
-        if float(np.sqrt(np.square(change[within]).mean())) >= VISIBLE:
+        least = ZONE_VISIBLE if kind == "zone" else VISIBLE
+        if float(np.sqrt(np.square(change[within]).mean())) >= least:
             return np.clip(np.rint(picture + change), 0, 255).astype(np.uint8)
     return None
 
 
 def _area(kind: Kind, shape: tuple[int, int], how: Synthetic, rng: np.random.Generator) -> Mask:
     """0 to 1, with a soft edge: how much of each pixel is covered."""
-    height, width = shape
-    side = float(np.exp(rng.uniform(*np.log(how.size)))) * min(height, width)
-    centre = rng.uniform((0.0, 0.0), (width, height))
-    drawn = _scratch if kind == "scratch" else _blob
-    mask = drawn(shape, centre, side, rng)
+    if kind == "zone":
+        mask = _beyond(shape, rng)
+    else:
+        height, width = shape
+        side = float(np.exp(rng.uniform(*np.log(how.size)))) * min(height, width)
+        centre = rng.uniform((0.0, 0.0), (width, height))
+        drawn = _scratch if kind == "scratch" else _blob
+        mask = drawn(shape, centre, side, rng)
     soft = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(*EDGE_PX))).astype(np.float32)
     return soft / max(float(soft.max()), 0.1)  # a line of one pixel is not to vanish
 
@@ -87,6 +99,48 @@ def _scratch(
     line = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(mask, [line], isClosed=False, color=(1.0,), thickness=thickness)
     return mask
+
+
+def _beyond(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
+    """What lies beyond a line across the picture, or between two; most run along its sides."""
+    height, width = shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    y, x = y / height - 0.5, x / width - 0.5
+    askew = rng.normal(0.0, 0.12) if rng.random() < 0.75 else rng.uniform(-0.8, 0.8)
+    angle = rng.integers(4) * np.pi / 2.0 + askew
+    across = x * np.cos(angle) + y * np.sin(angle)
+    along = y * np.cos(angle) - x * np.sin(angle)
+    bend = rng.normal(0.0, 0.15) * along**2
+    ripple = rng.normal(0.0, 0.004) * np.sin(along * rng.uniform(10.0, 60.0))
+    line = rng.uniform(-0.35, 0.35) + bend + ripple
+    end = line + rng.uniform(0.1, 0.5) if rng.random() < 0.3 else np.inf
+    mask: Mask = ((across > line) & (across < end)).astype(np.float32)
+    return mask
+
+
+def _finish(
+    picture: Picture,
+    within: NDArray[np.bool_],
+    donor: Callable[[], Picture],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Another finish of the surface: another picture's, its grain alone, or the same grain more or
+    less marked. within: where it will be seen, height x width.
+    """
+    how = rng.integers(3)
+    other = (donor() if how < 2 else picture).astype(np.float32)
+    if how == 0:
+        return other
+    brightness = np.float32(rng.uniform(*ZONE_BRIGHTNESS))
+    if how == 1:
+        level, own = np.float32(other[within].mean()), np.float32(picture[within].mean())
+        marked = np.float32(rng.uniform(0.6, 1.6))
+        alike: NDArray[np.float32] = (other - level) * marked + own * brightness
+        return alike
+    smooth = cv2.GaussianBlur(other, (0, 0), GRAIN_PX).astype(np.float32)
+    marked = np.float32(rng.uniform(1.6, 3.0) if rng.random() < 0.6 else rng.uniform(0.0, 0.5))
+    changed: NDArray[np.float32] = (other - smooth) * marked + smooth * brightness
+    return changed
 
 
 def _fill(

@@ -16,7 +16,7 @@ from training.material import Material
 from training.plan import fingerprint, read_plan
 from training.plan_networks import Mix
 from training.plan_synthetic import Kind, Synthetic
-from training.synthetic import VISIBLE, painted
+from training.synthetic import VISIBLE, ZONE_VISIBLE, painted
 from training.views import Views
 
 SIDE, CLASSES, GOOD = 64, 4, (1,)
@@ -114,6 +114,29 @@ def test_what_is_painted_is_small_and_can_be_seen(kind: Kind) -> None:
         difference = np.abs(found.astype(float) - plain).max(axis=2)
         assert difference.max() >= VISIBLE
         assert 0 < (difference > VISIBLE / 2).mean() < 0.3
+
+
+def test_a_zone_reaches_the_picture_s_side_and_leaves_some_of_it_as_it_was() -> None:
+    rng = np.random.default_rng(4)
+    plain = rng.integers(90, 150, (SIDE, SIDE, 3), dtype=np.uint8)
+    donor = rng.integers(20, 80, (SIDE, SIDE, 3), dtype=np.uint8)
+    shares = []
+    for _ in range(60):
+        found = painted(plain, lambda: donor, Synthetic(kinds=("zone",)), rng)
+        assert found is not None
+        changed = np.abs(found.astype(float) - plain).max(axis=2) > ZONE_VISIBLE
+        sides = changed[0], changed[-1], changed[:, 0], changed[:, -1]
+        assert max(side.mean() for side in sides) > 0.1
+        shares.append(changed.mean())
+    assert 0.0 < min(shares) < 0.3 < max(shares) < 0.95
+
+
+def test_a_zone_on_a_surface_without_grain_is_told_by_its_brightness_or_not_painted() -> None:
+    plain = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        found = painted(plain, lambda: plain, Synthetic(kinds=("zone",)), rng)
+        assert found is None or np.abs(found.astype(float) - plain).max() >= ZONE_VISIBLE
 
 
 def test_a_patch_of_the_same_material_is_no_defect() -> None:
