@@ -1,11 +1,14 @@
 """Where review and reject begin: as few good parts stopped as the escape goals allow.
 
+Or as many as the plan has to spend on what nobody has shown (`quality.overkill_to_spend`).
+
 review_at is a guarantee by risk control, not a threshold that looked well: with the plan's
 confidence, over the draw of the calibration parts, no goal is missed on the line, for parts that
 come as those did (the same defects in the same mix) and for limits that nothing else chose. How:
 `controlled_limit`.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -24,6 +27,7 @@ from training.severity import Goal, goals_of
 CURVE_POINTS_MAX = 201
 ODDS_MIN = 1e-6
 """Surer than this no score is taken for."""
+ROUNDING = 1e-9
 
 
 class GoalHeld(Strict):
@@ -64,6 +68,8 @@ class Choice(Strict):
     overkill: Rate
     curve: tuple[CurvePoint, ...]
     sentence: str
+    needed_review_at: float | None = None
+    """What the goals need, where review_at is lower since the plan has overkill to spend."""
 
     @property
     def escape(self) -> Rate:
@@ -98,7 +104,8 @@ def choose_limits(
     What each goal allows alone is a ceiling, and the lowest of them holds all goals at once with
     the plan's confidence, at no price for their number: for any to be missed, the goal that truly
     allows least must have allowed too much (an intersection-union test, Berger 1982). review_at is
-    this ceiling, or below it where that stops no more of the good parts (`at_no_cost`). A goal
+    this ceiling, or below it where that stops no more of the good parts (`at_no_cost`), or where
+    the plan has overkill to spend on defects that nobody has shown: these score low. A goal
     that the parts are too few for, even without a miss, takes the highest limit at which the
     observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
     review_at, that rejects no more good parts outright than the plan allows. review_at stays
@@ -118,7 +125,8 @@ def choose_limits(
         for goal in goals
     }
     good = parts.good_parts()
-    review_at = at_no_cost(min(allowed.values()), good, scores[goals[0].name], margin)
+    needed = at_no_cost(min(allowed.values()), good, scores[goals[0].name], margin)
+    review_at = min(needed, _spending(quality.overkill_to_spend, good))
     spared = int(quality.reject_overkill_at_most * len(good))
     reject_at = max(review_at, _above(good[len(good) - 1 - spared], good))
 
@@ -144,8 +152,27 @@ def choose_limits(
         goals=results,
         overkill=overkill,
         curve=trade_off(scores[goals[0].name], good, review_at, quality.confidence),
-        sentence=_sentence(results, overkill, quality.confidence, chosen_on),
+        sentence=_sentence(results, overkill, quality.confidence, chosen_on)
+        + (_spent_text(quality.overkill_to_spend) if review_at < needed else ""),
+        needed_review_at=needed if review_at < needed else None,
     )
+
+
+def stopped_at_most(n: int, share: float) -> int:
+    """How many of n good parts a limit may stop that is to stop at most the share of further ones.
+
+    That one further part is above all but k of n others has a chance of at most (k + 1) / (n + 1),
+    on average over such sets (Vovk, Gammerman and Shafer 2005, conformal prediction).
+    """
+    return max(0, math.floor(share * (n + 1) + ROUNDING) - 1)
+
+
+def _spending(share: float, good: NDArray[np.float64]) -> float:
+    """The lowest limit that stops at most the share of further good parts; 1 where too few are
+    known to say. good: one score a part, ascending.
+    """
+    stopped = stopped_at_most(len(good), share)
+    return _above(good[len(good) - 1 - stopped], good) if stopped else 1.0
 
 
 def at_no_cost(
@@ -239,6 +266,13 @@ def _sentence(
         )
     missing = "; ".join(_missing_text(goal) for goal in goals if not goal.certified)
     return f"{rates}; {missing}"
+
+
+def _spent_text(share: float) -> str:
+    return (
+        f"; review_at is lower than the goals need: {100 * share:g} % of the good parts may be "
+        f"stopped for the sake of defects that nobody has shown"
+    )
 
 
 def _goal_text(goal: GoalHeld) -> str:

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.strict import Strict
+from training.limits import stopped_at_most
 
 AXES = 128
 TINY = 1e-24
 """Keeps a picture without any feature from a division by zero; no real feature is this small."""
 VARIANCE_MIN = 1e-12
-ROUNDING = 1e-9
 
 
 class Novelty(nn.Module):
@@ -148,8 +148,7 @@ def choose_novelty_at(good: NDArray[np.float64], allowed: float, margin: float) 
     """
     ordered = np.sort(good)
     n = len(ordered)
-    spared = max(0, math.floor(allowed * (n + 1) + ROUNDING) - 1)
-    novelty_at = float(ordered[n - 1 - spared]) + margin
+    novelty_at = float(ordered[n - 1 - stopped_at_most(n, allowed)]) + margin
     return NoveltyLimit(
         novelty_at=novelty_at,
         allowed=allowed,

@@ -62,6 +62,9 @@ class Quality(Section):
     """Share of good calibration parts that may be rejected outright; the rest goes to review."""
     overkill_rate_at_most: Share = 1.0
     """Largest overkill on the golden set, review included."""
+    overkill_to_spend: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Share of good parts, in all, that review_at may stop though the goals need less: a defect
+    that nobody has shown scores lower than those that training knows."""
     novelty_overkill_at_most: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.02
     """Share of good parts that may be stopped as unlike anything seen in training; 0: novelty is
     not measured."""

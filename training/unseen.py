@@ -39,6 +39,7 @@ COLUMNS = (
     "by_review",
     "by_novelty",
     "without_novelty_passed",
+    "goals_alone_passed",
     "good",
     "extra_overkill",
     "extra_overkill_at_most",
@@ -62,6 +63,8 @@ class LeftOut(Strict):
     """Parts of the class of which a picture passes: they would have escaped."""
     passed_without_novelty: Rate
     """The same by the score's limits alone."""
+    passed_by_goals_alone: Rate
+    """The same by the limit that the goals need, without `quality.overkill_to_spend`."""
     by_score: int
     """Parts that do not pass, with a picture that is rejected by its score."""
     by_review: int
@@ -69,7 +72,8 @@ class LeftOut(Strict):
     by_novelty: int
     """Else novelty alone stops them."""
     extra_overkill: Rate
-    """Good parts of the golden set that novelty alone stops."""
+    """Good parts of the golden set that the goals' limit does not stop: novelty alone does, or
+    what the plan has to spend."""
     overkill: Rate
     """Good parts of the golden set that anything stops."""
     auroc_score: float
@@ -144,6 +148,8 @@ def judge_left_out(
     """rows: the pictures of the class in the pixel file."""
     row = candidate.report.shipped_row
     limits, confidence, golden = row.choice.limits, plan.quality.confidence, candidate.golden
+    spent = row.choice.needed_review_at
+    needed = limits.review_at if spent is None else spent
     probabilities, novelty = run_model(candidate.model, data.images.pixels, rows)
     if data.layout is not None:
         pictures = data.layout.picture[rows]
@@ -157,22 +163,24 @@ def judge_left_out(
     every = np.ones(len(rows), bool)
     escaped = strange.each_part(every, passed)
     escaped_without = strange.each_part(every, strange.scores < limits.review_at)
+    by_goals = strange.each_part(every, strange.scores < needed)
     rejected = strange.each_part(every, strange.scores >= limits.reject_at) & ~escaped
     # A picture below review_at escapes without novelty, so a part that does not is in review.
     reviewed = ~escaped_without & ~rejected & ~escaped
     stopped = ~escaped & ~rejected & ~reviewed
-    if row.golden.novelty_overkill is None:
-        raise ConfigError("plan: quality.novelty_overkill_at_most 0: novelty is not measured")
+    stops = np.array([not verdict.passes for verdict in verdicts_of(golden, limits)])
+    beyond = golden.each_part(~golden.is_defect, stops & (golden.scores < needed))
     return LeftOut(
         label=label,
         model=row.role,
         limits=limits,
         passed=Rate.of(int(escaped.sum()), len(escaped), confidence),
         passed_without_novelty=Rate.of(int(escaped_without.sum()), len(escaped), confidence),
+        passed_by_goals_alone=Rate.of(int(by_goals.sum()), len(escaped), confidence),
         by_score=int(rejected.sum()),
         by_review=int(reviewed.sum()),
         by_novelty=int(stopped.sum()),
-        extra_overkill=row.golden.novelty_overkill,
+        extra_overkill=Rate.of(int(beyond.sum()), len(beyond), confidence),
         overkill=row.golden.overkill,
         auroc_score=_auroc(strange.scores, golden.scores, golden),
         auroc_novelty=_auroc(strange.novelty, golden.novelty, golden),
@@ -192,8 +200,8 @@ def _auroc(
 def table(found: Sequence[LeftOut]) -> list[str]:
     """For a terminal: one line a class, and all of them together."""
     confidence = found[0].passed.confidence
-    form = "{:<14}{:>24}{:>10}{:>8}{:>8}{:>9}{:>22}{:>8}{:>8}"
-    head = ("left out", "parts that pass", "w/o nov.", "score", "review", "novelty")
+    form = "{:<14}{:>24}{:>10}{:>10}{:>8}{:>8}{:>9}{:>22}{:>8}{:>8}"
+    head = ("left out", "parts that pass", "w/o nov.", "by goals", "score", "review", "novelty")
     lines = [form.format(*head, "extra overkill", "AUROC", "of nov.")]
     for each in found:
         lines.append(
@@ -201,6 +209,7 @@ def table(found: Sequence[LeftOut]) -> list[str]:
                 each.label,
                 _short(each.passed),
                 each.passed_without_novelty.events,
+                each.passed_by_goals_alone.events,
                 each.by_score,
                 each.by_review,
                 each.by_novelty,
@@ -247,6 +256,7 @@ def _cells(each: LeftOut) -> list[object]:
         each.by_review,
         each.by_novelty,
         each.passed_without_novelty.events,
+        each.passed_by_goals_alone.events,
         each.extra_overkill.n,
         each.extra_overkill.events,
         f"{each.extra_overkill.at_most:.4f}",

@@ -23,6 +23,10 @@ def parts(good: np.ndarray, cracks: np.ndarray, stains: np.ndarray | None = None
     return Held(scores, targets, LABELS, GOOD, np.arange(len(scores)))
 
 
+def rng_good(seed: int, n: int) -> np.ndarray:
+    return np.random.default_rng(seed).beta(1, 8, n)
+
+
 def drawn(seed: int, good: int, defects: int) -> Held:
     rng = np.random.default_rng(seed)
     return parts(rng.beta(1, 8, good), rng.beta(6, 2, defects))
@@ -133,6 +137,37 @@ def test_the_limits_hold_the_gravest_class_where_it_is_the_hardest() -> None:
     assert graded.limits.review_at <= graded.goals[1].review_at < graded.goals[0].review_at
     assert graded.goals[1].escape.at_most <= 0.04
     assert graded.basis == "certified"
+
+
+def test_overkill_to_spend_lowers_review_at_and_further_good_parts_are_stopped_as_rarely() -> None:
+    rng, further, spent = np.random.default_rng(7), rng_good(9, 4_000), []
+    quality = Quality(overkill_to_spend=0.04)
+    for _ in range(200):
+        held = parts(rng.beta(1, 8, 120), 0.98 + 0.02 * rng.beta(6, 2, 120))
+        choice = choose_limits(held, quality, margin=0.0)
+        assert choice.needed_review_at is not None
+        assert choice.limits.review_at < choice.needed_review_at
+        assert choice.overkill.events == 3  # (3 + 1) / 121 is at most 4 %, (4 + 1) / 121 is not
+        assert choice.basis == "certified"
+        spent.append((further >= choice.limits.review_at).mean())
+    assert 0.025 < np.mean(spent) < 0.04
+    assert "review_at is lower than the goals need: 4 % of the good parts" in choice.sentence
+
+
+def test_overkill_to_spend_changes_nothing_where_the_goals_cost_as_much_or_parts_are_too_few() -> (
+    None
+):
+    held = drawn(1, 500, 300)
+    plain = choose_limits(held, Quality(escape_rate_at_most=0.01), margin=0.0)
+    assert plain.overkill.rate > 0.01
+    same = choose_limits(
+        held, Quality(escape_rate_at_most=0.01, overkill_to_spend=0.01), margin=0.0
+    )
+    assert same == plain
+    few = drawn(1, 40, 300)  # one of 41 is more than 2 %
+    assert choose_limits(few, Quality(overkill_to_spend=0.02), margin=0.0) == choose_limits(
+        few, Quality(), margin=0.0
+    )
 
 
 def test_parts_that_chose_something_else_guarantee_nothing() -> None:

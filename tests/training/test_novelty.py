@@ -271,6 +271,7 @@ def test_a_class_is_no_formula_in_the_table_of_those_left_out(tmp_path: Path) ->
         limits=Limits(review_at=0.2, reject_at=0.5, novelty_at=1.5),
         passed=rate,
         passed_without_novelty=rate,
+        passed_by_goals_alone=rate,
         by_score=1,
         by_review=1,
         by_novelty=1,
