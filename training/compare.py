@@ -232,6 +232,7 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
                 "escape": figures.escape.rate,
                 "overkill": figures.overkill.rate,
                 "escape_at_overkill": escape_at_overkill(parts, FIXED),
+                "picture_escape_at_overkill": escape_at_overkill(parts.by_picture, FIXED),
                 "overkill_at_escape": overkill_at_escape(parts, FIXED),
             },
         )

@@ -33,7 +33,9 @@ def write_html(found: Comparison, path: Path) -> None:
         _table(found),
         "<p>Accuracy, recall and F1 take the likeliest class. At limits: those that each run chose "
         "on its own calibration parts. Escape at 5 % overkill and overkill at 5 % escape take the "
-        "limit from the golden set itself: they tell models apart, and promise nothing. Time: one "
+        "limit from the golden set itself: they tell models apart, and promise nothing. A part "
+        "escapes where its least suspicious picture does; by picture, as papers count, shots of "
+        "one part are as many trials. Time: one "
         f"picture with all of its tiles, one thread, {_e(found.machine)}; a busy machine takes "
         "longer, and where equal networks differ in ms, that is how much.</p>",
         f'<p class="caveat">{_e(found.caveat)}</p>',

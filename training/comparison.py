@@ -21,6 +21,7 @@ METRICS = {
     "escape": "escape at limits",
     "overkill": "overkill at limits",
     "escape_at_overkill": "escape at 5 % overkill",
+    "picture_escape_at_overkill": "the same by picture",
     "overkill_at_escape": "overkill at 5 % escape",
 }
 """Shares, measured on each run's golden set."""
