@@ -21,6 +21,7 @@ from training.plan import read_plan
 from training.plan_compress import Compress
 from training.plan_smoke import smoke
 from training.report import Report
+from training.second_look import Said
 from training.workable import require_compressible
 
 PLAN = """
@@ -198,7 +199,7 @@ def outcome(plan: str, role: str, trained: str) -> Outcome:
         others=1,
         figures=dict.fromkeys(METRICS, 1.0),
     )
-    return Outcome(row, {"part": True})
+    return Outcome(row, {"part": True}, Said(("any",), {"part": (1.0,)}))
 
 
 def test_a_comparison_names_an_original_once_and_as_the_teacher_of_what_came_of_it() -> None:
@@ -208,7 +209,7 @@ def test_a_comparison_names_an_original_once_and_as_the_teacher_of_what_came_of_
         outcome("third", "original", "same"),
         outcome("third", "student", "cut to a third"),
     ]
-    found = comparison_of(runs, {"part": "part"}, "", [0], 1, 2)
+    found = comparison_of(runs, {"part": "part"}, (), "", [0], 1, 2)
     taught = {contender.name: contender.teacher for contender in found.contenders}
     assert taught == {"half original": None, "half": "half original", "third": "half original"}
     assert ("half original", "third") in [(pair.first, pair.second) for pair in found.pairs]

@@ -22,7 +22,7 @@ def test_every_key_is_listed_with_its_values_and_meaning(
         "student.temperature_end  (number > 0; default absent)",
         "quality.allow_uncertified  (true | false; default False)",
         "good  (list of text; required)",
-        "synthetic.kinds  (list of 'spot' | 'scratch' | 'patch'; "
+        "synthetic.kinds  (list of 'spot' | 'scratch' | 'patch' | 'zone'; "
         "default ['spot', 'scratch', 'patch'])",
         "synthetic.size  (list of number > 0 <= 1; default [0.04, 0.5])",
         "augment[].options  (dict; default none given)",
