@@ -1,10 +1,10 @@
 """Labels that models contradict which never learned from them: worth a second look.
 
 In a comparison each part is golden once for every plan and seed, so each picture is judged by
-networks that have not seen it. A picture is listed where another class is both likely by that
-class's own measure and the likeliest of those that are: confident learning (Northcutt, Jiang and
-Chuang 2021, JAIR 70, "prune by class" with thresholds of equation 2). It is the model that may be
-wrong: a person looks, and corrects the data. Nothing is left out by itself.
+networks that have not seen it. A picture is listed where another class is as likely as it is, on
+average, to that class's own pictures, and the likeliest of those that are: off the diagonal of the
+confident joint of confident learning (Northcutt, Jiang and Chuang 2021, JAIR 70). It is the model
+that may be wrong: a person looks, and corrects the data. Nothing is left out by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

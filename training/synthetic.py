@@ -3,7 +3,8 @@
 A network that was only shown the line's known defects may take another one for good. Shown painted
 ones it learns where good ends, not just where its classes are: outlier exposure (Hendrycks et al.
 2019), with a patch cut from another place (CutPaste, Li et al. 2021), irregular areas (DRAEM,
-Zavrtanik et al. 2021) and blended edges (NSA, Schlueter et al. 2022). They teach "some defect", not
+Zavrtanik et al. 2021) and blended edges (NSA, Schlueter et al. 2022), or with another finish from
+a line onwards, as grinding or a coat of paint leaves it. They teach "some defect", not
 which: the target is the same share of every defect class. Nothing of it is left at the station.
 """
 
