@@ -35,14 +35,14 @@ class TurnsRound(Objective):
         return loss
 
 
-@pytest.mark.parametrize(("keep", "epoch"), [("macro_recall", 0), ("worst_recall", 0), ("last", 1)])
+@pytest.mark.parametrize(("keep", "epoch"), [("macro_recall", 0), ("last", 1)])
 def test_the_epoch_that_the_plan_names_is_kept(tmp_path: Path, keep: str, epoch: int) -> None:
     torch.manual_seed(0)
-    pixels = np.random.default_rng(0).integers(0, 256, (48, SIDE, SIDE, 3), np.uint8)
-    validated = np.arange(40, 48)  # all of class 0: what is called so is right
-    material = Material(pixels, np.zeros(48, np.int64), np.arange(40), validated, 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (168, SIDE, SIDE, 3), np.uint8)
+    validated = np.arange(160, 168)  # all of class 0: what is called so is right
+    material = Material(pixels, np.zeros(168, np.int64), np.arange(160), validated, 2)
     keys = {"epochs": 2, "batch": 4, "lr": 0.01, "warmup_epochs": 0.0, "ema": 0.0, "keep": keep}
-    how = Fit.model_validate({"model": "mobilenetv2_035", "weights": "none", **keys})
+    how = Fit.model_validate({"model": "test_resnet", "weights": "none", **keys})
     network = build(how.model, "none", classes=2)
     augmenter = Augmenter((), ImageSpec(width=SIDE, height=SIDE), 0)
     fit(
