@@ -1,12 +1,11 @@
 """A comparison on one page: the table, what is luck, and the plots."""
 
-import base64
-import html
 from pathlib import Path
 
 from inspector.contract.whole import write_whole
 from training import compare_plots
 from training.comparison import METRICS, TESTED, Comparison, Contender, Pair
+from training.page import document, plain, png_image
 from training.paired import Difference
 from training.report import NO_TEACHER
 
@@ -26,9 +25,9 @@ def write_html(found: Comparison, path: Path) -> None:
     title = "Comparison of " + ", ".join(_plans(found))
     folds = f", {found.folds} folds each" if found.folds > 1 else ", split anew by each"
     body = [
-        f"<h1>{_e(title)}</h1>",
+        f"<h1>{plain(title)}</h1>",
         "" if done == found.wanted else f"<p><b>{done} of {found.wanted} runs so far.</b></p>",
-        f"<p>{_e(found.data)}. Seeds {', '.join(map(str, found.seeds))}{folds}: {done} runs. "
+        f"<p>{plain(found.data)}. Seeds {', '.join(map(str, found.seeds))}{folds}: {done} runs. "
         "Mean ± standard deviation over runs, on golden sets.</p>",
         _table(found),
         "<p>Accuracy, recall and F1 take the likeliest class. At limits: those that each run chose "
@@ -36,23 +35,21 @@ def write_html(found: Comparison, path: Path) -> None:
         "limit from the golden set itself: they tell models apart, and promise nothing. A part "
         "escapes where its least suspicious picture does; by picture, as papers count, shots of "
         "one part are as many trials. Time: one "
-        f"picture with all of its tiles, one thread, {_e(found.machine)}; a busy machine takes "
+        f"picture with all of its tiles, one thread, {plain(found.machine)}; a busy machine takes "
         "longer, and where equal networks differ in ms, that is how much.</p>",
-        f'<p class="caveat">{_e(found.caveat)}</p>',
+        f'<p class="caveat">{plain(found.caveat)}</p>',
         '<div class="plots">',
-        _picture(compare_plots.against_parameters(found, "accuracy"), "Accuracy by parameters"),
-        _picture(compare_plots.against_latency(found, "accuracy"), "Accuracy by latency"),
-        _picture(
+        png_image(compare_plots.against_parameters(found, "accuracy"), "Accuracy by parameters"),
+        png_image(compare_plots.against_latency(found, "accuracy"), "Accuracy by latency"),
+        png_image(
             compare_plots.against_parameters(found, "macro_recall"), "Macro recall by parameters"
         ),
-        _picture(compare_plots.against_latency(found, "macro_recall"), "Macro recall by latency"),
+        png_image(compare_plots.against_latency(found, "macro_recall"), "Macro recall by latency"),
         "</div>",
         *_pairs(found),
-        f"<p>Made by {_e(found.code)}.</p>",
+        f"<p>Made by {plain(found.code)}.</p>",
     ]
-    head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{_STYLE}</style>'
-    text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
-    write_whole(path, text.encode())
+    write_whole(path, document(title, _STYLE, body).encode())
 
 
 def lines(found: Comparison) -> list[str]:
@@ -92,7 +89,7 @@ def _table(found: Comparison) -> str:
             f"{each.latency_ms:.2f} ± {each.latency_ms_sd:.2f}",
             *figures,
         ]
-        inside = "".join(f"<td>{_e(value)}</td>" for value in values)
+        inside = "".join(f"<td>{plain(value)}</td>" for value in values)
         rows.append(f'<tr class="{each.role}">{inside}</tr>')
     return f'<div class="wide"><table><tr>{cells}</tr>{"".join(rows)}</table></div>'
 
@@ -109,7 +106,7 @@ def _pairs(found: Comparison) -> list[str]:
     if not found.pairs:
         return []
     heads = ["second less first", *(METRICS[name] for name in TESTED), "parts won by one alone"]
-    cells = "".join(f"<th>{_e(head)}</th>" for head in heads)
+    cells = "".join(f"<th>{plain(head)}</th>" for head in heads)
     rows = "".join(_pair(pair) for pair in found.pairs)
     plot = compare_plots.differences(found, "macro_recall")
     return [
@@ -120,20 +117,20 @@ def _pairs(found: Comparison) -> list[str]:
         "Wilcoxon signed-rank test. Last: parts that the second, and that the first, told right "
         "more often, and the exact sign test (McNemar's with one seed).</p>",
         f'<div class="wide"><table><tr>{cells}</tr>{rows}</table></div>',
-        _picture(plot, "Differences of macro recall"),
+        png_image(plot, "Differences of macro recall"),
     ]
 
 
 def _pair(pair: Pair) -> str:
-    name = f"<td>{_e(pair.second)} less {_e(pair.first)}</td>"
+    name = f"<td>{plain(pair.second)} less {plain(pair.first)}</td>"
     cells = []
     for metric in TESTED:
         each = pair.differences[metric]
         p = f"p {_p(pair.p_holm[metric])}, Wilcoxon {_p(each.p_wilcoxon)}"
-        cells.append(f"<td>{_e(_points(each))}<br><small>{_e(p)}</small></td>")
+        cells.append(f"<td>{plain(_points(each))}<br><small>{plain(p)}</small></td>")
     parts = pair.parts
     won = f"{parts.second_better} : {parts.first_better} of {parts.parts}"
-    cells.append(f"<td>{won}<br><small>p {_e(_p(parts.p))}</small></td>")
+    cells.append(f"<td>{won}<br><small>p {plain(_p(parts.p))}</small></td>")
     return f"<tr>{name}{''.join(cells)}</tr>"
 
 
@@ -157,12 +154,3 @@ def _p(value: float | None) -> str:
 
 def _plans(found: Comparison) -> list[str]:
     return list(dict.fromkeys(contender.plan for contender in found.contenders))
-
-
-def _picture(png: bytes, alt: str) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{_e(alt)}" src="data:image/png;base64,{data}">'
-
-
-def _e(text: str) -> str:
-    return html.escape(str(text), quote=True)

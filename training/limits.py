@@ -108,9 +108,9 @@ def choose_limits(
     the plan has overkill to spend on defects that nobody has shown: these score low. A goal
     that the parts are too few for, even without a miss, takes the highest limit at which the
     observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
-    review_at, that rejects no more good parts outright than the plan allows. review_at stays
-    `margin`, the golden tolerance, below the parts it stops, so that another machine's rounding
-    does not let a calibration part escape.
+    review_at, that rejects no more good parts outright than the plan allows. What the goals need
+    stays `margin`, the golden tolerance, below the parts it stops, so that another machine's
+    rounding does not let more calibration parts escape than are proven.
     """
     goals = goals_of(quality, parts.defects)
     scores = {goal.name: parts.defect_parts(goal.classes) for goal in goals}

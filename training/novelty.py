@@ -141,10 +141,9 @@ def parts_needed(allowed: float) -> int:
 def choose_novelty_at(good: NDArray[np.float64], allowed: float, margin: float) -> NoveltyLimit:
     """The lowest limit that stops at most the share `allowed` of further good parts.
 
-    good: novelty of good parts that were not trained on. Of n such parts the (k + 1) highest tell
-    that a further one is above them with a chance of at most (k + 1) / (n + 1), on average over
-    such sets (Vovk, Gammerman and Shafer 2005, conformal prediction). The limit lies `margin`
-    above the part it must not stop, so that another machine's rounding does not stop it.
+    good: novelty of good parts that were not trained on; how many of them it may stop is
+    `stopped_at_most`, on average over such sets. The limit lies `margin` above the part it must
+    not stop, so that another machine's rounding does not stop it.
     """
     ordered = np.sort(good)
     n = len(ordered)

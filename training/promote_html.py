@@ -1,14 +1,10 @@
 """A promotion on one page: the decision, each term as it was found, the parts it is about."""
 
-import base64
-import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
-
-from inspector.contract.image import decode
 from inspector.contract.whole import write_whole
+from training.page import document, photograph, plain
 from training.paired import Parts
 from training.promotion import Case, Decision, Disagreed, Evidence, Figures, Says
 
@@ -46,7 +42,7 @@ def write_html(evidence: Evidence, decision: Decision, path: Path) -> None:
         _figures(decision.incumbent, decision.candidate),
         "<p>Parts with events, of how many, and the exact one-sided upper bound (95 %). Each "
         "bundle judged with its own limits, whole pictures, on "
-        f"{_e(evidence.machine)}.</p>",
+        f"{plain(evidence.machine)}.</p>",
         "<h2>Part by part</h2>",
         _tests(decision.tests),
         "<p>McNemar's exact test on parts the candidate never learned from, a part being one "
@@ -59,27 +55,25 @@ def write_html(evidence: Evidence, decision: Decision, path: Path) -> None:
         _cases(stopped),
         "<h2>The shadow's record</h2>",
         *_shadow(evidence),
-        f"<p>Data: {_e(evidence.data)}, fingerprint {evidence.data_fingerprint[:12]}; "
+        f"<p>Data: {plain(evidence.data)}, fingerprint {evidence.data_fingerprint[:12]}; "
         f"{len(evidence.cases)} pictures judged by both, {evidence.at:%Y-%m-%d %H:%M} UTC.</p>",
     ]
-    head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{_STYLE}</style>'
-    text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
-    write_whole(path, text.encode())
+    write_whole(path, document(title, _STYLE, body).encode())
 
 
 def _outcome(evidence: Evidence, decision: Decision) -> str:
-    reasons = "".join(f"<li>{_e(reason)}</li>" for reason in decision.reasons)
+    reasons = "".join(f"<li>{plain(reason)}</li>" for reason in decision.reasons)
     why = f"<ul>{reasons}</ul>" if reasons else "<p>Every term holds.</p>"
     return (
-        f"<h1>May {_e(evidence.candidate)} replace {_e(evidence.incumbent)}?</h1>"
-        f'<div class="outcome {_CLASS[decision.outcome]}"><b>{_e(decision.outcome)}</b>'
+        f"<h1>May {plain(evidence.candidate)} replace {plain(evidence.incumbent)}?</h1>"
+        f'<div class="outcome {_CLASS[decision.outcome]}"><b>{plain(decision.outcome)}</b>'
         f"{why}</div>"
     )
 
 
 def _checks(decision: Decision) -> str:
     rows = "".join(
-        f"<tr><td>{_e(c.name)}</td><td>{_e(c.found)}</td><td>{_e(c.asked)}</td>"
+        f"<tr><td>{plain(c.name)}</td><td>{plain(c.found)}</td><td>{plain(c.asked)}</td>"
         f'<td class="{c.verdict}">{_MARK[c.verdict]}</td></tr>'
         for c in decision.checks
     )
@@ -94,8 +88,8 @@ def _figures(incumbent: Figures, candidate: Figures) -> str:
     ]
     names += ["overkill (good parts stopped)", "review (not decidable)"]
     rows = "".join(
-        f'<tr><td>{_e(name)}</td><td class="n">{_e(str(before))}</td>'
-        f'<td class="n">{_e(str(now))}</td></tr>'
+        f'<tr><td>{plain(name)}</td><td class="n">{plain(str(before))}</td>'
+        f'<td class="n">{plain(str(now))}</td></tr>'
         for name, before, now in zip(names, *both, strict=True)
     )
     return _table(("", incumbent.bundle, candidate.bundle), rows)
@@ -103,7 +97,7 @@ def _figures(incumbent: Figures, candidate: Figures) -> str:
 
 def _tests(tests: dict[str, Parts]) -> str:
     rows = "".join(
-        f'<tr><td>{_e(name)}</td><td class="n">{t.parts}</td><td class="n">{t.first_better}</td>'
+        f'<tr><td>{plain(name)}</td><td class="n">{t.parts}</td><td class="n">{t.first_better}</td>'
         f'<td class="n">{t.second_better}</td><td class="n">{t.p:.3g}</td></tr>'
         for name, t in tests.items()
     )
@@ -154,7 +148,7 @@ def _pictures(shown: Iterable[tuple[str, str]]) -> str:
     if not pairs:
         return "<p>None.</p>"
     figures = "".join(
-        f"<figure>{_image(Path(path), text)}<figcaption>{_e(text)}</figcaption></figure>"
+        f"<figure>{_image(Path(path), text)}<figcaption>{plain(text)}</figcaption></figure>"
         for path, text in pairs[:SHOWN_MAX]
     )
     more = len(pairs) - SHOWN_MAX
@@ -163,21 +157,11 @@ def _pictures(shown: Iterable[tuple[str, str]]) -> str:
 
 def _image(path: Path, text: str) -> str:
     try:
-        image = decode(path.read_bytes())
+        return photograph(path, SIDE, text, enlarge=True)
     except (OSError, ValueError):
         return "<p>(its picture is gone)</p>"
-    height, width = image.shape[:2]
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    data = base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
-    return f'<img alt="{_e(text)}" src="data:image/jpeg;base64,{data}">'
 
 
 def _table(heads: Sequence[str], rows: str) -> str:
-    top = "".join(f"<th>{_e(head)}</th>" for head in heads)
+    top = "".join(f"<th>{plain(head)}</th>" for head in heads)
     return f'<div class="wide"><table><tr>{top}</tr>{rows}</table></div>'
-
-
-def _e(text: str) -> str:
-    return html.escape(str(text), quote=True)

@@ -1,7 +1,6 @@
 """The report on one page: tables, plots, and the worst mistakes as pictures."""
 
 import base64
-import html
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from inspector.contract.image import Image
 from training import report_plots, report_quantised
 from training.evaluate import Held, Rate
+from training.page import document, plain, png_image
 from training.report import NO_TEACHER, ModelRow, Report
 from training.report_map import beside_map
 
@@ -51,11 +51,11 @@ def write_html(
     where = f"Time: one {unit}, one thread," if times else "Computed"
     shipped = report.shipped_row
     body = [
-        f"<h1>{_e(report.name)}: release report</h1>",
-        f'<p class="notice">{_e(report.notice)}</p>' if report.notice else "",
-        *(f'<p class="notice">{_e(text)}.</p>' for text in report.unknown),
-        f"<p>{_e(shipped.choice.sentence)}.</p>",
-        f"<p>Shipped: <b>{_e(report.shipped)}</b>, because {_e(report.shipped_because)}.</p>",
+        f"<h1>{plain(report.name)}: release report</h1>",
+        f'<p class="notice">{plain(report.notice)}</p>' if report.notice else "",
+        *(f'<p class="notice">{plain(text)}.</p>' for text in report.unknown),
+        f"<p>{plain(shipped.choice.sentence)}.</p>",
+        f"<p>Shipped: <b>{plain(report.shipped)}</b>, because {plain(report.shipped_because)}.</p>",
         f"<h2>{_models_head(report)}, on the golden set</h2>",
         _models_table(report, times=times),
         "<p>Accuracy takes the likeliest class; balanced is the mean of the recalls of good and "
@@ -63,40 +63,38 @@ def write_html(
         "parts, with exact "
         f"one-sided bounds ({100 * shipped.golden.escape.confidence:g} %), the pictures of one "
         "part, and twins, counted once. "
-        f"{where} on {_e(report.machine)}.</p>",
-        "" if tiles is None else f"<p>{_e(report.tiles_text(tiles))}.</p>",
+        f"{where} on {plain(report.machine)}.</p>",
+        "" if tiles is None else f"<p>{plain(report.tiles_text(tiles))}.</p>",
         '<div class="plots">',
-        _picture(report_plots.histogram(shipped, golden), "Defect scores and limits"),
-        _picture(report_plots.confusion(report), "Confusion matrix"),
-        _picture(report_plots.recalls(report), "Recall of each class"),
-        _picture(report_plots.history(report), "Training"),
+        png_image(report_plots.histogram(shipped, golden), "Defect scores and limits"),
+        png_image(report_plots.confusion(report), "Confusion matrix"),
+        png_image(report_plots.recalls(report), "Recall of each class"),
+        png_image(report_plots.history(report), "Training"),
         "</div>",
         *_compression(report, times=times),
         "<h2>What escapes</h2>",
         _goals_table(shipped),
         _classes_table(report),
-        f"<p>{_e(shipped.cost.sentence)}.</p>" if shipped.cost else "",
+        f"<p>{plain(shipped.cost.sentence)}.</p>" if shipped.cost else "",
         "<h2>What another limit would mean</h2>",
-        _picture(report_plots.trade_off(shipped), "Trade-off of escapes and overkill"),
+        png_image(report_plots.trade_off(shipped), "Trade-off of escapes and overkill"),
         f"<p>On the {shipped.choice.chosen_on} parts; each point's bound holds for that point "
         "alone. report.json has the figures. Another goal gives another limit with its guarantee; "
         "a limit picked from this curve has none.</p>",
         "<h2>How honest the probabilities are</h2>",
-        f"<p>{_e(report.calibration_text(shipped))}.</p>",
-        _picture(report_plots.reliability(shipped), "Reliability before and after"),
+        f"<p>{plain(report.calibration_text(shipped))}.</p>",
+        png_image(report_plots.reliability(shipped), "Reliability before and after"),
         *_novelty(report, golden),
         *_quantised(report),
         "<h2>Worst mistakes</h2>",
-        f"<p>Defect map: {_e(report.pointing.sentence)}.</p>" if report.pointing else "",
+        f"<p>Defect map: {plain(report.pointing.sentence)}.</p>" if report.pointing else "",
         _mistakes(mistakes),
         "<h2>Data</h2>",
         _data_table(report),
-        f"<pre>{_e(chr(10).join(report.data_lines))}</pre>",
-        f"<p>Made by {_e(report.code)}.</p>",
+        f"<pre>{plain(chr(10).join(report.data_lines))}</pre>",
+        f"<p>Made by {plain(report.code)}.</p>",
     ]
-    title = f"<title>{_e(report.name)}: release report</title>"
-    head = f'<meta charset="utf-8">{title}<style>{_STYLE}</style>'
-    text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
+    text = document(f"{report.name}: release report", _STYLE, body)
     path.write_text(text, encoding="utf-8")
 
 
@@ -104,13 +102,13 @@ def _novelty(report: Report, golden: Held) -> list[str]:
     text = report.novelty_text(report.shipped_row)
     if text is None:
         return []
-    plot = _picture(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
+    plot = png_image(report_plots.novelty(report.shipped_row, golden), "Novelty and its limit")
     ranks = [
-        f"<p>{_e(row.role)}: {_e(said)}.</p>"
+        f"<p>{plain(row.role)}: {plain(said)}.</p>"
         for row in report.models
         if (said := report.ranks_text(row))
     ]
-    return ["<h2>Unlike anything seen in training</h2>", f"<p>{_e(text)}.</p>", plot, *ranks]
+    return ["<h2>Unlike anything seen in training</h2>", f"<p>{plain(text)}.</p>", plot, *ranks]
 
 
 def _compression(report: Report, *, times: bool) -> list[str]:
@@ -144,21 +142,21 @@ def _compression(report: Report, *, times: bool) -> list[str]:
         f"<p>Recalls are of the validation set (n = {rows[0].images}), which chose each step's "
         "epoch; the table above has original and student on the golden set. Files are the graph "
         "without map and novelty, packed by zlib. Zeros save room in a packed file, not time.</p>",
-        _picture(plot, "Cost and recall of each step"),
+        png_image(plot, "Cost and recall of each step"),
     ]
 
 
 def _quantised(report: Report) -> list[str]:
     found = report.quantised
-    lines = [f"<p>{_e(line)}.</p>" for line in report.variant_lines()]
+    lines = [f"<p>{plain(line)}.</p>" for line in report.variant_lines()]
     if found is None:
         return ["<h2>Other forms</h2>", *lines] if lines else []
     layers = report_quantised.layer_rows(found, LAYERS_SHOWN)
     heads = report_quantised.heads(found)
     return [
         "<h2>INT8 and other forms</h2>",
-        f"<p>{_e(found.because)}.</p>",
-        _picture(report_plots.quantised(found), "What INT8 loses"),
+        f"<p>{plain(found.because)}.</p>",
+        png_image(report_plots.quantised(found), "What INT8 loses"),
         f"<p>Points of recall lost against FP32 on {found.pictures} validation pictures or tiles; "
         f"{found.layers} layers.</p>",
         _table(heads, report_quantised.rows(found)),
@@ -197,7 +195,7 @@ def _model_row(row: ModelRow, *, shipped: bool, times: bool) -> str:
         _rate(g.overkill),
         f"{g.review.events}/{g.review.n}",
     ]
-    inside = "".join(f"<td>{_e(cell)}</td>" for cell in cells)
+    inside = "".join(f"<td>{plain(cell)}</td>" for cell in cells)
     return f'<tr class="{"shipped" if shipped else ""}">{inside}</tr>'
 
 
@@ -245,13 +243,13 @@ def _classes_table(report: Report) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{_e(head)}</th>" for head in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{_e(c)}</td>' for c in row)}</tr>" for row in rows)
+    top = "".join(f"<th>{plain(head)}</th>" for head in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{plain(c)}</td>' for c in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
 
 
 def _data_table(report: Report) -> str:
-    heads = "".join(f"<th>{_e(label)}</th>" for label in ("split", *report.labels))
+    heads = "".join(f"<th>{plain(label)}</th>" for label in ("split", *report.labels))
     rows = [
         f"<tr><td>{split}</td>"
         + "".join(f"<td>{counts.get(label, 0)}</td>" for label in report.labels)
@@ -272,15 +270,10 @@ def _mistakes(mistakes: list[Mistake]) -> str:
         )
         data = _jpeg(beside_map(mistake.image, mistake.defect_map))
         figures.append(
-            f'<figure><img alt="{_e(text)}" src="data:image/jpeg;base64,{data}">'
-            f"<figcaption>{_e(text)}</figcaption></figure>"
+            f'<figure><img alt="{plain(text)}" src="data:image/jpeg;base64,{data}">'
+            f"<figcaption>{plain(text)}</figcaption></figure>"
         )
     return "<p>The picture, and where the model sees a defect.</p>" + "".join(figures)
-
-
-def _picture(png: bytes, alt: str) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{_e(alt)}" src="data:image/png;base64,{data}">'
 
 
 def _jpeg(image: Image) -> str:
@@ -288,7 +281,3 @@ def _jpeg(image: Image) -> str:
     if not done:
         raise ValueError("the picture could not be encoded")
     return base64.b64encode(data.tobytes()).decode()
-
-
-def _e(text: str) -> str:
-    return html.escape(str(text), quote=True)

@@ -1,11 +1,10 @@
 """A search on one page: who won, the front, every student tried."""
 
-import base64
-import html
 from pathlib import Path
 
 from inspector.contract.whole import write_whole
 from training import search_plots
+from training.page import document, plain, png_image
 from training.search_found import Found, Tried
 
 _STYLE = """
@@ -22,28 +21,26 @@ def write_html(found: Found, path: Path) -> None:
     """One file; nothing is fetched when it is read."""
     title = f"Search of {found.plan}"
     body = [
-        f"<h1>{_e(title)}</h1>",
-        f'<p class="verdict">{_e(found.verdict())}.</p>',
+        f"<h1>{plain(title)}</h1>",
+        f'<p class="verdict">{plain(found.verdict())}.</p>',
         f"<p>{len(found.judged)} of {found.space} students were trained and judged, on "
         f"{found.goods} good and {found.defects} defective validation parts. Calibration and "
         "golden set were not looked at: the winner's release is their first use. Figures of the "
         "best of many are a little too good; the release's own count.</p>",
         _plot(found),
         _table(found),
-        f"<p>Time: one part, one thread, {_e(found.timed_by)}; {_e(found.machine)}. Made by "
-        f"{_e(found.code)}.</p>",
+        f"<p>Time: one part, one thread, {plain(found.timed_by)}; {plain(found.machine)}. Made by "
+        f"{plain(found.code)}.</p>",
     ]
-    head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{_STYLE}</style>'
-    text = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
-    write_whole(path, text.encode())
+    write_whole(path, document(title, _STYLE, body).encode())
 
 
 def _plot(found: Found) -> str:
     if not found.judged:
         return ""
-    data = base64.b64encode(search_plots.front(found)).decode()
-    alt = "Time of one part against overkill at the escape goal"
-    return f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    return png_image(
+        search_plots.front(found), "Time of one part against overkill at the escape goal"
+    )
 
 
 def _table(found: Found) -> str:
@@ -55,7 +52,7 @@ def _table(found: Found) -> str:
     front, winner = set(found.front), found.winner
     rest = [each for each in found.tried if each.outcome != "judged"]
     rows = "".join(_row(each, each in front, each == winner) for each in (*found.judged, *rest))
-    cells = "".join(f"<th>{_e(head)}</th>" for head in heads)
+    cells = "".join(f"<th>{plain(head)}</th>" for head in heads)
     return f'<div class="wide"><table><tr>{cells}</tr>{rows}</table></div>'
 
 
@@ -73,15 +70,10 @@ def _row(each: Tried, in_front: bool, won: bool) -> str:  # noqa: FBT001 - how i
         "" if each.macs is None else f"{each.macs / 1e6:.0f} M",
         "" if each.file_bytes is None else f"{each.file_bytes / 1e6:.2f} MB",
     )
-    figures = "".join(f"<td>{_e(cell)}</td>" for cell in cells)
-    return (
-        f'<tr class="{kind}"><td>{_e(each.name)}</td>{figures}<td class="why">{_e(words)}</td></tr>'
-    )
+    figures = "".join(f"<td>{plain(cell)}</td>" for cell in cells)
+    why = f'<td class="why">{plain(words)}</td>'
+    return f'<tr class="{kind}"><td>{plain(each.name)}</td>{figures}{why}</tr>'
 
 
 def _percent(rate: float | None) -> str:
     return "" if rate is None else f"{100 * rate:.2f} %"
-
-
-def _e(text: str) -> str:
-    return html.escape(text)

@@ -1,21 +1,16 @@
 """second_look.html: the pictures whose labels are doubtful, to be looked at."""
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-import cv2
-
-from inspector.contract.image import decode
 from training.dataset import Sample
+from training.page import document, photograph, plain
 from training.second_look import Doubt
 
 SHOWN = 120
 """Pictures on the page; the table has all."""
 SIDE_PX = 260
-QUALITY = 82
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1280px;margin:2rem auto;padding:0 1rem}
@@ -42,10 +37,8 @@ def page_of(doubts: Sequence[Doubt], samples: Mapping[str, Sample], judged: int)
         looks = ", ".join(sorted({doubt.looks_like for doubt in pictures}))
         heading = f"called {called}, looks like {looks}"
         figures = "".join(_figure(doubt, samples[doubt.picture].image) for doubt in pictures)
-        body.append(f"<section><h2>{_e(heading)}</h2>{figures}</section>")
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    page = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>'
-    return page.encode()
+        body.append(f"<section><h2>{plain(heading)}</h2>{figures}</section>")
+    return document(title, _STYLE, body).encode()
 
 
 def _figure(doubt: Doubt, path: Path) -> str:
@@ -53,22 +46,11 @@ def _figure(doubt: Doubt, path: Path) -> str:
         f"{doubt.picture}: {doubt.label} {100 * doubt.probability_of_label:.0f} %, "
         f"{doubt.looks_like} {100 * doubt.probability:.0f} %, by {doubt.said_by} of {doubt.of}"
     )
-    return f"<figure>{_thumbnail(path)}<figcaption>{_e(words)}</figcaption></figure>"
+    return f"<figure>{_thumbnail(path)}<figcaption>{plain(words)}</figcaption></figure>"
 
 
 def _thumbnail(path: Path) -> str:
     try:
-        image = decode(path.read_bytes())
+        return photograph(path, SIDE_PX, "", enlarge=False)
     except (OSError, ValueError) as error:
-        return f"<p>{_e(f'cannot be read any more: {error}')}</p>"
-    height, width = image.shape[:2]
-    scale = min(1.0, SIDE_PX / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    data = base64.b64encode(jpeg.tobytes()).decode()
-    return f'<img alt="" width="{size[0]}" src="data:image/jpeg;base64,{data}">'
-
-
-def _e(text: str) -> str:
-    return html.escape(str(text), quote=True)
+        return f"<p>{plain(f'cannot be read any more: {error}')}</p>"

@@ -46,10 +46,7 @@ def painted(
         within = alpha > 0.5
         if not within.any() or within.all():
             continue
-        if kind == "zone":
-            filled = _finish(picture, within, donor, rng)
-        else:
-            filled = _fill(kind, picture, donor, rng)
+        filled = _fill(kind, picture, within, donor, rng)
         change = alpha[..., None] * (filled - picture)
         least = ZONE_VISIBLE if kind == "zone" else VISIBLE
         if float(np.sqrt(np.square(change[within]).mean())) >= least:
@@ -145,9 +142,15 @@ def _finish(
 
 
 def _fill(
-    kind: Kind, picture: Picture, donor: Callable[[], Picture], rng: np.random.Generator
+    kind: Kind,
+    picture: Picture,
+    within: NDArray[np.bool_],
+    donor: Callable[[], Picture],
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """What the area shows: other material, or the same darker or brighter and rougher."""
+    if kind == "zone":
+        return _finish(picture, within, donor, rng)
     if kind == "patch":
         turned = np.rot90(donor(), 2 * int(rng.integers(2)))
         shift = rng.integers((0, 0), turned.shape[:2])

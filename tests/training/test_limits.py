@@ -23,10 +23,6 @@ def parts(good: np.ndarray, cracks: np.ndarray, stains: np.ndarray | None = None
     return Held(scores, targets, LABELS, GOOD, np.arange(len(scores)))
 
 
-def rng_good(seed: int, n: int) -> np.ndarray:
-    return np.random.default_rng(seed).beta(1, 8, n)
-
-
 def drawn(seed: int, good: int, defects: int) -> Held:
     rng = np.random.default_rng(seed)
     return parts(rng.beta(1, 8, good), rng.beta(6, 2, defects))
@@ -140,7 +136,8 @@ def test_the_limits_hold_the_gravest_class_where_it_is_the_hardest() -> None:
 
 
 def test_overkill_to_spend_lowers_review_at_and_further_good_parts_are_stopped_as_rarely() -> None:
-    rng, further, spent = np.random.default_rng(7), rng_good(9, 4_000), []
+    rng, spent = np.random.default_rng(7), []
+    further = np.random.default_rng(9).beta(1, 8, 4_000)
     quality = Quality(overkill_to_spend=0.04)
     for _ in range(200):
         held = parts(rng.beta(1, 8, 120), 0.98 + 0.02 * rng.beta(6, 2, 120))
