@@ -17,6 +17,7 @@ from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.fit import predict
 from training.job import Data, Job, load_network
+from training.looks import named
 from training.plan_networks import Fit
 from training.prior import prior_of
 from training.run import Stage
@@ -155,10 +156,11 @@ def calibration_of(
 
 def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stage:
     """The trained network's temperature on the validation parts."""
-    prior = prior_of(job.plan, data, how)
+    prior, tta = prior_of(job.plan, data, how), job.plan.tta_of(role)
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.folder, len(data.labels)).to(job.machine.device)
+        network = load_network(how, trained.folder, len(data.labels), tta=tta)
+        network.to(job.machine.device)
         rows = data.labelled("validation")
         logits = predict(network, data.images.pixels, rows, job.machine)
         if prior:
@@ -171,7 +173,7 @@ def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stag
         write_whole(folder / TEMPERATURE, found.model_dump_json().encode())
 
     restored = [prior] if prior else []
-    return job.run.stage(f"calibrate-{role}", make, 1, trained, *restored)
+    return job.run.stage(f"calibrate-{role}", make, 1, trained, *restored, *named(tta))
 
 
 def read_temperature(stage: Stage) -> Temperature:

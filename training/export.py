@@ -71,6 +71,36 @@ def open_session(path: Path, threads: int = 1) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+def shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shape of every value of a graph, as it comes out for one image.
+
+    Asked, not inferred: a graph that looks at the image several times has another batch within
+    than it is given, and inference loses it at the first padding. Raises
+    TrainingError where the graph does not run.
+    """
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    known = {each.name for each in watched.graph.output}
+    made = [name for node in watched.graph.node for name in node.output if name]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in made if n not in known)
+    fed = watched.graph.input[0]
+    sides = [each.dim_value or 1 for each in fed.type.tensor_type.shape.dim]
+    kind = onnx.helper.tensor_dtype_to_np_dtype(fed.type.tensor_type.elem_type)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(
+            watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        found = session.run(None, {fed.name: np.zeros(sides, kind)})
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
+        raise TrainingError(f"the graph cannot be run to see its shapes: {error}") from None
+    names = [each.name for each in session.get_outputs()]
+    shapes = {name: tuple(value.shape) for name, value in zip(names, found, strict=True)}
+    return {fed.name: tuple(sides), **shapes}
+
+
 def has_map(path: Path) -> bool:
     """Whether the graph says where a defect is."""
     outputs = onnx.load(str(path), load_external_data=False).graph.output

@@ -15,6 +15,7 @@ from training.checkpoint import BEST, load
 from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
+from training.looks import Tta
 from training.material import Material
 from training.models import Network, build
 from training.plan import Plan
@@ -156,15 +157,26 @@ def part_numbers(images: Images) -> NDArray[np.int64]:
 
 
 def load_network(
-    how: Fit, folder: Path, classes: int, *, file: str = BEST, drop_rate: float = 0.0
+    how: Fit,
+    folder: Path,
+    classes: int,
+    *,
+    file: str = BEST,
+    drop_rate: float = 0.0,
+    tta: Tta = "off",
 ) -> Network:
-    """The network a stage kept, in timm's shape or in the one it was compressed to."""
+    """The network a stage kept, in timm's shape or in the one it was compressed to.
+
+    tta: for what ships; nothing is trained or taught with more than one look.
+    """
     shape = shape_in(folder)
     if shape:
         where = str(folder / SHAPE)
-        return load_shaped(shape, load(folder / file), classes, where, drop_rate).eval()
-    network = build(how.model, "none", classes, drop_rate)
-    network.load_state_dict(load(folder / file))
+        network = load_shaped(shape, load(folder / file), classes, where, drop_rate)
+    else:
+        network = build(how.model, "none", classes, drop_rate)
+        network.load_state_dict(load(folder / file))
+    network.tta = tta
     return network.eval()
 
 

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from onnx import shape_inference
 
-from inspector.contract.errors import TrainingError
 from inspector.runtime.latency import Operation, Precision
+from training.export import shapes_of
 
 LINEAR = {"Gemm", "MatMul"}
 FUSED = {"Relu", "Clip"}
@@ -17,25 +16,19 @@ FUSED = {"Relu", "Clip"}
 WIDE = {"HardSwish", "HardSigmoid", "Sigmoid", "Mul", "Add", "Sub", "Div", "MaxPool"}
 WIDE |= {"AveragePool", "GlobalAveragePool", "ReduceMean", "Cast", "Transpose", "Gelu", "Concat"}
 """What reads and writes every value once: as long as their largest input or output is."""
-CARRIES = {"DequantizeLinear", "QuantizeLinear"}
 
 
 def operations_of(path: Path) -> list[Operation]:
-    """Of one image. Raises TrainingError where shapes cannot be inferred."""
+    """Of one image. Raises TrainingError where the graph does not run."""
     model = onnx.load(str(path))
-    for value in model.graph.input:
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = _Shapes(graph)
+    graph = model.graph
+    shapes = _Shapes(graph, shapes_of(model))
     return list(_operations(graph, shapes))
 
 
 class _Shapes:
-    def __init__(self, graph: Any) -> None:
-        self._shapes = {each.name: tuple(each.dims) for each in graph.initializer}
-        for value in (*graph.value_info, *graph.input, *graph.output):
-            dims = value.type.tensor_type.shape.dim
-            self._shapes[value.name] = tuple(each.dim_value or 1 for each in dims)
+    def __init__(self, graph: Any, run: dict[str, tuple[int, ...]]) -> None:
+        self._shapes = {each.name: tuple(each.dims) for each in graph.initializer} | run
         self.maker = {name: node for node in graph.node for name in node.output}
         self.users: dict[str, list[Any]] = {}
         for node in graph.node:
@@ -43,11 +36,6 @@ class _Shapes:
                 self.users.setdefault(name, []).append(node)
 
     def of(self, name: str) -> tuple[int, ...]:
-        node = self.maker.get(name)
-        if name not in self._shapes and node is not None and node.op_type in CARRIES:
-            return self.of(node.input[0])
-        if name not in self._shapes:
-            raise TrainingError(f"the shape of {name} cannot be inferred")
         return self._shapes[name]
 
     def size(self, name: str) -> int:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.heads import head_names, quiet_head
+from training.looks import Tta, averaged, seen
 
 _keep: list[torch.library.Library] = []
 
@@ -57,6 +58,8 @@ class Network(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.channels_last = True
+        self.tta: Tta = "off"
+        """How often it looks at a picture: set on what ships, never on what learns."""
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
 
@@ -74,6 +77,8 @@ class Network(nn.Module):
         self.to(memory_format=layout)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.tta != "off":
+            return self.with_features(images)[0]
         logits: Tensor = self.trunk(self.prepare(images))
         return logits
 
@@ -83,8 +88,9 @@ class Network(nn.Module):
 
     def last_map(self, images: Tensor) -> Tensor:
         """The last feature map: batch x channels x rows x columns, where it is convolutional."""
-        features: Tensor = self.trunk.forward_features(self.prepare(images))  # type: ignore[operator]
-        return features
+        shown = self.prepare(seen(images, self.tta))
+        features: Tensor = self.trunk.forward_features(shown)  # type: ignore[operator]
+        return averaged(features, self.tta)
 
     def answer(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, pooled features the head sees: batch x features) of the last feature map."""

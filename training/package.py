@@ -44,6 +44,7 @@ from training.exported import Exported
 from training.forms import variant_of
 from training.job import Data, Job, judged_sets, load_network
 from training.judging import NOVELTY_TOLERANCE, TOLERANCE, Candidate, Trained, draw_report
+from training.looks import named
 from training.models import macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
@@ -70,9 +71,10 @@ def learn_novelty(job: Job, data: Data, how: Fit, trained: Stage) -> Stage | Non
     """What the network makes of every training picture as it is; None where the plan wants none."""
     if not job.plan.quality.novelty_overkill_at_most:
         return None
+    tta = job.plan.export.tta
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.folder, len(data.labels))
+        network = load_network(how, trained.folder, len(data.labels), tta=tta)
         rows = data.labelled("train")
         starts = range(0, len(rows), FEW)
         features = []
@@ -83,15 +85,17 @@ def learn_novelty(job: Job, data: Data, how: Fit, trained: Stage) -> Stage | Non
         learned = novelty.learn(np.concatenate(features), data.targets[rows])
         novelty.save(learned, folder / NOVELTY_FILE)
 
-    return job.run.stage("novelty", make, 1, trained)
+    return job.run.stage("novelty", make, 1, trained, *named(tta))
 
 
 def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage:
     """The network as one ONNX graph, proven equal to torch on real images."""
     good = [i for i, label in enumerate(data.labels) if label in job.plan.good]
+    tta = job.plan.tta_of(role)
 
     def make(folder: Path) -> None:
-        network = reparameterised(load_network(how, trained.fitted.folder, len(data.labels)))
+        network = load_network(how, trained.fitted.folder, len(data.labels), tta=tta)
+        network = reparameterised(network)
         settle_padding(network, job.plan.image)
         found = read_temperature(trained.calibrated)
         seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None

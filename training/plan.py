@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
+from training.looks import Tta
 from training.plan_compress import Compress
 from training.plan_export import Export
 from training.plan_networks import (
@@ -120,7 +121,12 @@ class Plan(Section):
             size = "" if seen == self.image else f" at {seen.width}x{seen.height}"
             return f"{self.teacher.model}{size}"
         done = self.compress.kinds if self.compress and role != "original" else ()
-        return " + ".join((self.student.model, *done))
+        looks = () if self.export.tta == "off" else (f"tta {self.export.tta}",)
+        return " + ".join((self.student.model, *done, *looks))
+
+    def tta_of(self, role: str) -> Tta:
+        """How often a release's model looks at a picture: a teacher once, as it teaches."""
+        return "off" if self.teacher and role == "teacher" else self.export.tta
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -146,6 +152,15 @@ class Plan(Section):
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
                 )
             require_proportions(self.image, self.seen_by(how), name)
+        return self
+
+    @model_validator(mode="after")
+    def _looks_go_with_the_rest(self) -> Self:
+        if self.export.tta == "turns" and self.image.width != self.image.height:
+            raise ValueError(
+                f"export.tta 'turns': quarter turns need square pictures, image is "
+                f'{self.image.width}x{self.image.height}; "flips" takes any'
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from inspector.contract.variant import VariantName
+from training.looks import Tta
 from training.plan_networks import Section, Share
 
 Method = Literal["minmax", "percentile", "entropy"]
@@ -49,6 +50,10 @@ class Export(Section):
     logit adjustment and balanced sampling teach; training: as often as in training, restored after
     them. Limits find the same parts either way; what a part is called differs, and so do accuracy
     and macro-F1 (README). Other networks answer for training's mix anyway."""
+    tta: Tta = "off"
+    """Test-time augmentation: the student looks at each picture (or tile) also mirrored, and the
+    mean ships, in one graph. left_right: 2 looks; flips: 4; turns: 8, quarter turns too, of square
+    pictures. As many times as long, no parameter more; views of the plan should be mirrored so."""
     calibration_images: Annotated[int, Field(ge=1, le=2_000)] = 256
     golden_images: Annotated[int, Field(ge=2, le=200)] = 12
     """Pictures of the golden set that travel in the bundle for its self-test."""

@@ -31,6 +31,7 @@ from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
 from training.learned import require_unlearned
 from training.learned_record import LEARNED, write_learned
+from training.looks import never_shown
 from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
@@ -46,6 +47,11 @@ from training.split import split_by_part
 from training.teaching import fit_student, fit_teachers
 from training.tiles import Task, load_tiles, write_tiles
 from training.workable import require_teachable, require_workable
+
+UNSHOWN = (
+    "hint: export.tta {!r} looks at pictures as [[augment]] never draws them ({}); a flip "
+    "there (HorizontalFlip, VerticalFlip, D4) teaches them"
+)
 
 
 def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
@@ -99,6 +105,9 @@ def train_and_judge_on(sights: Sights) -> Judged:
     plan = job.plan
     require_teachable(plan, data)
     unknown = require_unlearned(plan, data, job.screen.say)
+    strange = never_shown(plan.export.tta, [each.name for each in plan.augment])
+    if strange:
+        job.screen.once(UNSHOWN.format(plan.export.tta, strange))
     teachers = fit_teachers(sights)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")

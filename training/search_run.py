@@ -16,6 +16,7 @@ from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
 from training.job import Job, data_of, part_numbers
+from training.looks import named
 from training.origin import dated
 from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
@@ -122,7 +123,8 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     profile = read_profile(order.profile) if order.profile else None
     by = fingerprint(profile)[:12] if profile else "here"
     cut = f"-{fingerprint(cut_of(job.plan, 1.0))[:12]}" if job.plan.search.prune else ""
-    watch = Stopwatch(order.out / f"untrained-ms-{by}{cut}.json", job.plan, profile)
+    looks = "".join(f"-{tta}" for tta in named(job.plan.export.tta))
+    watch = Stopwatch(order.out / f"untrained-ms-{by}{cut}{looks}.json", job.plan, profile)
     times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
     slow = too_slow(times_ms, goals)
     names = {each.name for each in slow}

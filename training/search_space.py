@@ -159,6 +159,7 @@ class Stopwatch:
         spec = image_of(self._plan, entrant)
         network = untrained(self._plan, entrant)
         settle_padding(network, spec)
+        network.tta = self._plan.export.tta
         shape = (SAMPLE, spec.height, spec.width, 3)
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         with TemporaryDirectory() as name, torch.no_grad():

@@ -66,6 +66,7 @@ def require_workable(plan: Plan) -> None:
             require_taken(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
         if how is student:
             require_compressible(plan, network)
+            require_looks(plan, network)
     if teacher and teacher.handed:
         read_networks(Path(teacher.handed), "teacher", HANDED)
     if student.old:
@@ -85,6 +86,21 @@ def require_taken(network: Network, image: ImageSpec, key: str) -> None:
         raise ConfigError(
             f"plan: {key} does not take pictures of {image.width}x{image.height}: {error}"
         ) from None
+
+
+def require_looks(plan: Plan, network: Network) -> None:
+    """Raises ConfigError where what several looks find cannot be laid upon each other."""
+    if plan.export.tta == "off":
+        return
+    blank = torch.zeros(1, plan.image.height, plan.image.width, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        maps = network.eval().last_map(blank)
+    if maps.ndim != 4:
+        raise ConfigError(
+            f"plan: export.tta {plan.export.tta!r}: student.model {plan.student.model!r} has no "
+            f'last feature map of cells that could be mirrored back; write tta = "off", or take a '
+            f"convolutional model"
+        )
 
 
 def require_compressible(plan: Plan, network: Network) -> None:

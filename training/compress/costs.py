@@ -18,6 +18,7 @@ from training.export import export_onnx, measure
 from training.exported import Exported
 from training.fit import Machine, predict, recalls
 from training.job import Data, Job, Work, load_network
+from training.looks import LOOKS
 from training.models import Network, macs, settle_padding
 from training.plan import Plan
 from training.run import Stage
@@ -59,6 +60,7 @@ def timer(plan: Plan, data: Data, first: Network, scratch: Path) -> Callable[[Ne
 def write_graph(plan: Plan, data: Data, network: Network, path: Path) -> None:
     """As it would ship, but for what is learned after it: temperature, usual cells, novelty."""
     copied = copy.deepcopy(network).cpu()
+    copied.tta = plan.export.tta
     settle_padding(copied, plan.image)
     good = [i for i, label in enumerate(data.labels) if label in plan.good]
     export_onnx(Exported(copied, good, len(data.labels)), plan.image, path)
@@ -111,7 +113,7 @@ def _measured(job: Job, data: Data, chain: tuple[Stage, ...]) -> list[StepRow]:
                     done=facts.done if facts else "as it was trained",
                     parameters=network.parameters_count(),
                     nonzero=nonzero(network),
-                    macs=macs(network, plan.image),
+                    macs=macs(network, plan.image) * len(LOOKS[plan.export.tta]),
                     file_bytes=paths[-1].stat().st_size,
                     packed_bytes=len(zlib.compress(paths[-1].read_bytes(), 6)),
                     latency_ms=0.0,
