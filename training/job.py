@@ -15,6 +15,7 @@ from training.checkpoint import BEST, load
 from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
+from training.layout import Layout
 from training.looks import Tta
 from training.material import Material
 from training.models import Network, build
@@ -23,7 +24,7 @@ from training.plan_networks import Fit
 from training.run import Run, Stage
 from training.scan import Images
 from training.screen import Screen
-from training.tiles import Layout, load_tiles
+from training.tiles import load_tiles
 
 
 class Work(NamedTuple):

@@ -38,4 +38,6 @@ class Tiles(Tiling, Section):
     @property
     def tiling(self) -> Tiling:
         """What the station has to know of it."""
-        return Tiling(width=self.width, height=self.height, overlap=self.overlap)
+        return Tiling(
+            width=self.width, height=self.height, overlap=self.overlap, border=self.border
+        )

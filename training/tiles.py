@@ -18,42 +18,28 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from inspector.contract.errors import DataError
-from inspector.contract.image import Image, ImageSpec, Region, cut, decode, fit, tiles_of, whole
+from inspector.contract.image import (
+    Image,
+    ImageSpec,
+    Region,
+    around,
+    cut,
+    decode,
+    fit,
+    tile_at,
+    tiles_of,
+    whole,
+)
 from inspector.contract.whole import write_whole
 from training.dataset import Sample, SplitName
+from training.layout import Layout, Tile, load_layout, save_layout
 from training.masks import Marks, read_marks
 from training.plan_tiles import Tiles
 
 CROP_TRIES = 16
+LAYOUT = "layout.npz"
 SHOWN = 5
 """Of many faults of one kind, as many are told by name."""
-
-
-class Tile(NamedTuple):
-    """One tile, or one crop, of one picture."""
-
-    picture: int
-    region: Region
-    target: int
-    """Class number: of what the tile shows, where that is known; else of its part."""
-    learned: bool
-    """Whether training or validation by tile may use it; judged it is all the same."""
-    crop: bool = False
-
-
-class Layout(NamedTuple):
-    """The rows of the pixel file."""
-
-    picture: NDArray[np.int64]
-    """Number of the picture each row is cut from."""
-    box: NDArray[np.int64]
-    """x, y, width, height of each row in its picture."""
-    targets: NDArray[np.int64]
-    learned: NDArray[np.bool_]
-
-    def region(self, row: int) -> Region:
-        x, y, width, height = (int(value) for value in self.box[row])
-        return Region(name="tile", x=x, y=y, width=width, height=height)
 
 
 class Task(NamedTuple):
@@ -86,22 +72,14 @@ def write_tiles(task: Task, spec: ImageSpec, folder: Path, progress: Progress) -
             image = _read(task.samples[read])
         pixels[row] = fit(cut(image, tiles[row].region), spec)
     pixels.flush()
-    regions = [tile.region for tile in tiles]
-    np.savez(
-        folder / "layout.npz",
-        picture=np.array([tile.picture for tile in tiles], np.int64),
-        box=np.array([(r.x, r.y, r.width, r.height) for r in regions], np.int64),
-        targets=np.array([tile.target for tile in tiles], np.int64),
-        learned=np.array([tile.learned for tile in tiles], np.bool_),
-    )
+    save_layout(tiles, folder / LAYOUT)
     write_whole(folder / "lines.json", json.dumps(lines).encode())
 
 
 def load_tiles(folder: Path) -> tuple[Layout, NDArray[np.uint8], tuple[str, ...]]:
     """What `write_tiles` left: the rows, their pixels, and what was found, in words."""
-    with np.load(folder / "layout.npz") as kept:
-        layout = Layout(**{name: kept[name] for name in Layout._fields})
     lines = json.loads((folder / "lines.json").read_text(encoding="utf-8"))
+    layout = load_layout(folder / LAYOUT)
     return layout, np.load(folder / "pixels.npy", mmap_mode="r"), tuple(lines)
 
 
@@ -118,7 +96,8 @@ def lay(task: Task, progress: Progress) -> tuple[list[Tile], list[str]]:
         image = _read(sample)
         height, width = image.shape[:2]
         largest = max(largest, (width, height), key=lambda size: size[0] * size[1])
-        small += width < task.rule.width or height < task.rule.height
+        border = 2 * task.rule.border
+        small += width + border < task.rule.width or height + border < task.rule.height
         try:
             grid = tiles_of(whole(image), task.rule)
             mine = _tiles_of_picture(task, i, image, grid)
@@ -156,8 +135,8 @@ def _tiles_of_picture(task: Task, i: int, image: Image, grid: tuple[Region, ...]
     if not marks.defects:
         return [Tile(i, region, own, learned=False) for region in grid]
     clean = task.labels.index(task.good[0])
-    tile = grid[0]
-    enough = marks.enough(tile.width, tile.height, task.rule.defect_overlap_at_least)
+    size = around(grid[0])[2:]
+    enough = marks.enough(*size, task.rule.defect_overlap_at_least)
     tiles = []
     for region in grid:
         if marks.shows(region, enough):
@@ -167,35 +146,37 @@ def _tiles_of_picture(task: Task, i: int, image: Image, grid: tuple[Region, ...]
         else:
             tiles.append(Tile(i, region, clean, learned=True))
     if split == "train":
-        tiles += [Tile(i, crop, own, True, True) for crop in _crops(task, i, marks, tile, enough)]
+        tiles += [Tile(i, crop, own, True, True) for crop in _crops(task, i, marks, size, enough)]
     return tiles
 
 
 def _crops(
-    task: Task, i: int, marks: Marks, tile: Region, enough: tuple[float, ...]
+    task: Task, i: int, marks: Marks, size: tuple[int, int], enough: tuple[float, ...]
 ) -> list[Region]:
-    """Regions of the tile's size around the defects, the same for the same seed, name and marks."""
+    """Regions of a tile's size around the defects, the same for the same seed, name and marks."""
     digest = hashlib.sha256(task.samples[i].name.encode()).digest()
     rng = np.random.default_rng([task.seed, int.from_bytes(digest[:8], "big")])
     height, width = marks.covered.shape
+    area = Region(name="picture", x=0, y=0, width=width, height=height)
+    border = task.rule.border
     crops = []
     for defect in marks.defects:
         spots = np.argwhere(defect.pixels)
         for _ in range(task.rule.crops_per_defect):
             for _ in range(CROP_TRIES):
                 row, column = (int(value) for value in spots[rng.integers(len(spots))])
-                x = _begin(rng, defect.x + column, tile.width, width)
-                y = _begin(rng, defect.y + row, tile.height, height)
-                crop = tile.model_copy(update={"name": "crop", "x": x, "y": y})
+                x = _begin(rng, defect.x + column, size[0], area.width, border)
+                y = _begin(rng, defect.y + row, size[1], area.height, border)
+                crop = tile_at("crop", (x, y, *size), area)
                 if marks.shows(crop, enough):
                     crops.append(crop)
                     break
     return crops
 
 
-def _begin(rng: np.random.Generator, spot: int, size: int, length: int) -> int:
-    """Where a span of `size` within `length` may begin that holds the spot."""
-    return int(rng.integers(max(0, spot - size + 1), min(spot, length - size) + 1))
+def _begin(rng: np.random.Generator, spot: int, size: int, length: int, border: int) -> int:
+    """Where a span of `size` within `length` and its border may begin that holds the spot."""
+    return int(rng.integers(max(-border, spot - size + 1), min(spot, length + border - size) + 1))
 
 
 def _take(task: Task, tiles: list[Tile]) -> list[Tile]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.contract.image import ImageSpec, Region, fitted
+from inspector.contract.image import ImageSpec, Region, placed
 
 Cells = NDArray[np.float32]
 """rows x columns over what the model sees of one region, 0..1."""
@@ -82,8 +82,8 @@ def put_together(maps: RegionMaps, width: int, height: int) -> Grid | None:
         if not (cells.size and cells.min() >= -ROUNDING and cells.max() <= 1.0 + ROUNDING):
             return None
     spec = maps.spec
-    boxes = [fitted(each.width, each.height, spec) for each in maps.regions]
-    placed = [
+    boxes = [placed(each, spec) for each in maps.regions]
+    places = [
         (
             _Place(region.y, region.height, top, high, spec.height, cells.shape[0]),
             _Place(region.x, region.width, left, wide, spec.width, cells.shape[1]),
@@ -92,10 +92,10 @@ def put_together(maps: RegionMaps, width: int, height: int) -> Grid | None:
             maps.regions, boxes, maps.cells, strict=True
         )
     ]
-    rows = _count(height, [down for down, _ in placed])
-    columns = _count(width, [across for _, across in placed])
+    rows = _count(height, [down for down, _ in places])
+    columns = _count(width, [across for _, across in places])
     grid = np.full((rows, columns), UNSEEN, np.uint8)
-    for (down, across), cells in zip(placed, maps.cells, strict=True):
+    for (down, across), cells in zip(places, maps.cells, strict=True):
         values = (LEAST + np.rint(cells.clip(0.0, 1.0) * (MOST - LEAST))).astype(np.uint8)
         there, r = down.spread(height, rows)
         here, c = across.spread(width, columns)

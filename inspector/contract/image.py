@@ -1,12 +1,12 @@
 """The only code that shapes pixels before the model: training and station both call it."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspector.contract.strict import Name, Strict
 
@@ -45,6 +45,13 @@ class Region(Strict):
     height: Annotated[int, Field(gt=0)]
 
 
+class Edge(Region):
+    """A tile that sticks out of the picture: the region is what of it lies within."""
+
+    beyond: tuple[int, int, int, int]
+    """Black pixels left, above, right and below of it."""
+
+
 class Tiling(Strict):
     """Tiles of one size, cut from a picture at its own resolution, each judged on its own."""
 
@@ -52,9 +59,22 @@ class Tiling(Strict):
     height: Pixels
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
     """Share of a tile that neighbours have in common, at least."""
+    # left out of files where there is none: bundles and recipes without it stay what they were
+    border: Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)] = 0
+    """Pixels by which tiles stick out of the picture, black there: what lies at the picture's edge
+    is seen within a tile too, not only at its rim. At most half a tile."""
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if 2 * self.border > min(self.width, self.height):
+            raise ValueError(
+                f"border {self.border}: at most half of a tile, which is {self.width}x{self.height}"
+            )
+        return self
 
     def __str__(self) -> str:
-        return f"{self.width}x{self.height}, overlap {self.overlap:g}"
+        border = f", border {self.border}" if self.border else ""
+        return f"{self.width}x{self.height}, overlap {self.overlap:g}{border}"
 
 
 def decode(data: bytes) -> Image:
@@ -78,32 +98,62 @@ def whole(image: Image) -> Region:
 
 
 def cut(image: Image, region: Region) -> Image:
-    """A view of the region's pixels. Raises ValueError where the region leaves the image."""
+    """The region's pixels, of an edge with the black beyond it; else a view.
+
+    Raises ValueError where the region leaves the image.
+    """
     bottom, right = region.y + region.height, region.x + region.width
     if bottom > image.shape[0] or right > image.shape[1]:
         raise ValueError(
             f"region {region.name} reaches to {right}x{bottom}, "
             f"the picture is {image.shape[1]}x{image.shape[0]}"
         )
-    return image[region.y : bottom, region.x : right]
+    own = image[region.y : bottom, region.x : right]
+    if not isinstance(region, Edge):
+        return own
+    left, above, right, below = region.beyond
+    bordered = cv2.copyMakeBorder(own, above, below, left, right, cv2.BORDER_CONSTANT, value=0)
+    return bordered.astype(np.uint8, copy=False)
+
+
+def around(region: Region) -> tuple[int, int, int, int]:
+    """Left, top, width and height of all that `cut` gives of a region, beyond the picture too."""
+    left, above, right, below = region.beyond if isinstance(region, Edge) else (0, 0, 0, 0)
+    width, height = region.width + left + right, region.height + above + below
+    return region.x - left, region.y - above, width, height
+
+
+def tile_at(name: str, box: tuple[int, int, int, int], area: Region) -> Region:
+    """The tile of an area with this left, top, width and height; it may stick out of the area."""
+    x, y, width, height = box
+    left, above = max(0, area.x - x), max(0, area.y - y)
+    right = max(0, x + width - area.x - area.width)
+    below = max(0, y + height - area.y - area.height)
+    beyond = left, above, right, below
+    place = {"name": name, "x": x + left, "y": y + above}
+    size = {"width": width - left - right, "height": height - above - below}
+    if not any(beyond):
+        return Region.model_validate({**place, **size})
+    return Edge.model_validate({**place, **size, "beyond": beyond})
 
 
 def tiles_of(area: Region, tiling: Tiling) -> tuple[Region, ...]:
     """The tiles of an area, row by row: the only code that lays them, here and in training.
 
-    As few as cover it whole with at least the overlap, evenly spread. Where the area is narrower
-    or lower than a tile, so are its tiles, and `fit` = pad brings them to size. Raises ValueError
-    where there would be more than TILES_MAX.
+    As few as cover it and its border whole with at least the overlap, evenly spread. Where that is
+    narrower or lower than a tile, so are its tiles, and `fit` = pad brings them to size. Raises
+    ValueError where there would be more than TILES_MAX.
     """
-    width, height = min(tiling.width, area.width), min(tiling.height, area.height)
-    columns = _count(area.width, width, tiling.overlap)
-    rows = _count(area.height, height, tiling.overlap)
+    wide, high = area.width + 2 * tiling.border, area.height + 2 * tiling.border
+    width, height = min(tiling.width, wide), min(tiling.height, high)
+    columns = _count(wide, width, tiling.overlap)
+    rows = _count(high, height, tiling.overlap)
     if rows * columns > TILES_MAX:
         raise ValueError(f"{rows} x {columns} tiles of {tiling}: at most {TILES_MAX}")
     return tuple(
-        Region(name=f"r{r + 1}c{c + 1}", x=x, y=y, width=width, height=height)
-        for r, y in enumerate(spread(area.y, area.height, rows, height))
-        for c, x in enumerate(spread(area.x, area.width, columns, width))
+        tile_at(f"r{r + 1}c{c + 1}", (x, y, width, height), area)
+        for r, y in enumerate(spread(area.y - tiling.border, high, rows, height))
+        for c, x in enumerate(spread(area.x - tiling.border, wide, columns, width))
     )
 
 
@@ -128,6 +178,16 @@ def fitted(width: int, height: int, spec: ImageSpec) -> tuple[int, int, int, int
     wide = max(1, min(spec.width, round(width * scale)))
     high = max(1, min(spec.height, round(height * scale)))
     return (spec.width - wide) // 2, (spec.height - high) // 2, wide, high
+
+
+def placed(region: Region, spec: ImageSpec) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a region's own pixels in what the model sees of it."""
+    x, y, width, height = around(region)
+    left, top, wide, high = fitted(width, height, spec)
+    columns = [round((each - x) / width * wide) for each in (region.x, region.x + region.width)]
+    rows = [round((each - y) / height * high) for each in (region.y, region.y + region.height)]
+    wide, high = max(1, columns[1] - columns[0]), max(1, rows[1] - rows[0])
+    return left + columns[0], top + rows[0], wide, high
 
 
 def fit(image: Image, spec: ImageSpec) -> Image:

@@ -82,9 +82,11 @@ def region_rule(recipe: Recipe, tiling: Tiling | None) -> RegionRule:
         return WholeFrame() if tiling is None else Tiles(**tiling.model_dump())
     if tiling is None:
         return recipe.regions
-    size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height} }}'
+    border = f", border = {tiling.border}" if tiling.border else ""
+    size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height}{border} }}'
     rule = recipe.regions
-    if not isinstance(rule, Tiles) or (rule.width, rule.height) != (tiling.width, tiling.height):
+    same = ("width", "height", "border")
+    if not isinstance(rule, Tiles) or any(getattr(rule, k) != getattr(tiling, k) for k in same):
         raise ConfigError(
             f"recipe {recipe.name}: regions: bundle {recipe.bundle} judges tiles of {tiling}; "
             f"leave regions out, or write regions = {size}"

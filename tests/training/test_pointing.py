@@ -13,9 +13,9 @@ from tests.support import make_model
 from tests.training.plates import draw
 from training.dataset import SPLITS, Sample, SplitName
 from training.job import Data
+from training.layout import Layout
 from training.pointing import Pointing, play, pointing
 from training.scan import Images, ScanReport
-from training.tiles import Layout
 
 
 def game(cells: list[float], *marked: int) -> tuple[bool, float, float]:
@@ -100,6 +100,7 @@ def test_in_tiles_it_is_played_on_the_map_of_the_part(spots: Data, tmp_path: Pat
     layout = Layout(
         picture=np.array([i for i, _, _ in places]),
         box=np.array([(x, y, 32, 32) for _, x, y in places]),
+        beyond=np.zeros((72, 4), np.int64),
         targets=np.zeros(72, np.int64),
         learned=np.ones(72, np.bool_),
     )

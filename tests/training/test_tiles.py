@@ -14,9 +14,10 @@ from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec, Region, cut, decode, fit
 from inspector.station.recipe import Recipe, regions_for
 from training.dataset import Box, Sample, SplitName, read_dataset
+from training.layout import Tile
 from training.masks import read_marks
 from training.plan_tiles import Tiles
-from training.tiles import Task, Tile, lay, load_tiles, write_tiles
+from training.tiles import Task, lay, load_tiles, write_tiles
 
 RULE = Tiles(width=8, height=8, overlap=0.0, crops_per_defect=0, good_per_defect=99)
 SPEC = ImageSpec(width=8, height=8, fit="pad")
