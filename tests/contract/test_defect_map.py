@@ -51,7 +51,11 @@ def brightest(image: Image, cells: int) -> Cells:
 
 @pytest.mark.parametrize("spec", [STRETCH, PAD], ids=["stretch", "pad"])
 @pytest.mark.parametrize("size", [(300, 200), (120, 333), (64, 64)], ids=str)
-@pytest.mark.parametrize("tiling", [None, Tiling(width=50, height=50, overlap=0.3)], ids=str)
+@pytest.mark.parametrize(
+    "tiling",
+    [None, *(Tiling(width=50, height=50, overlap=0.3, border=border) for border in (0, 20))],
+    ids=str,
+)
 def test_a_spot_is_where_the_map_says_it_is(
     spec: ImageSpec, size: tuple[int, int], tiling: Tiling | None
 ) -> None:

@@ -12,6 +12,7 @@ from inspector.contract.image import (
     Tiling,
     cut,
     fit,
+    placed,
     tiles_of,
     whole,
 )
@@ -93,6 +94,41 @@ def test_tiles_cover_every_pixel_at_one_size(width: int, height: int, overlap: f
     lefts = sorted({tile.x for tile in tiles})
     for left, right in pairwise(lefts):
         assert left + 32 - right >= overlap * 32
+
+
+@pytest.mark.parametrize(("width", "height"), [(157, 101), (32, 24), (33, 25), (20, 400), (9, 9)])
+@pytest.mark.parametrize("border", [1, 8, 12])
+def test_tiles_with_a_border_are_those_of_the_picture_with_black_around_it(
+    width: int, height: int, border: int
+) -> None:
+    image = picture(99, width=width + 20, height=height + 10)
+    area = Region(name="area", x=15, y=4, width=width, height=height)
+    tiles = tiles_of(area, Tiling(width=32, height=24, overlap=0.25, border=border))
+    within = cut(image, area)  # what lies beyond it in the frame is not looked at
+    padded = np.pad(within, ((border, border), (border, border), (0, 0)))
+    plain = tiles_of(whole(padded), Tiling(width=32, height=24, overlap=0.25))
+    assert [tile.name for tile in tiles] == [tile.name for tile in plain]
+    spec = ImageSpec(width=32, height=24, fit="pad")
+    seen = np.zeros(image.shape[:2], int)
+    for tile, other in zip(tiles, plain, strict=True):
+        assert np.array_equal(fit(cut(image, tile), spec), fit(cut(padded, other), spec))
+        left, top, wide, high = placed(tile, spec)
+        if min(width, height) > 9:  # smaller than a tile both ways it is enlarged
+            own = image[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+            shown = fit(cut(image, tile), spec)[top : top + high, left : left + wide]
+            assert np.array_equal(shown, own)
+        seen[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] += 1
+    inside = np.zeros(image.shape[:2], bool)
+    inside[4 : 4 + height, 15 : 15 + width] = True
+    assert (seen[inside] > 0).all()
+    assert not seen[~inside].any()
+
+
+def test_a_border_is_at_most_half_a_tile_and_files_without_one_stay_as_they_were() -> None:
+    with pytest.raises(ValueError, match=r"border 13: at most half of a tile, which is 32x24"):
+        Tiling(width=32, height=24, border=13)
+    assert Tiling(width=32, height=24).model_dump() == {"width": 32, "height": 24, "overlap": 0.25}
+    assert Tiling(width=32, height=24, border=8).model_dump()["border"] == 8
 
 
 def test_a_tile_of_a_picture_that_is_too_narrow_is_padded_at_its_own_scale() -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.image import Region, Tiling, cut
+from inspector.contract.image import Edge, Region, Tiling, cut
 from inspector.station.recipe import (
     Grid,
     Recipe,
@@ -131,6 +131,16 @@ def test_a_recipe_that_shows_a_model_of_tiles_another_scale_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=r"plate-0 judges tiles of 64x64.*width = 64, height"):
         region_rule(recipe(regions), Tiling(width=64, height=64))
+
+
+def test_a_recipes_border_is_the_bundles() -> None:
+    tiling = Tiling(width=64, height=64, border=16)
+    for border in (0, 8):
+        with pytest.raises(ConfigError, match=r"border 16; leave .*height = 64, border = 16 }"):
+            region_rule(recipe(Tiles(width=64, height=64, border=border)), tiling)
+    rule = region_rule(recipe(None), tiling)
+    names = {each.name for each in regions_of(FRAME, rule) if isinstance(each, Edge)}
+    assert "r1c1" in names
 
 
 def test_more_overlap_and_a_rectangle_of_the_frame_are_the_engineers_choice() -> None:

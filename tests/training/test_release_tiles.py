@@ -60,9 +60,10 @@ def write_marked_plates(root: Path) -> Path:
 class Released:
     """One release that several tests look at."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, border: int = 0) -> None:
         self.plan = folder / "plan.toml"
-        plan = PLAN.replace("width = 64\nheight = 64\n", f"width = 32\nheight = 32\n{TILES}")
+        tiles = f"{TILES}border = {border}\n"
+        plan = PLAN.replace("width = 64\nheight = 64\n", f"width = 32\nheight = 32\n{tiles}")
         plan = plan.replace("resnet18", "resnet10t").replace("epochs = 3", "epochs = 1")
         self.plan.write_text(plan, encoding="utf-8")
         self.data = write_marked_plates(folder / "data")
@@ -107,9 +108,16 @@ def test_a_bundle_of_tiles_says_so_and_tests_itself_on_tiles(released: Released)
         assert tile.shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("border", [0, 10])
 def test_the_stations_replay_finds_the_scores_that_training_wrote(
-    released: Released, tmp_path: Path
+    released: Released, tmp_path: Path, border: int
 ) -> None:
+    if border:
+        released = Released(tmp_path, border)
+        manifest = released.bundle.manifest
+        assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25, border=border)
+        tmp_path /= "replayed"
+        tmp_path.mkdir()
     for row in released.golden:
         shutil.copy(released.data / row["image"], tmp_path / row["image"])
     recipe = Recipe(name="plate", bundle=released.bundle.id)

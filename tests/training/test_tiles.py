@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inspector.contract.errors import DataError
-from inspector.contract.image import ImageSpec, Region, cut, decode, fit
+from inspector.contract.image import ImageSpec, Region, around, cut, decode, fit
 from inspector.station.recipe import Recipe, regions_for
 from training.dataset import Box, Sample, SplitName, read_dataset
 from training.layout import Tile
@@ -287,3 +287,27 @@ def test_boxes_are_read_from_a_manifest_and_count_in_its_fingerprint(tmp_path: P
     for wrong in ("1,2,3", "1,2,0,4", "-1,2,3,4", "a,b,c,d"):
         with pytest.raises(DataError, match=r"manifest.csv, line 3: boxes .*x,y,width,height"):
             read_dataset(manifest(wrong))
+
+
+def test_with_a_border_a_mark_at_the_edge_is_seen_within_a_tile_too(
+    plates: Plates, tmp_path: Path
+) -> None:
+    plates.add("spot", (0, 0, 2, 2), width=24, height=16)
+    plates.add("good", width=24, height=16)
+    rule = RULE.model_copy(update={"border": 4, "crops_per_defect": 40})
+    for each in (RULE.model_copy(update={"crops_per_defect": 40}), rule):
+        crops = [tile.region for tile in plates.laid(each) if tile.crop]
+        lefts = {around(crop)[0] for crop in crops}
+        assert len(crops) == 40
+        assert lefts == set(range(-each.border, 2))
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    write_tiles(plates.task(rule), SPEC, folder, silent)
+    layout, pixels, lines = load_tiles(folder)
+    assert "tiles of 8x8, overlap 0, border 4: " in lines[0]
+    for row, picture in enumerate(layout.picture):
+        image = decode(plates.samples[picture].image.read_bytes())
+        assert np.array_equal(fit(cut(image, layout.region(row)), SPEC), pixels[row])
+    sticking = [row for row in range(len(pixels)) if around(layout.region(row))[0] == -4]
+    assert sticking
+    assert not pixels[sticking][:, :, :4].any()
