@@ -16,10 +16,10 @@ from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
 from training.layout import Layout
-from training.looks import Tta
 from training.material import Material
 from training.models import Network, build
 from training.plan import Plan
+from training.plan_export import Tta
 from training.plan_networks import Fit
 from training.run import Run, Stage
 from training.scan import Images

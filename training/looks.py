@@ -9,12 +9,12 @@ there are looks.
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Tta = Literal["off", "left_right", "flips", "turns"]
+from training.plan_export import Tta
 
 
 class Look(NamedTuple):

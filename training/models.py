@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.heads import head_names, quiet_head
-from training.looks import Tta, averaged, seen
+from training.looks import averaged, seen
+from training.plan_export import Tta
 
 _keep: list[torch.library.Library] = []
 

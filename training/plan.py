@@ -15,9 +15,8 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, read_toml
-from training.looks import Tta
 from training.plan_compress import Compress
-from training.plan_export import Export
+from training.plan_export import Export, Tta
 from training.plan_networks import (
     Fit,
     Peer,

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from inspector.contract.variant import VariantName
-from training.looks import Tta
 from training.plan_networks import Section, Share
 
 Method = Literal["minmax", "percentile", "entropy"]
+Tta = Literal["off", "left_right", "flips", "turns"]
 Percentile = Annotated[float, Field(gt=90.0, lt=100.0)]
 
 

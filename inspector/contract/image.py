@@ -52,14 +52,22 @@ class Edge(Region):
     """Black pixels left, above, right and below of it."""
 
 
-class Tiling(Strict):
+class Cutting(Strict):
     """Tiles of one size, cut from a picture at its own resolution, each judged on its own."""
 
     width: Pixels
     height: Pixels
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
     """Share of a tile that neighbours have in common, at least."""
-    # left out of files where there is none: bundles and recipes without it stay what they were
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}, overlap {self.overlap:g}"
+
+
+class Tiling(Cutting):
+    """How a bundle's pictures were cut in training."""
+
+    # left out of files where there is none: bundles without it stay what they were
     border: Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)] = 0
     """Pixels by which tiles stick out of the picture, black there: what lies at the picture's edge
     is seen within a tile too, not only at its rim. At most half a tile."""
@@ -73,8 +81,7 @@ class Tiling(Strict):
         return self
 
     def __str__(self) -> str:
-        border = f", border {self.border}" if self.border else ""
-        return f"{self.width}x{self.height}, overlap {self.overlap:g}{border}"
+        return f"{super().__str__()}, border {self.border}" if self.border else super().__str__()
 
 
 def decode(data: bytes) -> Image:

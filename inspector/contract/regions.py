@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inspector.contract.image import Region, Tiling
+from inspector.contract.image import Cutting, Region
 from inspector.contract.strict import Strict
 
 REGIONS_MAX = 64
@@ -57,7 +57,7 @@ class Grid(Strict):
     within: Rectangle | None = None
 
 
-class Tiles(Tiling):
+class Tiles(Cutting):
     """The frame, or a rectangle of it, in tiles of one size in pixels, as many as it takes."""
 
     kind: Literal["tiles"] = "tiles"

@@ -79,14 +79,12 @@ def region_rule(recipe: Recipe, tiling: Tiling | None) -> RegionRule:
     its scores would mean nothing, and its limits would hold for nothing.
     """
     if recipe.regions is None:
-        return WholeFrame() if tiling is None else Tiles(**tiling.model_dump())
+        return WholeFrame() if tiling is None else Tiles(**tiling.model_dump(exclude={"border"}))
     if tiling is None:
         return recipe.regions
-    border = f", border = {tiling.border}" if tiling.border else ""
-    size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height}{border} }}'
+    size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height} }}'
     rule = recipe.regions
-    same = ("width", "height", "border")
-    if not isinstance(rule, Tiles) or any(getattr(rule, k) != getattr(tiling, k) for k in same):
+    if not isinstance(rule, Tiles) or (rule.width, rule.height) != (tiling.width, tiling.height):
         raise ConfigError(
             f"recipe {recipe.name}: regions: bundle {recipe.bundle} judges tiles of {tiling}; "
             f"leave regions out, or write regions = {size}"
@@ -100,7 +98,7 @@ def regions_for(image: Image, recipe: Recipe, tiling: Tiling | None) -> tuple[Re
     Raises ValueError where the frame does not suit the recipe, ConfigError as `region_rule`.
     """
     require_size(image, recipe.frame)
-    return regions_of(image, region_rule(recipe, tiling))
+    return regions_of(image, region_rule(recipe, tiling), tiling.border if tiling else 0)
 
 
 def require_size(image: Image, size: FrameSize | None) -> None:
@@ -112,8 +110,11 @@ def require_size(image: Image, size: FrameSize | None) -> None:
         )
 
 
-def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
-    """The regions of one frame. Raises ValueError where the frame is too small for the rule."""
+def regions_of(image: Image, rule: RegionRule, border: int = 0) -> tuple[Region, ...]:
+    """The regions of one frame. Raises ValueError where the frame is too small for the rule.
+
+    border: the bundle's, pixels by which tiles stick out; no recipe has a word in it.
+    """
     if image.size == 0:
         raise ValueError("an empty picture")
     frame = whole(image)
@@ -125,7 +126,8 @@ def regions_of(image: Image, rule: RegionRule) -> tuple[Region, ...]:
         return tuple(_inside(each, frame) for each in rule.regions)
     area = _inside(_region(rule.within), frame) if rule.within else frame
     if isinstance(rule, Tiles):
-        return tiles_of(area, rule)
+        size = rule.model_dump(exclude={"kind", "within"})
+        return tiles_of(area, Tiling(**size, border=border))
     if rule.rows * rule.columns > TILES_MAX:
         raise ValueError(f"{rule.rows} x {rule.columns} tiles: at most {TILES_MAX}")
     columns = _spans(area.x, area.width, rule.columns, rule.overlap)

@@ -14,6 +14,7 @@ from inspector.station.recipe import (
     Tiles,
     WholeFrame,
     region_rule,
+    regions_for,
     regions_of,
 )
 
@@ -133,14 +134,16 @@ def test_a_recipe_that_shows_a_model_of_tiles_another_scale_is_refused(
         region_rule(recipe(regions), Tiling(width=64, height=64))
 
 
-def test_a_recipes_border_is_the_bundles() -> None:
+def test_a_border_is_the_bundles_whatever_the_recipe_says_of_its_tiles() -> None:
     tiling = Tiling(width=64, height=64, border=16)
-    for border in (0, 8):
-        with pytest.raises(ConfigError, match=r"border 16; leave .*height = 64, border = 16 }"):
-            region_rule(recipe(Tiles(width=64, height=64, border=border)), tiling)
-    rule = region_rule(recipe(None), tiling)
-    names = {each.name for each in regions_of(FRAME, rule) if isinstance(each, Edge)}
-    assert "r1c1" in names
+    within = Rectangle(x=20, y=10, width=70, height=60)
+    for regions, corner in ((None, (0, 0)), (Tiles(width=64, height=64, within=within), (20, 10))):
+        first = regions_for(FRAME, recipe(regions), tiling)[0]
+        assert isinstance(first, Edge)
+        assert ((first.x, first.y), first.beyond) == (corner, (16, 16, 0, 0))
+        assert not isinstance(
+            regions_for(FRAME, recipe(regions), Tiling(width=64, height=64))[0], Edge
+        )
 
 
 def test_more_overlap_and_a_rectangle_of_the_frame_are_the_engineers_choice() -> None:

@@ -16,9 +16,10 @@ from training.compress.quantize import head_nodes
 from training.export import DEFECT_MAP, INPUT, PROBABILITIES, export_onnx, open_session
 from training.exported import Exported
 from training.latency import operations_of
-from training.looks import LOOKS, Tta, averaged, never_shown, seen
+from training.looks import LOOKS, averaged, never_shown, seen
 from training.models import Network, build, macs, settle_padding
 from training.plan import Plan, read_plan
+from training.plan_export import Tta
 from training.workable import require_workable
 
 SPEC = ImageSpec(width=64, height=64)

@@ -36,6 +36,5 @@ export function regionWords(rule) {
   if (rule.kind === "rectangles") return rule.regions.map((each) => `${each.name} ${boxWords(each)}`).join("; ");
   const within = rule.within ? ` · ${boxWords(rule.within)}` : "";
   if (rule.kind === "grid") return t("recipe.grid", { rows: rule.rows, columns: rule.columns, overlap: rule.overlap }) + within;
-  const border = rule.border ? t("recipe.border", { border: rule.border }) : "";
-  return t("recipe.tiles", { width: rule.width, height: rule.height, overlap: number(100 * rule.overlap) }) + border + within;
+  return t("recipe.tiles", { width: rule.width, height: rule.height, overlap: number(100 * rule.overlap) }) + within;
 }
