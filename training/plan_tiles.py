@@ -22,6 +22,9 @@ class Tiles(Tiling, Section):
     """Of a tile, in pixels of the original picture."""
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
     """Share of a tile that neighbours have in common, at least."""
+    border: Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)] = 0
+    """Pixels by which tiles stick out of the picture, black there, in training and on the station:
+    what lies at the picture's edge is seen within a tile too. At most half a tile."""
     defect_overlap_at_least: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
     """How much of a defect makes a tile a defect: the pixels of one marked patch (or box) in the
     tile, as a share of the most that any tile of this size could hold of that patch. So it is a

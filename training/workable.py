@@ -62,9 +62,10 @@ def require_workable(plan: Plan) -> None:
     for how in networks:
         weights = "none" if how.weights == "hub" else how.weights
         network = build(how.model, weights, classes=2)
-        if isinstance(how, Teacher) and how.width is not None:
+        if isinstance(how, Teacher):
             require_taken(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
         if how is student:
+            require_taken(network, plan.image, f"student.model {how.model!r}")
             require_compressible(plan, network)
             require_looks(plan, network)
     if teacher and teacher.handed:

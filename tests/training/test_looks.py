@@ -177,3 +177,5 @@ def test_quarter_turns_of_oblong_pictures_and_networks_without_a_map_are_refused
     blind = plan.model_copy(update={"student": student, "image": image})
     with pytest.raises(ConfigError, match=r"export\.tta 'flips': .*vit_tiny.* no last feature map"):
         require_workable(blind)
+    with pytest.raises(ConfigError, match=r"student\.model 'vit_tiny.* pictures of 64x64"):
+        require_workable(blind.model_copy(update={"image": plan.image}))
