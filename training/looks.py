@@ -33,19 +33,14 @@ LOOKS: dict[Tta, tuple[Look, ...]] = {
     "flips": _MIRRORED,
     "turns": (*_MIRRORED, *(look._replace(transposed=True) for look in _MIRRORED)),
 }
+_ALL = frozenset({"left and right", "up and down", "turned"})
 _TEACHES: dict[str, frozenset[str]] = {
-    "HorizontalFlip": frozenset({"left_right"}),
-    "VerticalFlip": frozenset({"up_down"}),
+    "HorizontalFlip": frozenset({"left and right"}),
+    "VerticalFlip": frozenset({"up and down"}),
     "RandomRotate90": frozenset({"turned"}),
     "Transpose": frozenset({"turned"}),
-    "D4": frozenset({"left_right", "up_down", "turned"}),
-    "SquareSymmetry": frozenset({"left_right", "up_down", "turned"}),
-}
-_NEEDS: dict[Tta, tuple[str, ...]] = {
-    "off": (),
-    "left_right": ("left_right",),
-    "flips": ("left_right", "up_down"),
-    "turns": ("left_right", "up_down", "turned"),
+    "D4": _ALL,
+    "SquareSymmetry": _ALL,
 }
 
 
@@ -96,5 +91,10 @@ def _mirrored(pictures: Tensor, look: Look, first: int) -> Tensor:
 def never_shown(tta: Tta, augmentations: Iterable[str]) -> str:
     """What of these looks training draws no views of, in words; empty where it draws all."""
     taught = frozenset[str]().union(*(_TEACHES.get(name, frozenset()) for name in augmentations))
-    missing = [need.replace("_", " and ") for need in _NEEDS[tta] if need not in taught]
-    return ", ".join(missing)
+    looks = LOOKS[tta]
+    asked = {
+        "left and right": any(1 in look.mirrored for look in looks),
+        "up and down": any(0 in look.mirrored for look in looks),
+        "turned": any(look.transposed for look in looks),
+    }
+    return ", ".join(name for name, wanted in asked.items() if wanted and name not in taught)

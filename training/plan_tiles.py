@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from inspector.contract.image import Pixels, Tiling
+from inspector.contract.image import Border, Pixels, Tiling
 from training.plan_networks import Positive, Section
 
 
@@ -22,7 +22,7 @@ class Tiles(Tiling, Section):
     """Of a tile, in pixels of the original picture."""
     overlap: Annotated[float, Field(ge=0.0, le=0.9)] = 0.25
     """Share of a tile that neighbours have in common, at least."""
-    border: Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)] = 0
+    border: Border = 0
     """Pixels by which tiles stick out of the picture, black there, in training and on the station:
     what lies at the picture's edge is seen within a tile too. At most half a tile."""
     defect_overlap_at_least: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25

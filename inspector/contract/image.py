@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from inspector.contract.strict import Name, Strict
 
 Pixels = Annotated[int, Field(ge=8, le=8192)]
+Border = Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)]
+"""Left out of files where there is none: bundles without it stay what they were."""
 Image = NDArray[np.uint8]
 """height x width x 3, BGR, uint8."""
 TILES_MAX = 1_024
@@ -67,8 +69,7 @@ class Cutting(Strict):
 class Tiling(Cutting):
     """How a bundle's pictures were cut in training."""
 
-    # left out of files where there is none: bundles without it stay what they were
-    border: Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)] = 0
+    border: Border = 0
     """Pixels by which tiles stick out of the picture, black there: what lies at the picture's edge
     is seen within a tile too, not only at its rim. At most half a tile."""
 

@@ -126,8 +126,9 @@ def regions_of(image: Image, rule: RegionRule, border: int = 0) -> tuple[Region,
         return tuple(_inside(each, frame) for each in rule.regions)
     area = _inside(_region(rule.within), frame) if rule.within else frame
     if isinstance(rule, Tiles):
-        size = rule.model_dump(exclude={"kind", "within"})
-        return tiles_of(area, Tiling(**size, border=border))
+        size = (rule.width, rule.height, rule.overlap)
+        width, height, overlap = size
+        return tiles_of(area, Tiling(width=width, height=height, overlap=overlap, border=border))
     if rule.rows * rule.columns > TILES_MAX:
         raise ValueError(f"{rule.rows} x {rule.columns} tiles: at most {TILES_MAX}")
     columns = _spans(area.x, area.width, rule.columns, rule.overlap)

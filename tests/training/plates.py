@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.plan import Plan, read_plan
+
 
 def draw(rng: np.random.Generator, label: str, side: int = 64) -> np.ndarray:
     """A grey plate; a scratch is a dark line, a spot a bright disc."""
@@ -61,3 +63,16 @@ calibration_images = 8
 quantise = { methods = ["minmax", "percentile"], percentiles = [99.9] }
 golden_images = 6
 """
+
+_HEAD, _, _REST = PLAN.replace("epochs = 3", "epochs = 1").partition("[teacher]")
+_TEACHER, _, _STUDENT = _REST.partition("[student]")
+TEACHER = f"[teacher]{_TEACHER}"
+ALONE = f"{_HEAD}[student]\nalpha = 0.0{_STUDENT}".replace("[export]", '[export]\nint8 = "never"')
+"""For one epoch in FP32, its student without a teacher."""
+
+
+def written_plan(folder: Path, text: str) -> Plan:
+    """The plan with this text, as plan.toml in the folder."""
+    path = folder / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_plan(path)

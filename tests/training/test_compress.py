@@ -1,6 +1,7 @@
 """A student is cut, taught again by what it was, shipped, reported and handed on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,27 @@ def test_the_report_has_every_step_with_what_it_cost_and_held(compressed: Compre
     assert report.row("original").architecture == "test_efficientnet"
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Made smaller, step by step" in page
+
+
+def test_steps_cost_what_ships_where_the_plan_takes_to_several_looks(
+    compressed: Compressed, tmp_path: Path
+) -> None:
+    shutil.copytree(compressed.out / "work", tmp_path / "work")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.replace("[export]", '[export]\ntta = "left_right"'), encoding="utf-8")
+    done = Forked("release", plan, "--data", compressed.data, "--out", tmp_path).end()
+    assert done.returncode == 0, done.stderr
+    for kept in ("student", "prune", "low_rank", "sparse"):
+        assert f"{kept}: kept from an earlier run" in done.stderr
+    before, now = (
+        Report.model_validate_json((out / "report/report.json").read_text(encoding="utf-8"))
+        for out in (compressed.out, tmp_path)
+    )
+    assert now.row("original").macs == now.compression[0].macs
+    assert now.row("student").macs == now.compression[-1].macs
+    for once, twice in zip(before.compression, now.compression, strict=True):
+        assert 1.8 * once.macs < twice.macs <= 2 * once.macs
+        assert twice.taught == once.taught
 
 
 def test_zeros_are_still_zero_in_the_weights_that_ship(compressed: Compressed) -> None:

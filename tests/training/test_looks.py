@@ -10,7 +10,8 @@ import torch
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
-from tests.training.plates import PLAN, write_class_folders
+from tests.training import plates
+from tests.training.plates import write_class_folders, written_plan
 from training.cli import main
 from training.compress.quantize import head_nodes
 from training.export import DEFECT_MAP, INPUT, PROBABILITIES, export_onnx, open_session
@@ -18,16 +19,13 @@ from training.exported import Exported
 from training.latency import operations_of
 from training.looks import LOOKS, averaged, never_shown, seen
 from training.models import Network, build, macs, settle_padding
-from training.plan import Plan, read_plan
+from training.plan import read_plan
 from training.plan_export import Tta
 from training.workable import require_workable
 
 SPEC = ImageSpec(width=64, height=64)
 SEVERAL: list[Tta] = ["left_right", "flips", "turns"]
-HEAD, _, REST = PLAN.replace("epochs = 3", "epochs = 1").partition("[teacher]")
-ALONE = f"{HEAD}[student]\nalpha = 0.0{REST.partition('[student]')[2]}".replace(
-    "[export]", '[export]\nint8 = "never"'
-).replace('"D4"', '"HorizontalFlip"')
+ALONE = plates.ALONE.replace('"D4"', '"HorizontalFlip"')
 
 
 def pictures(n: int) -> torch.Tensor:
@@ -157,20 +155,14 @@ def test_looks_that_training_never_draws_are_named(
     assert never_shown(tta, drawn) == missing
 
 
-def read(tmp_path: Path, text: str) -> Plan:
-    path = tmp_path / "plan.toml"
-    path.write_text(text, encoding="utf-8")
-    return read_plan(path)
-
-
 def test_quarter_turns_of_oblong_pictures_and_networks_without_a_map_are_refused(
     tmp_path: Path,
 ) -> None:
     oblong = ALONE.replace("height = 64", "height = 32")
     assert oblong != ALONE
     with pytest.raises(ConfigError, match=r"export\.tta 'turns': quarter turns need square"):
-        read(tmp_path, oblong.replace("[export]", '[export]\ntta = "turns"'))
-    plan = read(tmp_path, ALONE.replace("[export]", '[export]\ntta = "flips"'))
+        written_plan(tmp_path, oblong.replace("[export]", '[export]\ntta = "turns"'))
+    plan = written_plan(tmp_path, ALONE.replace("[export]", '[export]\ntta = "flips"'))
     require_workable(plan)
     student = plan.student.model_copy(update={"model": "vit_tiny_patch16_224", "weights": "none"})
     image = ImageSpec(width=224, height=224)

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.plates import PLAN, write_class_folders
+from tests.training.plates import ALONE, PLAN, TEACHER, write_class_folders
 from tests.training.releases import learned
 from training.cli import main
 from training.plan import read_plan
 from training.plan_smoke import smoke
 
-HEAD, _, REST = PLAN.replace("epochs = 3", "epochs = 1").partition("[teacher]")
-STUDENT = REST.partition("[student]")[2].replace("[export]", '[export]\nint8 = "never"')
-ALONE = f"{HEAD}[student]\nalpha = 0.0{STUDENT}"
 PEERS = 'peers = [{ model = "resnet10t", weights = "none" }]'
 
 
@@ -51,7 +48,7 @@ def test_a_release_without_a_teacher_leaves_a_bundle_and_the_students_weights(
 
 def test_a_teacher_in_a_plan_that_needs_none_changes_nothing(tmp_path: Path) -> None:
     plans = []
-    for name, teacher in (("a", ""), ("b", "[teacher]" + REST.partition("[student]")[0])):
+    for name, teacher in (("a", ""), ("b", TEACHER)):
         plan = tmp_path / f"{name}.toml"
         plan.write_text(ALONE.replace("[student]", f"{teacher}[student]"), encoding="utf-8")
         plans.append(read_plan(plan))

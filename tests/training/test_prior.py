@@ -9,18 +9,13 @@ import pytest
 import torch
 
 from inspector.contract.errors import ConfigError
-from tests.training.plates import PLAN, draw, write_class_folders
+from tests.training.plates import ALONE, draw, write_class_folders, written_plan
 from training.cli import main
 from training.export import INPUT, PROBABILITIES, open_session
 from training.exported import Exported
 from training.models import build
-from training.plan import Plan, read_plan
 from training.prior import require_restorable
 
-HEAD, _, REST = PLAN.replace("epochs = 3", "epochs = 1").partition("[teacher]")
-ALONE = f"{HEAD}[student]\nalpha = 0.0{REST.partition('[student]')[2]}".replace(
-    "[export]", '[export]\nint8 = "never"'
-)
 RESTORED = ALONE.replace("[export]", '[export]\nprior = "training"')
 
 
@@ -39,12 +34,6 @@ def test_answers_are_those_of_bayes_for_classes_that_come_so_often() -> None:
     np.testing.assert_allclose(softer, root / root.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
-def read(tmp_path: Path, text: str) -> Plan:
-    path = tmp_path / "plan.toml"
-    path.write_text(text, encoding="utf-8")
-    return read_plan(path)
-
-
 def test_a_release_restores_the_shares_of_its_training_set_and_trains_nothing_anew(
     tmp_path: Path,
 ) -> None:
@@ -55,7 +44,7 @@ def test_a_release_restores_the_shares_of_its_training_set_and_trains_nothing_an
     where = ["--data", str(data), "--out", str(tmp_path / "out")]
     answers = []
     for text in (ALONE, RESTORED):
-        read(tmp_path, text)
+        written_plan(tmp_path, text)
         before = set(tmp_path.glob("out/work/*"))
         assert main(["release", str(tmp_path / "plan.toml"), *where]) == 0
         made = {path.name.rpartition("-")[0] for path in set(tmp_path.glob("out/work/*")) - before}
@@ -86,7 +75,7 @@ def test_a_release_restores_the_shares_of_its_training_set_and_trains_nothing_an
 def test_networks_that_answer_for_the_mix_anyway_are_left_alone(tmp_path: Path) -> None:
     data = write_class_folders(tmp_path / "data")
     plan = RESTORED.replace("alpha = 0.0", 'alpha = 0.0\nimbalance = "none"')
-    read(tmp_path, plan)
+    written_plan(tmp_path, plan)
     where = ["--data", str(data), "--out", str(tmp_path / "out")]
     assert main(["release", str(tmp_path / "plan.toml"), *where]) == 0
     (path,) = tmp_path.glob("out/work/calibrate-student-*/temperature.json")
@@ -97,7 +86,7 @@ def test_networks_that_answer_for_the_mix_anyway_are_left_alone(tmp_path: Path) 
 def test_what_weights_did_to_the_answers_cannot_be_taken_back(
     tmp_path: Path, imbalance: str
 ) -> None:
-    plan = read(
+    plan = written_plan(
         tmp_path, RESTORED.replace("alpha = 0.0", f'alpha = 0.0\nimbalance = "{imbalance}"')
     )
     with pytest.raises(ConfigError, match=rf"export\.prior 'training' .*{imbalance}"):

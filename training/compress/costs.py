@@ -18,7 +18,7 @@ from training.export import export_onnx, measure
 from training.exported import Exported
 from training.fit import Machine, predict, recalls
 from training.job import Data, Job, Work, load_network
-from training.looks import LOOKS
+from training.looks import named
 from training.models import Network, macs, settle_padding
 from training.plan import Plan
 from training.run import Stage
@@ -90,7 +90,7 @@ def measure_steps(job: Job, data: Data, chain: tuple[Stage, ...]) -> tuple[StepR
         found = _measured(job, data, chain)
         write_whole(folder / STEPS, json.dumps([r.model_dump() for r in found]).encode())
 
-    stage = job.run.stage("steps", make, 2, *chain)
+    stage = job.run.stage("steps", make, 2, *chain, *named(job.plan.export.tta))
     rows = json.loads((stage.folder / STEPS).read_text(encoding="utf-8"))
     return tuple(StepRow.model_validate(row) for row in rows)
 
@@ -104,6 +104,8 @@ def _measured(job: Job, data: Data, chain: tuple[Stage, ...]) -> list[StepRow]:
             network = load_network(how, stage.folder, len(data.labels))
             paths.append(Path(scratch) / f"{i}.onnx")
             write_graph(plan, data, network, paths[-1])
+            taught = recalls_of(job.work, data, network)  # by one look, as cuts are
+            network.tta = plan.export.tta
             facts = None
             if i:
                 facts = CutFacts.model_validate_json((stage.folder / CUT).read_bytes())
@@ -113,13 +115,13 @@ def _measured(job: Job, data: Data, chain: tuple[Stage, ...]) -> list[StepRow]:
                     done=facts.done if facts else "as it was trained",
                     parameters=network.parameters_count(),
                     nonzero=nonzero(network),
-                    macs=macs(network, plan.image) * len(LOOKS[plan.export.tta]),
+                    macs=macs(network, plan.image),
                     file_bytes=paths[-1].stat().st_size,
                     packed_bytes=len(zlib.compress(paths[-1].read_bytes(), 6)),
                     latency_ms=0.0,
                     images=len(data.labelled("validation")),
                     cut=facts.recalls if facts else None,
-                    taught=recalls_of(job.work, data, network),
+                    taught=taught,
                 )
             )
         times = measure(paths, data.images.pixels[data.rows["validation"][:TIMED_IMAGES]])
