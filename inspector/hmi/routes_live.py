@@ -80,13 +80,19 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         return Held(parts.streams.seated(seat), events, "text/event-stream", headers)
 
     @app.get("/api/stations/{station}/pictures/{result_id}")
-    def picture(station: Station, result_id: ResultId) -> Response:
-        """The kept picture of a result, by its id, as the archive has it, or the shadow."""
+    def picture(station: Station, result_id: ResultId, *, soon: bool = False) -> Response:
+        """The kept picture of a result, by its id, as the archive has it, or the shadow.
+
+        soon: it may be on its way into the archive; no content where it is not there yet, since a
+        browser would call it an error.
+        """
         if station.place.archive is None:
             raise HTTPException(404, "no_archive")
         for folder in filter(None, (station.place.archive, station.place.shadow)):
             with suppress(OSError, ValueError):
                 return Response(read_kept(folder, result_id), media_type="image/jpeg")
+        if soon:
+            return Response(status_code=204)
         raise HTTPException(404, "no_picture")
 
 

@@ -1,6 +1,7 @@
 """The pages in a real browser, as a person meets them."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import time
@@ -27,6 +28,12 @@ SMALL_TARGETS = """() => {
   const boxes = all.map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect()]);
   return boxes.filter(([text, box]) => box.width > 0 && !text.includes("skip")
     && (box.height < 44 || box.width < 44)).map(([text]) => text);
+}"""
+PICTURES = "/api/stations/test/pictures"
+A_PICTURE_SOON = """async () => {
+  const { picture } = await import("/static/picture.js");
+  const shown = picture("test", { seq: 1, image: "later" }, { soon: true });
+  document.querySelector("main").append(shown);
 }"""
 FOCUS = """() => [document.activeElement.textContent,
   getComputedStyle(document.activeElement).outlineStyle]"""
@@ -89,6 +96,22 @@ def test_live_shows_the_station_and_its_last_part_as_the_journal_has_it(panel: W
     assert page.locator(".plot canvas").count() == 1
     page.get_by_role("link", name="Details").last.click()
     expect(page.locator("dialog[open] h2").first).to_contain_text("Part part")
+    assert panel.errors == []
+
+
+def test_a_picture_that_is_not_in_the_archive_yet_comes_without_a_browsers_error(
+    plant: Plant, panel: Watched
+) -> None:
+    page = panel.open("/")
+    expect(page.locator(".part img").first).to_be_visible()
+    assert plant.clients["viewer"].ask("GET", f"{PICTURES}/later?soon=true").status == 204
+    assert plant.clients["viewer"].ask("GET", f"{PICTURES}/later").status == 404
+    with page.expect_response(lambda answer: f"{PICTURES}/later" in answer.url) as first:
+        page.evaluate(A_PICTURE_SOON)
+    assert first.value.status == 204
+    some = next((plant.folder / "images").glob("*.jpg"))
+    shutil.copy(some, some.with_name("later.jpg"))
+    expect(page.locator("main > figure img")).to_be_visible()
     assert panel.errors == []
 
 
@@ -319,15 +342,23 @@ def test_a_killed_station_is_shown_as_silent_within_three_seconds_and_never_as_o
     assert page.locator(".station.stale").count() == 0
 
 
-def test_a_hanging_station_is_silent_with_its_age(plant: Plant, panel: Watched) -> None:
+def test_a_hanging_station_is_silent_with_its_age_and_can_still_be_read(
+    plant: Plant, panel: Watched, axe: str
+) -> None:
+    camera = panel.open("/camera")
     page = panel.open("/")
-    expect(page.locator(".state")).to_have_text("RUNNING")
+    for each in (camera, page):
+        expect(each.locator(".state")).to_have_text("RUNNING")
     note_when(page, ".station.stale")
     plant.station.send_signal(signal.SIGSTOP)  # nothing closes, nothing is said
     try:
         require_soon(page)
         expect(page.locator(".state")).to_have_text("SILENT")
         expect(page.locator(".age")).to_contain_text("silent for")
+        expect(camera.locator(".station.stale")).to_have_count(1)
+        for each in (camera, page):
+            each.bring_to_front()
+            assert violations(each, axe) == []
         assert page.locator(".part .verdict", has_text="OK").count() == 0
     finally:
         plant.station.send_signal(signal.SIGCONT)

@@ -17,12 +17,13 @@ export function picture(station, result, { soon = false } = {}) {
   }
   const part = result.part?.id ?? result.part ?? result.seq;
   const image = h("img", { alt: t("picture.of", { part }) });
-  const address = `/api/stations/${encodeURIComponent(station)}/pictures/${encodeURIComponent(result.image)}`;
+  const at = `/api/stations/${encodeURIComponent(station)}/pictures/${encodeURIComponent(result.image)}`;
+  const address = soon ? `${at}?soon=true` : at;
   let tries = 0;
   const none = (words, why) => replace(figure, h("p", { class: "none", "data-why": why }, t(words)));
   // one that is prefetched is not on the page yet, one of the live page is soon another's
   const wanted = () => figure.isConnected || (!soon && tries < TRIES);
-  const again = (after) => setTimeout(() => { if (wanted()) image.src = `${address}?try=${tries}`; }, after);
+  const again = (after) => setTimeout(() => { if (wanted()) image.src = `${address}${soon ? "&" : "?"}try=${tries}`; }, after);
   image.addEventListener("load", () => {
     replace(figure, h("div", { class: "frame" }, image, overlay(image, result.regions)));
     lay(figure, image, station, result.image).catch(() => {}); // the server is gone: the page says so
@@ -38,10 +39,11 @@ export function picture(station, result, { soon = false } = {}) {
   return figure;
 }
 
-// An image does not say why it failed: only the server's word that there is none means that.
+// An image does not say why it failed: only the server's word that there is none (204 where it may
+// come soon) means that.
 async function isAbsent(address) {
   try {
-    return (await fetch(address, { credentials: "same-origin" })).status === 404;
+    return [204, 404].includes((await fetch(address, { credentials: "same-origin" })).status);
   } catch {
     return false;
   }
