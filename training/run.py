@@ -4,7 +4,6 @@ A stage is a folder `NAME-HASH`. It is finished when it holds `done.json`, which
 until then what is in it is the stage's own (checkpoints), to go on from.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from inspector.contract.alone import HeldError, alone
 from inspector.contract.errors import ConfigError
 from inspector.contract.whole import write_whole
 from training.plan import fingerprint
@@ -36,17 +36,10 @@ class Run:
         work.mkdir(parents=True, exist_ok=True)
         self.work = work
         self.say = say
-        self._lock: IO[str] = (work / "lock").open("a+")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            owner = self._lock.read().strip() or "unknown"
-            self._lock.close()
+            self._lock: IO[bytes] = os.fdopen(alone(work / "lock"), "rb")
+        except HeldError as owner:
             raise ConfigError(f"{work}: another job (process {owner}) is using it") from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
 
     def stage(self, name: str, make: Callable[[Path], None], *inputs: Any) -> Stage:
         """The stage's folder, made now or kept from an earlier run with the same inputs."""

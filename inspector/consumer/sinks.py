@@ -19,6 +19,7 @@ from inspector.consumer.settings import (
     PostgresSink,
     SqliteSink,
 )
+from inspector.contract.alone import HeldError, alone
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.table import COLUMNS, csv_line
 from inspector.contract.whole import write_whole
@@ -83,7 +84,7 @@ class LineSink:
     """A file that grows by lines. FILE.position says up to which byte it is whole, and which row
     that is; what lies behind, after a kill, is cut off at the next start.
 
-    It may be renamed at any moment: the next rows begin a new one.
+    It may be renamed at any moment: the next rows begin a new one. FILE.lock keeps others out.
     """
 
     def __init__(self, path: Path, line: Callable[[Row], bytes], head: bytes = b"") -> None:
@@ -93,12 +94,25 @@ class LineSink:
         self._position = path.with_name(path.name + ".position")
         self._lines: list[bytes] = []
         self._written: dict[str, Position] = {}
+        beside = path.with_name(path.name + ".lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = alone(beside)
+        except HeldError as holder:
+            raise ConfigError(
+                f"{path}: process {holder} is already writing it: one consumer a file"
+            ) from None
+        except OSError as error:
+            raise RecordError(f"{beside}: {error.strerror or error}") from error
+        try:
             self._size, self._last = self._read_position()
             self._file = self._open(moved=False)
         except OSError as error:
+            os.close(self._lock)
             raise RecordError(f"{path}: {error.strerror or error}") from error
+        except ConfigError:
+            os.close(self._lock)
+            raise
 
     def last(self, station: str) -> Position | None:
         return self._last.get(station)
@@ -125,6 +139,7 @@ class LineSink:
 
     def close(self) -> None:
         os.close(self._file)
+        os.close(self._lock)
 
     def _open(self, *, moved: bool) -> int:
         """moved: it takes the place of the one that was written."""

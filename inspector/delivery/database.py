@@ -4,8 +4,6 @@ Nothing else may open these files in the same process: closing any handle on a f
 POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 """
 
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inspector.contract.alone import HeldError, alone
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 
 # Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
@@ -170,20 +169,14 @@ def lock(kind: Kind, path: Path) -> int:
     beside = path.with_name(path.name + ".lock")  # never the database itself, see above
     with in_words(kind, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
+            return alone(beside)
+        except HeldError as holder:
             raise InUseError(
                 f"{kind.word} {path}: process {holder} is already writing it: one station a "
                 f"{kind.word}",
-                holder,
+                str(holder),
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle
 
 
 def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:

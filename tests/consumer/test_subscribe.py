@@ -281,3 +281,24 @@ def test_a_file_that_is_not_the_one_it_wrote_is_left_alone(tmp_path: Path) -> No
     assert done.returncode == 78
     assert "is not the file that got.position speaks of" in done.stderr
     assert (tmp_path / "got").read_text(encoding="utf-8") == "somebody else's\n"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_second_consumer_on_the_same_file_is_refused_and_touches_nothing(
+    tmp_path: Path, broker: Mosquitto, kind: str
+) -> None:
+    with line(tmp_path, broker.port) as station:
+        settings = write_consumer(tmp_path, broker.port, {"kind": kind, "path": "got"})
+        first = Subscription(settings)
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 10)
+        before = (tmp_path / "got").read_bytes()
+        done = run_inspector("subscribe", settings, "--for", "5")
+        assert done.returncode == 78
+        assert f"process {first.process.pid} is already writing it" in done.stderr
+        assert (tmp_path / "got").read_bytes() == before
+        first.kill()
+        second = Subscription(settings)  # whoever is dead holds nothing
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 20)
+        assert second.end()[0] == 0
