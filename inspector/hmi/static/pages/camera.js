@@ -144,7 +144,7 @@ class Camera {
     this.triedId = of.result_id;
     this.loadedAt = now;
     this.loading = true;
-    const source = `${this.base}/pictures/${encodeURIComponent(of.image)}`;
+    const source = `${this.base}/pictures/${encodeURIComponent(of.image)}?soon=true`;
     this.fetch(source, t("picture.of", { part: of.part?.id ?? of.seq }), (image) => this.took(image, of), () => { this.loading = false; });
   }
 
