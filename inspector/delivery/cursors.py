@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from inspector.contract.strict import Name
-from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
+from inspector.delivery.database import Kind, Reader, in_words, open_writer, transaction
 
 COURIER: Name = "courier"
 
@@ -31,12 +31,8 @@ def read_cursors(journal: Path) -> dict[Name, int]:
     Raises RecordError where there is no such file or it is damaged.
     """
     path = cursors_path(journal)
-    db = open_reader(path, _KIND)
-    try:
-        with in_words(_KIND, path):
-            return dict(db.execute("SELECT name, seq FROM cursor ORDER BY name"))
-    finally:
-        db.close()
+    with Reader(path, _KIND) as reader:
+        return reader.ask(lambda db: dict(db.execute("SELECT name, seq FROM cursor ORDER BY name")))
 
 
 class Cursors:

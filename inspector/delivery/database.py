@@ -6,11 +6,11 @@ POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from inspector.contract.alone import HeldError, alone
 from inspector.contract.errors import ConfigError, InUseError, RecordError
@@ -20,6 +20,9 @@ from inspector.contract.errors import ConfigError, InUseError, RecordError
 BUSY_S = 0.25
 READER_S = 5.0
 """A reader waits for a checkpoint after a crash, and for a writer that has only just begun."""
+TURN_S = 0.5
+"""Its writer ends or begins within this; a file that may not be read is told of so much later."""
+Answer = TypeVar("Answer")
 AUDIT = (
     # AUTOINCREMENT: no number is used twice, also where the last row was taken out
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL,"
@@ -65,22 +68,73 @@ def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connecti
         return db
 
 
-def open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
-    """Open read-only beside the writer. Raises as `open_writer`, and where there is no file, or
-    nothing in it yet after READER_S.
+class Reader:
+    """A file of ours read beside its writer, and on where that ends or begins meanwhile.
 
-    Also for another user, who may read the folder and not write it. There SQLite reads beside a
-    writer and behind one that was killed; but after one that ended in order it would have to make
-    the -shm anew. Then nobody writes the file, and it is read as it lies (`_Still`).
+    One thread uses it. Also for another user, who may read the folder and not write it. There
+    SQLite reads beside a writer and behind one that was killed; but after one that ended in order
+    it would have to make the -shm anew. Then nobody writes the file, and it is read as it lies
+    (`_Still`).
     """
-    with in_words(kind, path):
-        try:
-            return _opened(path, kind, "mode=ro", sqlite3.Connection)
-        except sqlite3.OperationalError as error:
-            refused = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
-            if not error.sqlite_errorname.startswith(refused) or _wal(path).exists():
-                raise
-        return _opened(path, kind, "mode=ro&immutable=1", _Still)
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        """Raises as `open_writer`, and where there is no file, or nothing in it after READER_S."""
+        self._path, self._kind = path, kind
+        self._db: sqlite3.Connection | None = None
+        self.ask(lambda _db: None)
+
+    def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What the question finds; asked again of a file whose writer has just come or gone.
+
+        Raises RecordError, where that does not end within TURN_S too.
+        """
+        end = time.monotonic() + TURN_S
+        while True:
+            try:
+                with in_words(self._kind, self._path):
+                    if self._db is None:
+                        self._db = _open_reader(self._path, self._kind)
+                    return question(self._db)
+            except RecordError as error:
+                if not _is_turn(error) or time.monotonic() > end:
+                    raise
+            self.close()
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def _open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
+    try:
+        return _opened(path, kind, "mode=ro", sqlite3.Connection)
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(_REFUSED) or _wal(path).exists():
+            raise
+    return _opened(path, kind, "mode=ro&immutable=1", _Still)
+
+
+_REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+
+
+def _is_turn(error: RecordError) -> bool:
+    """Whether SQLite may say this only because the file's writer comes or goes just now."""
+    cause = error.__cause__
+    if isinstance(cause, _BegunError):
+        return True
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorname.startswith(_REFUSED)
+
+
+class _BegunError(sqlite3.OperationalError):
+    """Of a file that was read as it lies."""
 
 
 class _Still(sqlite3.Connection):
@@ -96,7 +150,7 @@ class _Still(sqlite3.Connection):
 
     def execute(self, *words: Any) -> sqlite3.Cursor:
         if _wal(self._path).exists() or self._as_it_lies() != self._found:
-            raise sqlite3.OperationalError("somebody has begun to write it: ask again")
+            raise _BegunError("somebody has begun to write it: ask again")
         return super().execute(*words)
 
     def _as_it_lies(self) -> tuple[int, int]:

@@ -141,7 +141,8 @@ class Journal:
 
     def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
-        return rows_after(self._db, self._path, seq, limit)
+        with in_words(KIND, self._path):
+            return rows_after(self._db, seq, limit)
 
     def shortage(self) -> str | None:
         """Why nothing may pass though a row could still be written; None where there is room."""

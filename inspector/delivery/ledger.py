@@ -10,7 +10,7 @@ against it (`inspector audit --head`).
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from inspector.contract.audit import AuditEntry
 from inspector.contract.chain import FIRST, checked, head, link
 from inspector.contract.result import utc_text
 from inspector.contract.signed import SignedCommand
-from inspector.delivery.database import AUDIT, Kind, in_words, open_reader, open_writer, transaction
+from inspector.delivery.database import AUDIT, Kind, Reader, in_words, open_writer, transaction
 
 NONCES_MAX = 2_000
 """Of one sender: nobody's flood keeps another's HALT out."""
@@ -162,8 +162,8 @@ def read_audit(journal: Path, told: str | None = None) -> Iterator[tuple[int, Au
     the first row that is not as it was written.
     """
     path = ledger_path(journal)
-    with in_words(_KIND, path), closing(open_reader(path, _KIND)) as db:
-        rows = db.execute("SELECT seq, entry, hash FROM audit ORDER BY seq")
+    with in_words(_KIND, path), Reader(path, _KIND) as reader:
+        rows = reader.ask(lambda db: db.execute("SELECT seq, entry, hash FROM audit ORDER BY seq"))
         for seq, text, found in checked(rows, f"audit {path}", told):
             yield seq, AuditEntry.model_validate_json(text), found.hex()
 

@@ -4,11 +4,11 @@ import json
 import sqlite3
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from inspector.contract.strict import Name
 from inspector.delivery.cursors import COURIER, read_cursors
-from inspector.delivery.database import Kind, in_words, open_reader
+from inspector.delivery.database import Kind, Reader
 from inspector.delivery.release import read_final
 
 KIND = Kind(
@@ -27,12 +27,11 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         """Raises RecordError where it is absent or damaged, ConfigError where it is not ours."""
         self._path = path
-        self._db = open_reader(path, KIND)
+        self._file = Reader(path, KIND)
 
     def last_seq(self) -> int:
         """The number of the last row ever written; 0 before the first."""
-        with in_words(KIND, self._path):
-            return last_seq(self._db)
+        return self._file.ask(last_seq)
 
     def settled_seq(self) -> int:
         """Up to which row nothing changes any more.
@@ -43,13 +42,12 @@ class JournalReader:
 
     def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
-        return rows_after(self._db, self._path, seq, limit)
+        return self._file.ask(lambda db: rows_after(db, seq, limit))
 
     def before(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """The rows before `seq`, the newest first, at most `limit`, as (seq, payload)."""
         query = "SELECT seq, payload FROM result WHERE seq < ? ORDER BY seq DESC LIMIT ?"
-        with in_words(KIND, self._path):
-            return self._db.execute(query, (seq, limit)).fetchall()
+        return self._file.ask(lambda db: db.execute(query, (seq, limit)).fetchall())
 
     def stored_before(self, at: float) -> int:
         """The last row stored before a time (seconds since 1970), 0 where none was.
@@ -67,46 +65,46 @@ class JournalReader:
 
     def count(self) -> int:
         """Rows the journal holds now."""
-        with in_words(KIND, self._path):
-            return int(self._db.execute("SELECT count(*) FROM result").fetchone()[0])
+        (count,) = self._one("SELECT count(*) FROM result") or (0,)
+        return int(count)
 
     def rows(self) -> int:
         """As `count`, without walking through them: numbers have no gap."""
-        with in_words(KIND, self._path):
-            first = first_seq(self._db)
-            return 0 if first is None else last_seq(self._db) - first + 1
+        first, last = self._file.ask(lambda db: (first_seq(db), last_seq(db)))
+        return 0 if first is None else last - first + 1
 
     def first_seq(self, since: int = 0) -> int | None:
         """The oldest row it still has, of those from `since` on; None where it has none."""
-        with in_words(KIND, self._path):
-            return first_seq(self._db, since)
+        return self._file.ask(lambda db: first_seq(db, since))
 
     def row(self, seq: int) -> bytes | None:
         """One row; None where the journal does not have it."""
-        with in_words(KIND, self._path):
-            found = self._db.execute("SELECT payload FROM result WHERE seq = ?", (seq,)).fetchone()
+        found = self._one("SELECT payload FROM result WHERE seq = ?", seq)
         return found[0] if found else None
 
     def stored_at(self, seq: int) -> float:
         """When a row was stored, in seconds since 1970; 0 where the journal does not have it."""
-        query = "SELECT stored_at FROM result WHERE seq = ?"
-        with in_words(KIND, self._path):
-            found = self._db.execute(query, (seq,)).fetchone()
+        found = self._one("SELECT stored_at FROM result WHERE seq = ?", seq)
         return float(found[0]) if found else 0.0
 
     def waits_s(self, acknowledged: int) -> float:
         """How long the first row behind `acknowledged` has waited; 0 where there is none."""
         query = "SELECT stored_at FROM result WHERE seq > ? ORDER BY seq LIMIT 1"
-        with in_words(KIND, self._path):
-            found = self._db.execute(query, (acknowledged,)).fetchone()
+        found = self._one(query, acknowledged)
         return max(0.0, time.time() - found[0]) if found else 0.0
 
     def acknowledged(self, receiver: Name = COURIER) -> int:
         """Up to which row the receiver had everything when it last saved that."""
         return read_cursors(self._path).get(receiver, 0)
 
+    def _one(self, query: str, *values: int) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._file.ask(
+            lambda db: db.execute(query, values).fetchone()
+        )
+        return found
+
     def close(self) -> None:
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -136,8 +134,7 @@ def last_station(db: sqlite3.Connection) -> str | None:
     return station if isinstance(station, str) else None
 
 
-def rows_after(db: sqlite3.Connection, path: Path, seq: int, limit: int) -> list[tuple[int, bytes]]:
-    with in_words(KIND, path):
-        return db.execute(
-            "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-        ).fetchall()
+def rows_after(db: sqlite3.Connection, seq: int, limit: int) -> list[tuple[int, bytes]]:
+    return db.execute(
+        "SELECT seq, payload FROM result WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+    ).fetchall()

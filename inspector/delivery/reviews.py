@@ -9,14 +9,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Kept, Review, Undo
 from inspector.contract.whole import write_whole
-from inspector.delivery.database import Kind, in_words, open_reader, open_writer, transaction
+from inspector.delivery.database import Kind, Reader, in_words, open_writer, transaction
 
 FILE = "reviews.db"
 PICTURES = "reviews.pictures"
@@ -163,8 +162,8 @@ def read_reviews(path: Path) -> list[Kept]:
 
     Raises RecordError where it is absent or damaged, ConfigError where it is not ours.
     """
-    with in_words(_KIND, path), closing(open_reader(path, _KIND)) as db:
-        return _folded(db.execute(f"{_SELECT} ORDER BY id"))
+    with Reader(path, _KIND) as reader:
+        return reader.ask(lambda db: _folded(db.execute(f"{_SELECT} ORDER BY id")))
 
 
 def picture_at(store: Path, sha256: str) -> Path:

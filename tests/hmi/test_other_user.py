@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -170,37 +172,65 @@ def test_pages_that_may_not_read_the_journal_say_so_and_live_on(apart: Apart) ->
     )
 
 
-def test_a_file_that_is_read_as_it_lies_ends_when_somebody_begins_to_write(folder: Path) -> None:
-    home = folder / "still"
-    home.mkdir()
+@pytest.fixture
+def still(folder: Path) -> Iterator[JournalSettings]:
+    """The journal of a station that ended in order, in a folder that AS_PAGES may only read."""
+    home = Path(tempfile.mkdtemp(dir=folder))
     settings = JournalSettings(path=home / "journal.db", disk_free_min_mb=0)
-    journal = Journal(settings)
-    journal.put(result(1))
-    journal.close()
-    for path in home.iterdir():
+    with closing(Journal(settings)) as journal:
+        journal.put(result(1))
+    for path in (home, *home.iterdir()):
         os.chown(path, STATION, STATION)
-    os.chown(home, STATION, STATION)
     home.chmod(0o550)
+    yield settings
+    shutil.rmtree(home)
+
+
+def test_a_file_that_is_read_as_it_lies_is_read_on_when_somebody_begins_to_write(
+    still: JournalSettings,
+) -> None:
     reads = (
         "import sys\nfrom pathlib import Path\n"
         "from inspector.delivery.reader import JournalReader\n"
-        "from inspector.contract.errors import RecordError\n"
         "with JournalReader(Path(sys.argv[1])) as reader:\n"
         "    print(reader.last_seq(), flush=True)\n"
         "    sys.stdin.readline()\n"
-        "    try: print(reader.last_seq())\n"
-        "    except RecordError as error: print(error)\n"
+        "    print(reader.last_seq())\n"
     )
-    command = [sys.executable, "-c", reads, str(home / "journal.db")]
+    command = [sys.executable, "-c", reads, str(still.path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **AS_PAGES
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "1\n"
-        writer = Journal(settings)
-        writer.put(result(2))
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert "somebody has begun to write it: ask again" in process.stdout.readline()
-        writer.close()
+        with closing(Journal(still)) as writer:
+            writer.put(result(2))
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "2\n"
+
+
+def test_who_asks_while_the_station_ends_and_begins_is_answered_every_time(
+    still: JournalSettings,
+) -> None:
+    asks = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from inspector.hmi.history import Page, search\n"
+        "path, newest, asked = Path(sys.argv[1]), 0, 0\n"
+        "while newest < 40:\n"
+        "    rows = search(path, Page(limit=5))['rows']\n"
+        "    newest, asked = rows[0]['seq'] if rows else 0, asked + 1\n"
+        "    if asked == 1: print('asks', flush=True)\n"
+        "    time.sleep(0.001)\n"
+    )
+    command = [sys.executable, "-c", asks, str(still.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/", **AS_PAGES) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"asks\n"
+        for seq in range(2, 42):  # one is told of once it is settled: another lies behind it
+            with closing(Journal(still)) as writer:
+                writer.put(result(seq))
+                time.sleep(0.02)
+            time.sleep(0.02)
+        assert process.wait(20.0) == 0, "it was refused an answer, as its output says"
