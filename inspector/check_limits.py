@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from inspector.contract.bundle import Bundle, Manifest
+from inspector.contract.outputs import acceptable, defect_score, expected_of, golden_parts
 from inspector.contract.revision import Revision, limits_for
 from inspector.contract.verdict import Limits
 from inspector.finding import Finding
 from inspector.runtime.loader import forms
-from inspector.runtime.model import ModelRuntime, defect_score
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.revise import above, for_form
 from inspector.station.recipe import Recipe
 
@@ -42,11 +41,12 @@ def check_limits(
 
 def _passed(manifest: Manifest, limits: Limits, form: str) -> Finding:
     """form: its name, where there are several."""
-    good = np.array([label in manifest.good for label in manifest.labels])
+    golden, said = golden_parts(manifest, expected_of(manifest))
+    good = acceptable(manifest)
     scores = [
-        defect_score(np.array(golden.probabilities, np.float32), good)
-        for golden in manifest.golden
-        if golden.label not in manifest.good
+        defect_score(row, good)
+        for each, row in zip(golden, said.probabilities, strict=True)
+        if each.label not in manifest.good
     ]
     passed = [sum(score < each.review_at for score in scores) for each in (limits, manifest.limits)]
     looser = "".join(f"; {each}" for each in above(limits, manifest.limits))

@@ -10,9 +10,9 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from inspector.contract.bounds import say_rate, upper_bound
 from inspector.contract.errors import TrainingError
+from inspector.contract.outputs import defect_score
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Evaluation, Limits, Prediction, Verdict, judge
-from inspector.runtime.model import defect_score
 
 
 class Rate(Strict):

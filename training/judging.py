@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.errors import QualityGateError, TrainingError
+from inspector.contract.outputs import Outputs
 from inspector.contract.table import csv_line
 from inspector.contract.verdict import Verdict
 from inspector.contract.whole import write_whole
@@ -30,7 +31,7 @@ from training.report_html import Mistake, write_html
 from training.run import Stage
 from training.severity import expected_cost, severity_of
 from training.ship import VARIANT_OF, choose_model, int8_ratio, quality_faults, travelling
-from training.standing import farthest, standing
+from training.standing import of_pictures
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02, "fp16": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU, and a GPU
@@ -167,10 +168,10 @@ def answers_of(
         file = judged / f"{role}-{name}-novelty.npy"
         novelty = np.load(file) if file.exists() else None
         if data.layout is not None:
-            pictures = data.layout.picture[rows]
-            places = standing(probabilities, pictures, data.labels, plan.good)
-            novelty = None if novelty is None else farthest(novelty, pictures)
-            rows, probabilities = rows[places], probabilities[places]
+            said = Outputs(probabilities, None, novelty)
+            rows, probabilities, novelty = of_pictures(
+                data.layout, rows, said, data.labels, plan.good
+            )
         targets = data.part_targets(rows)
         parts = held(probabilities, targets, data.labels, plan.good, numbers[rows], novelty)
         require_scores(parts, f"{role}, {name} set")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.contract.image import Edge, Region
+from inspector.contract.image import Edge, Overview, Region
 
 
 class Tile(NamedTuple):
@@ -33,11 +33,14 @@ class Layout(NamedTuple):
     """Black pixels left, above, right and below of it."""
     targets: NDArray[np.int64]
     learned: NDArray[np.bool_]
+    overview: NDArray[np.bool_]
+    """Whether a row shows its picture whole."""
 
     def region(self, row: int) -> Region:
         x, y, width, height = (int(value) for value in self.box[row])
         left, above, right, below = (int(value) for value in self.beyond[row])
-        own = Region(name="tile", x=x, y=y, width=width, height=height)
+        kind = Overview if self.overview[row] else Region
+        own = kind(name="tile", x=x, y=y, width=width, height=height)
         if not self.beyond[row].any():
             return own
         return Edge(**own.model_dump(), beyond=(left, above, right, below))
@@ -53,6 +56,7 @@ def save_layout(tiles: Sequence[Tile], path: Path) -> None:
         beyond=np.array(beyond, np.int64),
         targets=np.array([tile.target for tile in tiles], np.int64),
         learned=np.array([tile.learned for tile in tiles], np.bool_),
+        overview=np.array([isinstance(region, Overview) for region in regions], np.bool_),
     )
 
 
@@ -61,4 +65,5 @@ def load_layout(path: Path) -> Layout:
     with np.load(path) as found:
         kept = dict(found)
     kept.setdefault("beyond", np.zeros_like(kept["box"]))  # as before there were borders
+    kept.setdefault("overview", np.zeros_like(kept["learned"]))  # and overviews
     return Layout(**kept)

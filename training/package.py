@@ -196,7 +196,7 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
     shutil.copy(models["student"], draft / "model.onnx")
     draw_report(data, candidate, draft, times=False)
     golden = {(s.name, s.label) for s in (data.images.samples[i] for i in data.rows["golden"])}
-    chosen = _golden_rows(plan, data, candidate)
+    chosen = _with_overviews(data, _golden_rows(plan, data, candidate))
     pictures = [_picture(data, number, i, draft) for number, i in enumerate(chosen)]
     variants = []
     for role in report.variants:
@@ -254,6 +254,15 @@ def _golden_rows(plan: Plan, data: Data, candidate: Candidate) -> NDArray[np.int
     return np.array(in_turn[: plan.export.golden_images], np.int64)
 
 
+def _with_overviews(data: Data, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Behind each tile the row that shows its picture whole, where the model sees that too."""
+    if data.layout is None or not data.layout.overview.any():
+        return rows
+    overviews = np.flatnonzero(data.layout.overview)
+    of = dict(zip(data.layout.picture[overviews].tolist(), overviews.tolist(), strict=True))
+    return np.array([[row, of[int(data.layout.picture[row])]] for row in rows]).ravel()
+
+
 def _picture(data: Data, number: int, row: int, draft: Path) -> tuple[str, str]:
     """A golden picture put into the draft: its file and its label."""
     sample = data.images.samples[row]
@@ -262,8 +271,10 @@ def _picture(data: Data, number: int, row: int, draft: Path) -> tuple[str, str]:
         shutil.copy(sample.image, draft / file)
     else:
         file = f"golden/{number:03d}.png"
-        tile = cut(decode(sample.image.read_bytes()), data.layout.region(row))
-        (draft / file).write_bytes(cv2.imencode(".png", tile)[1].tobytes())
+        shown = data.images.pixels[row]  # of an overview: it is as large as the picture
+        if not data.layout.overview[row]:
+            shown = cut(decode(sample.image.read_bytes()), data.layout.region(row))
+        (draft / file).write_bytes(cv2.imencode(".png", shown)[1].tobytes())
     return file, sample.label
 
 
@@ -280,6 +291,7 @@ def _golden(
                 float(min(1.0, max(0.0, p))) for p in answers.probabilities[number]
             ),
             novelty=None if answers.novelty is None else float(answers.novelty[number]),
+            overview=data.layout is not None and bool(data.layout.overview[rows[number]]),
         )
         for number, (file, label) in enumerate(pictures)
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from inspector.contract.image import Border, Pixels, Tiling
+from inspector.contract.image import Border, Pixels, Tiling, Wanted
 from training.plan_networks import Positive, Section
 
 
@@ -25,6 +25,12 @@ class Tiles(Tiling, Section):
     border: Border = 0
     """Pixels by which tiles stick out of the picture, black there, in training and on the station:
     what lies at the picture's edge is seen within a tile too. At most half a tile."""
+    overview: Wanted = False
+    """Show the network each picture whole too, made as small as a tile, under the picture's own
+    label: what no tile shows, an area of another finish, can be plain there. Tiles and overview
+    count half each in a tile's score."""
+    overview_shows: Annotated[int, Field(ge=1, le=1_000, exclude_if=lambda shows: shows == 8)] = 8
+    """How often an epoch shows a training picture's overview, in as many views."""
     defect_overlap_at_least: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
     """How much of a defect makes a tile a defect: the pixels of one marked patch (or box) in the
     tile, as a share of the most that any tile of this size could hold of that patch. So it is a
@@ -41,6 +47,4 @@ class Tiles(Tiling, Section):
     @property
     def tiling(self) -> Tiling:
         """What the station has to know of it."""
-        return Tiling(
-            width=self.width, height=self.height, overlap=self.overlap, border=self.border
-        )
+        return Tiling(**{name: getattr(self, name) for name in Tiling.model_fields})

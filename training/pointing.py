@@ -130,9 +130,11 @@ def _cells(pixels: Image, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _marked(data: Data) -> dict[Sample, list[int]]:
-    """Golden pictures with a mask or boxes, and the rows they are judged in."""
+    """Golden pictures with a mask or boxes, and the rows whose maps are shown."""
     found: dict[Sample, list[int]] = {}
     for i in data.rows["golden"].tolist():
+        if data.layout is not None and data.layout.overview[i]:
+            continue
         sample = data.images.samples[i]
         if sample.mask is not None or sample.boxes:
             found.setdefault(sample, []).append(i)

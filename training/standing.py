@@ -1,14 +1,71 @@
 """Which row stands for a picture: its worst region's, by the station's own rule."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.contract.outputs import Outputs, with_overview
 from inspector.contract.verdict import Limits, Prediction, judge, worst
 from training.evaluate import defect_scores
+from training.layout import Layout
 
 NOTHING_PASSES_NAN = Limits(review_at=1.0, reject_at=1.0)
 """Without limits of its own, a score counts by its height; one that is NaN outweighs all but a
 certain defect, as the station does not let such a part pass."""
+
+
+class Standing(NamedTuple):
+    """What is said of pictures that were judged in tiles, in the order in which they come."""
+
+    rows: NDArray[np.int64]
+    """Of each picture the row that stands for it."""
+    probabilities: NDArray[np.float32]
+    """Of these rows, with the overview's say."""
+    novelty: NDArray[np.float32] | None
+
+
+def of_pictures(
+    layout: Layout,
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    labels: tuple[str, ...],
+    good: tuple[str, ...],
+) -> Standing:
+    """outputs: what a model said of these rows. As the station makes a part's verdict of it."""
+    acceptable = np.array([label in good for label in labels])
+    pictures, overview = layout.picture[rows], layout.overview[rows]
+    if overview.any():
+        rows, outputs = _with_overviews(rows, outputs, pictures, overview, acceptable)
+        pictures = layout.picture[rows]
+    places = standing(outputs.probabilities, pictures, labels, good)
+    novelty = None if outputs.novelty is None else farthest(outputs.novelty, pictures)
+    return Standing(rows[places], outputs.probabilities[places], novelty)
+
+
+def _with_overviews(
+    rows: NDArray[np.int64],
+    outputs: Outputs,
+    pictures: NDArray[np.int64],
+    overview: NDArray[np.bool_],
+    good: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], Outputs]:
+    """The rows that are tiles, and what is said of them."""
+    probabilities, novelty = outputs.probabilities.copy(), outputs.novelty
+    novelty = None if novelty is None else novelty.copy()
+    for picture in np.unique(pictures):
+        (first, *_), tiles = (
+            np.flatnonzero((pictures == picture) & kind) for kind in (overview, ~overview)
+        )
+        both = np.append(first, tiles)
+        asked = Outputs(probabilities[both], None, None if novelty is None else novelty[both])
+        said = with_overview(asked, good)
+        probabilities[tiles] = said.probabilities
+        if novelty is not None and said.novelty is not None:
+            novelty[tiles] = said.novelty
+    tiles = np.flatnonzero(~overview)
+    kept = Outputs(probabilities[tiles], None, None if novelty is None else novelty[tiles])
+    return rows[tiles], kept
 
 
 def standing(

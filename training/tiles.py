@@ -26,6 +26,7 @@ from inspector.contract.image import (
     cut,
     decode,
     fit,
+    overview_of,
     tile_at,
     tiles_of,
     whole,
@@ -86,6 +87,7 @@ def load_tiles(folder: Path) -> tuple[Layout, NDArray[np.uint8], tuple[str, ...]
 def lay(task: Task, progress: Progress) -> tuple[list[Tile], list[str]]:
     """The tiles that are cut, picture by picture, and what is to be said of them."""
     tiles: list[Tile] = []
+    overviews: list[Tile] = []
     counts: list[int] = []
     largest = (0, 0)
     small = 0
@@ -101,6 +103,7 @@ def lay(task: Task, progress: Progress) -> tuple[list[Tile], list[str]]:
         try:
             grid = tiles_of(whole(image), task.rule)
             mine = _tiles_of_picture(task, i, image, grid)
+            overviews += _overviews(task, i, image)
         except ValueError as error:
             text = str(error)
             faults.append(text if text.startswith(sample.name) else f"{sample.name}: {text}")
@@ -113,6 +116,9 @@ def lay(task: Task, progress: Progress) -> tuple[list[Tile], list[str]]:
     taken = _take(task, tiles)
     _require_classes(task, taken)
     lines = _lines(task, tiles, taken, counts)
+    if overviews:
+        lines.append(f"  {len(overviews)} overviews besides, the pictures whole")
+        taken = sorted([*taken, *overviews], key=lambda tile: tile.picture)
     if small:
         lines.append(f"  {small} pictures are narrower or lower than a tile: padded with black")
     if unmarked:
@@ -148,6 +154,16 @@ def _tiles_of_picture(task: Task, i: int, image: Image, grid: tuple[Region, ...]
     if split == "train":
         tiles += [Tile(i, crop, own, True, True) for crop in _crops(task, i, marks, size, enough)]
     return tiles
+
+
+def _overviews(task: Task, i: int, image: Image) -> list[Tile]:
+    """The picture whole, if the plan wants that: as often as training is shown it, else once."""
+    if not task.rule.overview:
+        return []
+    label, split = task.samples[i].label, task.splits[i]
+    learned = split in ("train", "validation")
+    tile = Tile(i, overview_of(whole(image)), task.labels.index(label), learned)
+    return [tile] * (task.rule.overview_shows if split == "train" else 1)
 
 
 def _crops(

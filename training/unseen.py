@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from inspector.contract.errors import ConfigError, DataError
+from inspector.contract.outputs import Outputs
 from inspector.contract.strict import Strict
 from inspector.contract.table import csv_line
 from inspector.contract.verdict import Limits
@@ -27,7 +28,7 @@ from training.plan import Plan
 from training.plan_quality import Severities
 from training.release import read_sights, train_and_judge_on
 from training.sights import Sight, Sights
-from training.standing import farthest, standing
+from training.standing import of_pictures
 from training.workable import require_workable
 
 COLUMNS = (
@@ -152,10 +153,8 @@ def judge_left_out(
     needed = limits.review_at if spent is None else spent
     probabilities, novelty = run_model(candidate.model, data.images.pixels, rows)
     if data.layout is not None:
-        pictures = data.layout.picture[rows]
-        places = standing(probabilities, pictures, data.labels, plan.good)
-        novelty = None if novelty is None else farthest(novelty, pictures)
-        rows, probabilities = rows[places], probabilities[places]
+        said = Outputs(probabilities, None, novelty)
+        rows, probabilities, novelty = of_pictures(data.layout, rows, said, data.labels, plan.good)
     nobody = np.full(len(rows), -1)
     numbers = part_numbers(data.images)[rows]
     strange = held(probabilities, nobody, data.labels, plan.good, numbers, novelty)

@@ -23,7 +23,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from inspector.contract.errors import BundleError
-from inspector.contract.image import ImageSpec, Tiling
+from inspector.contract.image import ImageSpec, Tiling, Wanted
 from inspector.contract.strict import Distance, Name, Score, Sha256, Strict
 from inspector.contract.sums import FILES_MAX as FILES_MAX
 from inspector.contract.sums import SIGNATURE as SIGNATURE
@@ -60,13 +60,16 @@ class ModelInfo(Strict):
 class Golden(Strict):
     """A picture no model was trained or tuned on, with the answer expected of this model.
 
-    For a model of tiles it is one tile: the worst of its part, which has the part's score.
+    For a model of tiles it is one tile: the worst of its part, which has the part's score. Where
+    they have an overview, its part's stands behind each: the two together have the part's score.
     """
 
     file: str
     label: str
     probabilities: tuple[Score, ...]
     novelty: Annotated[float, Field(ge=0.0)] | None = None
+    overview: Wanted = False
+    """It shows all of the picture that the one before it is a tile of."""
 
 
 class DataInfo(Strict):
@@ -118,6 +121,11 @@ class Manifest(Strict):
         for golden in self.golden:
             if golden.label not in self.labels or len(golden.probabilities) != len(self.labels):
                 raise ValueError(f"golden {golden.file}: label or probabilities do not fit labels")
+        overviews = bool(self.tiles and self.tiles.overview)
+        if [each.overview for each in self.golden] != [
+            overviews and i % 2 == 1 for i in range(len(self.golden))
+        ] or (overviews and len(self.golden) % 2):
+            raise ValueError("golden: an overview behind each tile where tiles.overview, else none")
         novelty = (
             self.model.novelty,
             self.limits.novelty_at,

@@ -15,6 +15,8 @@ Border = Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixel
 """Left out of files where there is none: bundles without it stay what they were."""
 Image = NDArray[np.uint8]
 """height x width x 3, BGR, uint8."""
+Wanted = Annotated[bool, Field(exclude_if=lambda wanted: not wanted)]
+"""As with a border."""
 TILES_MAX = 1_024
 """A part with more regions has no deadline a line could keep."""
 
@@ -54,6 +56,10 @@ class Edge(Region):
     """Black pixels left, above, right and below of it."""
 
 
+class Overview(Region):
+    """All of an area that is cut into tiles: what their model sees of it besides, made smaller."""
+
+
 class Cutting(Strict):
     """Tiles of one size, cut from a picture at its own resolution, each judged on its own."""
 
@@ -72,6 +78,14 @@ class Tiling(Cutting):
     border: Border = 0
     """Pixels by which tiles stick out of the picture, black there: what lies at the picture's edge
     is seen within a tile too, not only at its rim. At most half a tile."""
+    overview: Wanted = False
+    """Whether the model sees all of the picture too, made as small as a tile: each tile's score
+    counts half, the overview's the other half (runtime/overview.py)."""
+
+    @property
+    def cutting(self) -> Cutting:
+        """What of it a recipe may state too."""
+        return Cutting(width=self.width, height=self.height, overlap=self.overlap)
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
@@ -82,7 +96,8 @@ class Tiling(Cutting):
         return self
 
     def __str__(self) -> str:
-        return f"{super().__str__()}, border {self.border}" if self.border else super().__str__()
+        border = f", border {self.border}" if self.border else ""
+        return super().__str__() + border + (", and an overview" if self.overview else "")
 
 
 def decode(data: bytes) -> Image:
@@ -163,6 +178,19 @@ def tiles_of(area: Region, tiling: Tiling) -> tuple[Region, ...]:
         for r, y in enumerate(spread(area.y - tiling.border, high, rows, height))
         for c, x in enumerate(spread(area.x - tiling.border, wide, columns, width))
     )
+
+
+def seen_of(area: Region, tiling: Tiling) -> tuple[Region, ...]:
+    """All that a model of tiles is shown of an area: its tiles, behind the overview if it has one.
+
+    Raises ValueError as `tiles_of`.
+    """
+    tiles = tiles_of(area, tiling)
+    return (overview_of(area), *tiles) if tiling.overview else tiles
+
+
+def overview_of(area: Region) -> Overview:
+    return Overview(**{**area.model_dump(), "name": "overview"})
 
 
 def spread(start: int, length: int, count: int, size: int) -> list[int]:

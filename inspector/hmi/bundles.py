@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from inspector.contract.bundle import MANIFEST, SUMS, Manifest, file_sha256
 from inspector.contract.errors import ConfigError
+from inspector.contract.outputs import acceptable, expected_of, golden_parts, scored
 from inspector.contract.strict import Name
 from inspector.contract.verdict import Limits
 
@@ -91,8 +92,9 @@ def summary(name: str, manifest: Manifest) -> dict[str, Any]:
 
 def detail(folder: Path, manifest: Manifest) -> dict[str, Any]:
     """What opening one shows beside its summary."""
-    good = [label in manifest.good for label in manifest.labels]
     report = _report(folder)
+    parts, outputs = golden_parts(manifest, expected_of(manifest))
+    predictions = scored(outputs, acceptable(manifest))
     return {
         "sha256": file_sha256(folder / SUMS),
         "code": manifest.code,
@@ -102,10 +104,11 @@ def detail(folder: Path, manifest: Manifest) -> dict[str, Any]:
             {
                 "label": each.label,
                 "good": each.label in manifest.good,
-                "score": 1.0 - sum(p for p, ok in zip(each.probabilities, good, strict=True) if ok),
-                "novelty": each.novelty,
+                "score": None if math.isnan(said.defect_score) else said.defect_score,
+                "novelty": said.novelty,
+                "picture": manifest.golden.index(each),
             }
-            for each in manifest.golden
+            for each, said in zip(parts, predictions, strict=True)
         ],
         "report": (folder / REPORT).is_file(),
         "figures": _figures(report),

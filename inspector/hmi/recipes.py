@@ -168,7 +168,7 @@ def _bundle(opened: _Opened | ConfigError | None, said: dict[str, Any]) -> dict[
     return {
         **bundles.summary(opened.folder.name, manifest),
         "limits": bundles.limits_of(manifest, variant).model_dump(),
-        "tiling": manifest.tiles.model_dump(exclude={"border"}) if manifest.tiles else None,
+        "tiling": manifest.tiles.cutting.model_dump() if manifest.tiles else None,
         "variant": variant,
         "curve": bundles.curve(opened.folder),
     }

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image, cut, fit
-from inspector.contract.verdict import Evaluation, Prediction, judge
-from inspector.runtime.model import ModelRuntime, defect_score
+from inspector.contract.outputs import acceptable, expected_of, golden_parts, scored
+from inspector.contract.verdict import Evaluation, Limits, Prediction, judge
+from inspector.runtime.model import ModelRuntime
 from inspector.station.recipe import Grid, Recipe, Rectangles, Tiles, region_rule, regions_for
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ def require_sense(manifest: Manifest) -> None:
     makes something else of the same answers: labels in another order, limits that let defects
     pass. It asks far less than the quality gate, so that every bundle worth running meets it.
     """
-    good = np.array([label in manifest.good for label in manifest.labels])
-    rows = np.array([golden.probabilities for golden in manifest.golden], np.float32)
-    own = np.array([manifest.labels.index(golden.label) for golden in manifest.golden])
-    scores = np.array([defect_score(row, good) for row in rows])
+    good = acceptable(manifest)
+    golden, said = golden_parts(manifest, expected_of(manifest))
+    rows, own = said.probabilities, np.array([manifest.labels.index(g.label) for g in golden])
+    predictions = scored(said, good)
+    scores = np.array([each.defect_score for each in predictions])
     of_good = good[own]
     if not np.isfinite(scores).all():
         raise BundleError("golden pictures: expected probabilities that are none")
@@ -60,21 +62,17 @@ def require_sense(manifest: Manifest) -> None:
             f"golden pictures: defects score {scores[~of_good].mean():.2f} on average and good "
             f"parts {scores[of_good].mean():.2f}: labels and model do not belong together"
         )
-    _require_defects_stopped(manifest, scores)
+    defects = [each for each, is_good in zip(predictions, of_good, strict=True) if not is_good]
+    _require_stopped(defects, manifest.limits)
     _require_labels_in_order(manifest, rows, own)
 
 
-def _require_defects_stopped(manifest: Manifest, scores: NDArray[np.float64]) -> None:
-    defects = [
-        Prediction("", "", float(score), novelty=golden.novelty)
-        for golden, score in zip(manifest.golden, scores, strict=True)
-        if golden.label not in manifest.good
-    ]
-    passed = sum(judge(each, manifest.limits).evaluation is Evaluation.OK for each in defects)
+def _require_stopped(defects: list[Prediction], limits: Limits) -> None:
+    passed = sum(judge(each, limits).evaluation is Evaluation.OK for each in defects)
     if 2 * passed > len(defects):
         raise BundleError(
             f"limits: they pass {passed} of {len(defects)} golden defects "
-            f"(review_at {manifest.limits.review_at:g})"
+            f"(review_at {limits.review_at:g})"
         )
 
 

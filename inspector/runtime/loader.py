@@ -9,6 +9,14 @@ import numpy as np
 from inspector.contract.bundle import SUMS, Bundle, Golden, Manifest, Trust, read_bundle
 from inspector.contract.errors import BundleError, ConfigError, ModelError
 from inspector.contract.image import Image, decode, fit
+from inspector.contract.outputs import (
+    Outputs,
+    acceptable,
+    expected_of,
+    golden_parts,
+    joined,
+    scored,
+)
 from inspector.contract.status import ModelStatus
 from inspector.contract.strict import Name
 from inspector.contract.variant import FLOAT, Wanted
@@ -16,7 +24,7 @@ from inspector.contract.verdict import Evaluation, Prediction, judge
 from inspector.runtime.choice import resolve
 from inspector.runtime.cpu import read_cpu
 from inspector.runtime.fitness import require_sense
-from inspector.runtime.model import ModelRuntime, Outputs, defect_score
+from inspector.runtime.model import ModelRuntime
 from inspector.runtime.onnx import OnnxRuntime
 from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 from inspector.runtime.variants import choose_variant
@@ -138,7 +146,7 @@ def self_test(runtime: ModelRuntime, bundle: Bundle) -> float:
     tolerance that is accepted, but not where it turns a verdict. Raises BundleError.
     """
     manifest = bundle.manifest
-    largest = 0.0
+    largest, found = 0.0, []
     for golden in manifest.golden:
         where = f"bundle {bundle.id}: self-test: {golden.file}"
         image = fit(_read(bundle.folder / golden.file, where), manifest.image)
@@ -147,7 +155,8 @@ def self_test(runtime: ModelRuntime, bundle: Bundle) -> float:
         except ModelError as error:
             raise BundleError(f"{where}: {error}") from None
         largest = max(largest, _require_same_outputs(golden, outputs, manifest, where))
-        _require_same_verdict(golden, outputs, manifest, where)
+        found.append(outputs)
+    _require_same_verdicts(manifest, joined(found), f"bundle {bundle.id}: self-test")
     return largest
 
 
@@ -172,27 +181,25 @@ def _require_same_outputs(
     return difference
 
 
-def _require_same_verdict(golden: Golden, outputs: Outputs, manifest: Manifest, where: str) -> None:
-    limits = manifest.limits
-    good = np.array([label in manifest.good for label in manifest.labels])
-    found_novelty = None if outputs.novelty is None else float(outputs.novelty[0])
-    scores = np.array(golden.probabilities, np.float32), outputs.probabilities[0]
-    before, after = (
-        Prediction("", "", defect_score(row, good), novelty=novelty)
-        for row, novelty in zip(scores, (golden.novelty, found_novelty), strict=True)
-    )
-    if (
-        _near(before.defect_score, limits.review_at, manifest.tolerance)
-        or _near(before.defect_score, limits.reject_at, manifest.tolerance)
-        or _near(before.novelty, limits.novelty_at, manifest.novelty_tolerance)
-    ):
-        return  # so near a limit that the accepted difference may turn it
-    expected, found = judge(before, limits).evaluation, judge(after, limits).evaluation
-    if expected is not found or found is Evaluation.UNDEFINED:
-        raise BundleError(
-            f"{where}: is {found.name} here ({_figures(after)}), expected {expected.name} "
-            f"({_figures(before)})"
-        )
+def _require_same_verdicts(manifest: Manifest, outputs: Outputs, where: str) -> None:
+    """outputs: a row for each golden picture."""
+    limits, good = manifest.limits, acceptable(manifest)
+    parts, expected_said = golden_parts(manifest, expected_of(manifest))
+    _, found_said = golden_parts(manifest, outputs)
+    pairs = zip(parts, scored(expected_said, good), scored(found_said, good), strict=True)
+    for golden, before, after in pairs:
+        if (
+            _near(before.defect_score, limits.review_at, manifest.tolerance)
+            or _near(before.defect_score, limits.reject_at, manifest.tolerance)
+            or _near(before.novelty, limits.novelty_at, manifest.novelty_tolerance)
+        ):
+            continue  # so near a limit that the accepted difference may turn it
+        expected, found = judge(before, limits).evaluation, judge(after, limits).evaluation
+        if expected is not found or found is Evaluation.UNDEFINED:
+            raise BundleError(
+                f"{where}: {golden.file}: is {found.name} here ({_figures(after)}), expected "
+                f"{expected.name} ({_figures(before)})"
+            )
 
 
 def _near(value: float | None, limit: float | None, tolerance: float | None) -> bool:

@@ -1,38 +1,24 @@
 """A bundle's model, whichever library runs it: checked against the manifest, run in batches."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image
+from inspector.contract.outputs import Outputs, acceptable, defect_score, joined, with_overview
 from inspector.contract.status import ModelStatus
 from inspector.contract.verdict import Prediction
 
 WARM_UP_RUNS = 3
-SUM_TOLERANCE = 0.02
-"""Probabilities that sum to something else are none; an int8 softmax is this near."""
-RANGE_TOLERANCE = 1e-4
 BATCH_MAX = 4
 """Images in one call on a CPU. Larger batches are no quicker there, and what a model keeps between
 its operators grows with them: 128 tiles of 224 pixels took 1.7 GB and a tenth longer a tile
 than this (tests/benchmarks/tiles.py)."""
 STOPPED = "the model took no end and was stopped"
-
-
-class Outputs(NamedTuple):
-    """What the model gives, one row an image."""
-
-    probabilities: NDArray[np.float32]
-    defect_maps: NDArray[np.float32] | None
-    """None where the bundle has none."""
-    novelty: NDArray[np.float32] | None
-    """None where the bundle measures none."""
 
 
 class Value(NamedTuple):
@@ -67,7 +53,7 @@ class ModelRuntime(ABC):
         self.running = ModelStatus(variant=bundle.variant, reason="it was asked for")
         self.golden_error = 0.0  # until the loader has held it to the golden pictures
         self._labels = manifest.labels
-        self._good = np.array([label in manifest.good for label in manifest.labels])
+        self._good = acceptable(manifest)
         model = manifest.model
         self._input = model.input
         named = (model.probabilities, model.defect_map, model.novelty)
@@ -103,13 +89,15 @@ class ModelRuntime(ABC):
             raise BundleError(words) from None
 
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """One prediction an image.
+        """One prediction an image; of tiles with an overview the first is that, and gets none.
 
         A row of probabilities that are none (NaN, out of range, not summing to one) becomes a
         defect score of NaN, which no verdict passes. Raises ModelError where the model fails.
         """
         outputs = self.outputs(images)
-        return [self._prediction(outputs, i) for i in range(len(images))]
+        if self.tiles is not None and self.tiles.overview:
+            outputs = with_overview(outputs, self._good)
+        return [self._prediction(outputs, i) for i in range(len(outputs.probabilities))]
 
     def outputs(self, images: Sequence[Image]) -> Outputs:
         """As the model gives them, one row an image. Raises ModelError where it fails.
@@ -123,13 +111,7 @@ class ModelRuntime(ABC):
         self._last = tuple(len(each.probabilities) for each in found)
         if len(found) == 1:
             return found[0]
-        maps = [each.defect_maps for each in found if each.defect_maps is not None]
-        novelty = [each.novelty for each in found if each.novelty is not None]
-        return Outputs(
-            np.concatenate([each.probabilities for each in found]),
-            np.concatenate(maps) if maps else None,
-            np.concatenate(novelty) if novelty else None,
-        )
+        return joined(found)
 
     def _outputs_of(self, images: Sequence[Image]) -> Outputs:
         """Of one batch."""
@@ -179,18 +161,6 @@ class ModelRuntime(ABC):
             defect_map=None if outputs.defect_maps is None else outputs.defect_maps[row],
             novelty=None if outputs.novelty is None else float(outputs.novelty[row]),
         )
-
-
-def defect_score(probabilities: NDArray[np.float32], good: NDArray[np.bool_]) -> float:
-    """One minus what the acceptable classes have; NaN where these are no probabilities."""
-    row = probabilities.astype(np.float64)
-    low, high, total = float(row.min()), float(row.max()), float(row.sum())
-    # written so that NaN, which compares false with everything, fails too
-    if not (low >= -RANGE_TOLERANCE and high <= 1.0 + RANGE_TOLERANCE):
-        return math.nan
-    if not abs(total - 1.0) <= SUM_TOLERANCE:
-        return math.nan
-    return min(1.0, max(0.0, 1.0 - float(row[good].sum())))
 
 
 def first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from inspector.contract.defect_map import RegionMaps
 from inspector.contract.errors import DeviceTimeout, FrameError, ModelError
-from inspector.contract.image import Image, Region, cut, fit
+from inspector.contract.image import Image, Overview, Region, cut, fit
 from inspector.contract.result import NAMES, LimitsUsed, RegionResult
 from inspector.contract.verdict import Cause, Evaluation, Limits, Prediction, Verdict, judge, worst
 from inspector.station.attest import Attested, attest
@@ -88,9 +88,10 @@ def judge_image(image: Image, job: Job, watch: Stopwatch) -> Judged:
 
     Raises ValueError where the image does not suit the recipe, ModelError where the model fails.
     """
-    regions = regions_for(image, job.recipe, job.runtime.tiles)
-    cuts = [fit(cut(image, region), job.runtime.spec) for region in regions]
+    seen = regions_for(image, job.recipe, job.runtime.tiles)
+    cuts = [fit(cut(image, region), job.runtime.spec) for region in seen]
     watch.lap("fit")
+    regions = tuple(region for region in seen if not isinstance(region, Overview))
     predictions = job.runtime.predict(cuts)
     watch.lap("predict")
     limits = job.limits

@@ -186,7 +186,8 @@ class Runtime(Protocol):
     def predict(self, images: Sequence[Image]) -> list[Prediction]:
         """One prediction an image; images are of `spec`'s size.
 
-        Raises ModelError where the model fails or answers in another shape.
+        Where `tiles` have an overview, that is the first, has its say in the others' predictions
+        and gets none. Raises ModelError where the model fails or answers in another shape.
         """
 
     def under_way(self) -> Callable[[], None] | None:

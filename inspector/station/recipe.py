@@ -7,11 +7,12 @@ from pydantic import Field
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import (
     TILES_MAX,
+    Cutting,
     Image,
     Region,
     Tiling,
+    seen_of,
     spread,
-    tiles_of,
     whole,
 )
 from inspector.contract.regions import Grid as Grid
@@ -79,7 +80,7 @@ def region_rule(recipe: Recipe, tiling: Tiling | None) -> RegionRule:
     its scores would mean nothing, and its limits would hold for nothing.
     """
     if recipe.regions is None:
-        return WholeFrame() if tiling is None else Tiles(**tiling.model_dump(exclude={"border"}))
+        return WholeFrame() if tiling is None else Tiles(**tiling.cutting.model_dump())
     if tiling is None:
         return recipe.regions
     size = f'{{ kind = "tiles", width = {tiling.width}, height = {tiling.height} }}'
@@ -93,12 +94,12 @@ def region_rule(recipe: Recipe, tiling: Tiling | None) -> RegionRule:
 
 
 def regions_for(image: Image, recipe: Recipe, tiling: Tiling | None) -> tuple[Region, ...]:
-    """The regions of one frame, for a bundle that was trained on `tiling`.
+    """The regions of one frame, for a bundle that was trained on `tiling`, an overview before them.
 
     Raises ValueError where the frame does not suit the recipe, ConfigError as `region_rule`.
     """
     require_size(image, recipe.frame)
-    return regions_of(image, region_rule(recipe, tiling), tiling.border if tiling else 0)
+    return regions_of(image, region_rule(recipe, tiling), tiling)
 
 
 def require_size(image: Image, size: FrameSize | None) -> None:
@@ -110,10 +111,10 @@ def require_size(image: Image, size: FrameSize | None) -> None:
         )
 
 
-def regions_of(image: Image, rule: RegionRule, border: int = 0) -> tuple[Region, ...]:
+def regions_of(image: Image, rule: RegionRule, tiling: Tiling | None = None) -> tuple[Region, ...]:
     """The regions of one frame. Raises ValueError where the frame is too small for the rule.
 
-    border: the bundle's, pixels by which tiles stick out; no recipe has a word in it.
+    tiling: the bundle's, for its border and its overview; no recipe has a word in them.
     """
     if image.size == 0:
         raise ValueError("an empty picture")
@@ -126,9 +127,8 @@ def regions_of(image: Image, rule: RegionRule, border: int = 0) -> tuple[Region,
         return tuple(_inside(each, frame) for each in rule.regions)
     area = _inside(_region(rule.within), frame) if rule.within else frame
     if isinstance(rule, Tiles):
-        size = (rule.width, rule.height, rule.overlap)
-        width, height, overlap = size
-        return tiles_of(area, Tiling(width=width, height=height, overlap=overlap, border=border))
+        own = {name: getattr(rule, name) for name in Cutting.model_fields}
+        return seen_of(area, Tiling(**{**(tiling.model_dump() if tiling else {}), **own}))
     if rule.rows * rule.columns > TILES_MAX:
         raise ValueError(f"{rule.rows} x {rule.columns} tiles: at most {TILES_MAX}")
     columns = _spans(area.x, area.width, rule.columns, rule.overlap)

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.image import Edge, Region, Tiling, cut
+from inspector.contract.image import Edge, Overview, Region, Tiling, cut
 from inspector.station.recipe import (
     Grid,
     Recipe,
@@ -116,6 +116,21 @@ def test_tiles_stay_within_their_rectangle() -> None:
         (35, 40),
         (60, 40),
     ]
+
+
+def test_the_overview_of_a_bundle_is_of_the_recipes_rectangle_and_comes_before_its_tiles() -> None:
+    tiling = Tiling(width=40, height=40, overlap=0.0, border=4, overview=True)
+    within = Rectangle(x=10, y=20, width=90, height=60)
+    for rule, place in (
+        (None, (0, 0, 157, 101)),
+        (Tiles(width=40, height=40, within=within), (10, 20, 90, 60)),
+    ):
+        overview, *tiles = regions_for(FRAME, recipe(rule), tiling)
+        assert isinstance(overview, Overview)
+        assert (overview.x, overview.y, overview.width, overview.height) == place
+        assert not any(isinstance(tile, Overview) for tile in tiles)
+        without = tiling.model_copy(update={"overview": False})
+        assert tuple(tiles) == regions_for(FRAME, recipe(rule), without)
 
 
 @pytest.mark.parametrize(

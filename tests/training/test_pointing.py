@@ -103,6 +103,7 @@ def test_in_tiles_it_is_played_on_the_map_of_the_part(spots: Data, tmp_path: Pat
         beyond=np.zeros((72, 4), np.int64),
         targets=np.zeros(72, np.int64),
         learned=np.ones(72, np.bool_),
+        overview=np.zeros(72, np.bool_),
     )
     samples = tuple(spots.images.samples[i] for i, _, _ in places)
     images = Images(samples, np.stack(pixels), spots.images.report)

@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from inspector.contract.bundle import Bundle, read_bundle
-from inspector.contract.image import Tiling, decode
+from inspector.contract.bundle import Bundle, Manifest, read_bundle
+from inspector.contract.image import Tiling, decode, fit
+from inspector.contract.outputs import acceptable, expected_of, golden_parts, scored
 from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Evaluation, Limits, Prediction, judge, worst
 from inspector.replay import judge_folder
@@ -60,9 +62,9 @@ def write_marked_plates(root: Path) -> Path:
 class Released:
     """One release that several tests look at."""
 
-    def __init__(self, folder: Path, border: int = 0) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.plan = folder / "plan.toml"
-        tiles = f"{TILES}border = {border}\n"
+        tiles = "\n".join([TILES, *more, ""])
         plan = PLAN.replace("width = 64\nheight = 64\n", f"width = 32\nheight = 32\n{tiles}")
         plan = plan.replace("resnet18", "resnet10t").replace("epochs = 3", "epochs = 1")
         self.plan.write_text(plan, encoding="utf-8")
@@ -108,14 +110,22 @@ def test_a_bundle_of_tiles_says_so_and_tests_itself_on_tiles(released: Released)
         assert tile.shape == (32, 32, 3)
 
 
-@pytest.mark.parametrize("border", [0, 10])
+@pytest.fixture(scope="module")
+def with_overview(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    more = ("border = 10", "overview = true", "overview_shows = 2")
+    return Released(tmp_path_factory.mktemp("overview"), *more)
+
+
+@pytest.mark.parametrize("more", [(), ("border = 10",), ("overview",)])
 def test_the_stations_replay_finds_the_scores_that_training_wrote(
-    released: Released, tmp_path: Path, border: int
+    released: Released, request: pytest.FixtureRequest, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
-    if border:
-        released = Released(tmp_path, border)
+    if more == ("overview",):
+        released = request.getfixturevalue("with_overview")
+    elif more:
+        released = Released(tmp_path, *more)
         manifest = released.bundle.manifest
-        assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25, border=border)
+        assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25, border=10)
         tmp_path /= "replayed"
         tmp_path.mkdir()
     for row in released.golden:
@@ -136,6 +146,36 @@ def test_the_stations_replay_finds_the_scores_that_training_wrote(
         assert farthest == pytest.approx(float(row["novelty"]), abs=1e-4)
         assert seen.judged.verdict.evaluation.name == row["evaluation"]
         assert len(seen.judged.regions) >= 9
+
+
+def test_a_bundle_with_an_overview_tests_itself_on_tile_and_overview(
+    with_overview: Released,
+) -> None:
+    manifest = with_overview.bundle.manifest
+    assert manifest.tiles == Tiling(width=32, height=32, overlap=0.25, border=10, overview=True)
+    kinds = [golden.overview for golden in manifest.golden]
+    assert kinds == [False, True] * (len(kinds) // 2)
+    runtime = open_runtime(with_overview.bundle)
+    parts, expected = golden_parts(manifest, expected_of(manifest))
+    for tile, whole in zip(manifest.golden[::2], manifest.golden[1::2], strict=True):
+        assert tile.label == whole.label
+        files = (with_overview.bundle.folder / each.file for each in (whole, tile))
+        shown = [fit(decode(file.read_bytes()), manifest.image) for file in files]
+        (prediction,) = runtime.predict(shown)
+        part = parts.index(tile)
+        said = scored(expected, acceptable(manifest))[part]
+        assert prediction.defect_score == pytest.approx(said.defect_score, abs=manifest.tolerance)
+
+
+def test_a_bundle_whose_overview_is_missing_or_unasked_for_is_refused(
+    released: Released, with_overview: Released
+) -> None:
+    whole = with_overview.bundle.manifest
+    for change in ({"golden": whole.golden[:-1]}, {"tiles": None}):
+        with pytest.raises(ValidationError, match="an overview behind each tile"):
+            Manifest.model_validate({**whole.model_dump(by_alias=True), **change, "variants": ()})
+    plain = released.bundle.manifest.model_dump(by_alias=True)
+    assert "overview" not in json.dumps(plain, default=str), "older stations read it"
 
 
 def test_the_report_counts_pictures_not_tiles(released: Released) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inspector.contract.errors import DataError
-from inspector.contract.image import ImageSpec, Region, around, cut, decode, fit
+from inspector.contract.image import ImageSpec, Overview, Region, around, cut, decode, fit
 from inspector.station.recipe import Recipe, regions_for
 from training.dataset import Box, Sample, SplitName, read_dataset
 from training.layout import Tile
@@ -161,8 +161,11 @@ def test_crops_show_the_defect_and_depend_on_seed_and_name_alone(plates: Plates)
     assert other != places
 
 
-def test_the_station_cuts_the_same_tiles_pixel_for_pixel(plates: Plates, tmp_path: Path) -> None:
-    rule = Tiles(width=16, height=16, overlap=0.3, crops_per_defect=0)
+@pytest.mark.parametrize("more", [{}, {"overview": True}])
+def test_the_station_cuts_the_same_tiles_pixel_for_pixel(
+    plates: Plates, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    rule = Tiles(width=16, height=16, overlap=0.3, crops_per_defect=0, **more)
     spec = ImageSpec(width=24, height=24, fit="pad")
     plates.add("spot", (0, 0, 8, 8), width=40, height=33)
     plates.add("good", width=40, height=33)
@@ -176,7 +179,9 @@ def test_the_station_cuts_the_same_tiles_pixel_for_pixel(plates: Plates, tmp_pat
             frame = decode(sample.image.read_bytes())
             regions = regions_for(frame, recipe, rule.tiling)
             shown = np.stack([fit(cut(frame, region), spec) for region in regions])
-            assert np.array_equal(pixels[layout.picture == i], shown)
+            mine = layout.picture == i
+            parts = (layout.overview, ~layout.overview) if more else (~layout.overview,)
+            assert np.array_equal(np.concatenate([pixels[mine & each] for each in parts]), shown)
 
 
 def test_what_is_found_is_said_with_its_counts(plates: Plates) -> None:
@@ -311,3 +316,39 @@ def test_with_a_border_a_mark_at_the_edge_is_seen_within_a_tile_too(
     sticking = [row for row in range(len(pixels)) if around(layout.region(row))[0] == -4]
     assert sticking
     assert not pixels[sticking][:, :, :4].any()
+
+
+def test_an_overview_is_shown_whole_under_the_pictures_own_label_as_often_as_the_plan_says(
+    plates: Plates,
+) -> None:
+    for split in ("train", "validation", "golden"):
+        plates.add("spot", (6, 2, 4, 2), split=split)
+        plates.add("good", split=split)
+    plates.add("spot", split="train")  # nothing is marked in it, and it is learned from
+    changes: dict[str, Any] = {"overview": True, "overview_shows": 3, "without_mask": "leave_out"}
+    tiles = plates.laid(**changes)
+    whole = [tile for tile in tiles if isinstance(tile.region, Overview)]
+    assert all((tile.region.width, tile.region.height) == (24, 8) for tile in whole)
+    rows = Counter((plates.splits[t.picture], t.target, t.learned) for t in whole)
+    assert rows == {
+        ("train", SPOT, True): 6,
+        ("train", GOOD, True): 3,
+        ("validation", SPOT, True): 1,
+        ("validation", GOOD, True): 1,
+        ("golden", SPOT, False): 1,
+        ("golden", GOOD, False): 1,
+    }
+    assert [tile for tile in tiles if tile not in whole] == plates.laid(without_mask="leave_out")
+
+
+def test_an_overview_is_the_picture_in_a_tiles_size(plates: Plates, tmp_path: Path) -> None:
+    sample = plates.add("spot", (6, 2, 4, 2))
+    plates.add("good")
+    spec = ImageSpec(width=8, height=8, fit="pad")
+    write_tiles(plates.task(overview=True, overview_shows=1), spec, tmp_path, silent)
+    layout, pixels, lines = load_tiles(tmp_path)
+    (row,) = np.flatnonzero(layout.overview & (layout.picture == 0))
+    assert layout.overview.sum() == 2
+    assert isinstance(layout.region(int(row)), Overview)
+    assert np.array_equal(pixels[row], fit(decode(sample.image.read_bytes()), spec))
+    assert "  2 overviews besides, the pictures whole" in lines

@@ -152,7 +152,7 @@ class BundlesPage {
         : h("p", { class: "quiet" }, t("bundles.no_figures"))),
       h("section", {}, h("h3", {}, t("bundles.golden")), h("p", { class: "quiet" }, t("bundles.golden_help")),
         h("ul", { class: "thumbs" }, found.golden.map((each, i) => h("li", {},
-          h("img", { src: `${path}/golden/${i}`, alt: t("bundles.golden_alt", { number: i + 1, label: each.label }), loading: "lazy" }),
+          h("img", { src: `${path}/golden/${each.picture}`, alt: t("bundles.golden_alt", { number: i + 1, label: each.label }), loading: "lazy" }),
           h("span", {}, each.label), h("span", { class: "quiet" }, number(each.score, 3)))))),
       h("section", {}, h("h3", {}, t("bundles.report")),
         found.report ? h("button", { type: "button", onclick: showReport }, t("bundles.show_report")) : h("p", { class: "quiet" }, t("bundles.no_report")), frame));
