@@ -13,10 +13,10 @@ from inspector.contract.strict import Name, Strict
 Pixels = Annotated[int, Field(ge=8, le=8192)]
 Border = Annotated[int, Field(ge=0, le=1024, exclude_if=lambda pixels: not pixels)]
 """Left out of files where there is none: bundles without it stay what they were."""
+Wanted = Annotated[bool, Field(exclude_if=lambda wanted: not wanted)]
+"""Left out of files where it is not, for the same reason."""
 Image = NDArray[np.uint8]
 """height x width x 3, BGR, uint8."""
-Wanted = Annotated[bool, Field(exclude_if=lambda wanted: not wanted)]
-"""As with a border."""
 TILES_MAX = 1_024
 """A part with more regions has no deadline a line could keep."""
 
@@ -80,7 +80,7 @@ class Tiling(Cutting):
     is seen within a tile too, not only at its rim. At most half a tile."""
     overview: Wanted = False
     """Whether the model sees all of the picture too, made as small as a tile: each tile's score
-    counts half, the overview's the other half (runtime/overview.py)."""
+    counts half, the overview's the other half (contract/outputs.py)."""
 
     @property
     def cutting(self) -> Cutting:

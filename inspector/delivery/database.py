@@ -4,6 +4,7 @@ Nothing else may open these files in the same process: closing any handle on a f
 POSIX locks SQLite holds on it (sqlite.org/howtocorrupt.html, 2.2).
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ BUSY_S = 0.25
 READER_S = 5.0
 """A reader waits for a checkpoint after a crash, and for a writer that has only just begun."""
 TURN_S = 0.5
-"""Its writer ends or begins within this; a file that may not be read is told of so much later."""
+"""Within this a file's writer ends or begins."""
 Answer = TypeVar("Answer")
 AUDIT = (
     # AUTOINCREMENT: no number is used twice, also where the last row was taken out
@@ -96,10 +97,18 @@ class Reader:
                         self._db = _open_reader(self._path, self._kind)
                     return question(self._db)
             except RecordError as error:
-                if not _is_turn(error) or time.monotonic() > end:
+                if not self._may_be_turn(error) or time.monotonic() > end:
                     raise
             self.close()
             time.sleep(0.01)
+
+    def _may_be_turn(self, error: RecordError) -> bool:
+        """Whether SQLite may say this only because the file's writer comes or goes just now."""
+        cause = error.__cause__
+        if isinstance(cause, _BegunError):
+            return True
+        refused = isinstance(cause, sqlite3.Error) and cause.sqlite_errorname.startswith(_REFUSED)
+        return refused and os.access(self._path, os.R_OK)
 
     def close(self) -> None:
         if self._db is not None:
@@ -123,14 +132,6 @@ def _open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
 
 
 _REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
-
-
-def _is_turn(error: RecordError) -> bool:
-    """Whether SQLite may say this only because the file's writer comes or goes just now."""
-    cause = error.__cause__
-    if isinstance(cause, _BegunError):
-        return True
-    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorname.startswith(_REFUSED)
 
 
 class _BegunError(sqlite3.OperationalError):
