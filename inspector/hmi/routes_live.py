@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from inspector.contract.command import Action
 from inspector.contract.strict import Strict
-from inspector.delivery.kept import MAP, read_kept
+from inspector.delivery.kept import MAP, is_file_name, read_kept
 from inspector.hmi.access import COMMANDS, DANGEROUS, allows
 from inspector.hmi.asked import cookie, one_of, visitor
 from inspector.hmi.commanding import command as send
@@ -91,7 +91,7 @@ def add(app: FastAPI, parts: "Parts", guard: Guard) -> None:  # noqa: ARG001 - a
         for folder in filter(None, (station.place.archive, station.place.shadow)):
             with suppress(OSError, ValueError):
                 return Response(read_kept(folder, result_id), media_type="image/jpeg")
-        if soon:
+        if soon and is_file_name(result_id):
             return Response(status_code=204)
         raise HTTPException(404, "no_picture")
 
