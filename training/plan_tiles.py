@@ -27,8 +27,8 @@ class Tiles(Tiling, Section):
     what lies at the picture's edge is seen within a tile too. At most half a tile."""
     overview: Wanted = False
     """Show the network each picture whole too, made as small as a tile, under the picture's own
-    label: what no tile shows, an area of another finish, can be plain there. Tiles and overview
-    count half each in a tile's score."""
+    label: what no tile shows, an area of another finish, can be plain there. It has a third of the
+    say in each tile's score."""
     overview_shows: Annotated[int, Field(ge=1, le=1_000, exclude_if=lambda shows: shows == 8)] = 8
     """How often an epoch shows a training picture's overview, in as many views."""
     defect_overlap_at_least: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25

@@ -79,8 +79,8 @@ class Tiling(Cutting):
     """Pixels by which tiles stick out of the picture, black there: what lies at the picture's edge
     is seen within a tile too, not only at its rim. At most half a tile."""
     overview: Wanted = False
-    """Whether the model sees all of the picture too, made as small as a tile: each tile's score
-    counts half, the overview's the other half (contract/outputs.py)."""
+    """Whether the model sees all of the picture too, made as small as a tile: it has a third
+    of the say in each tile's score (contract/outputs.py)."""
 
     @property
     def cutting(self) -> Cutting:

@@ -21,24 +21,27 @@ def scores(outputs: Outputs, good: NDArray[np.bool_] = GOOD) -> list[float]:
     return [defect_score(row, good) for row in with_overview(outputs, good).probabilities]
 
 
-def test_the_log_odds_of_tile_and_overview_count_half_each() -> None:
-    # odds of a defect: overview 4, tiles 1/9 and 4: their roots of products are 2/3 and 4
-    found = with_overview(said((0.2, 0.8, 0.0), (0.9, 0.1, 0.0), (0.2, 0.0, 0.8)), GOOD)
-    expected = [[0.6, 0.4, 0.0], [0.2, 0.4, 0.4]]  # by kinds: the sum of both
-    assert found.probabilities == pytest.approx(np.array(expected, np.float32), abs=1e-6)
+def test_the_overview_has_a_third_of_the_say_in_a_tiles_log_odds() -> None:
+    # odds of a defect: overview 8, tiles 1/27 and 1: twice theirs and once its are 2/9 and 2
+    found = with_overview(said((1 / 9, 8 / 9, 0.0), (27 / 28, 1 / 28, 0.0), (0.5, 0.0, 0.5)), GOOD)
+    first, second = found.probabilities
+    assert first == pytest.approx([9 / 11, 2 / 11, 0.0], abs=1e-6)
+    # of which kind: 8/9 and 1/2 are the sums of both
+    assert second == pytest.approx([1 / 3, 2 / 3 * 16 / 25, 2 / 3 * 9 / 25], abs=1e-6)
 
 
-def test_an_overview_that_is_undecided_halves_what_a_tile_is_sure_of_and_turns_nothing() -> None:
+def test_an_undecided_overview_draws_a_tile_to_the_middle_and_turns_nothing() -> None:
     undecided = (0.5, 0.25, 0.25)
-    assert scores(said(undecided, (0.2, 0.8, 0.0), (0.8, 0.2, 0.0))) == pytest.approx(
-        [2 / 3, 1 / 3]
-    )
+    eighth = 1 / 9, 8 / 9, 0.0
+    good = 8 / 9, 1 / 9, 0.0
+    assert scores(said(undecided, eighth, good)) == pytest.approx([0.8, 0.2])
 
 
 def test_what_is_sure_stays_finite_and_in_order() -> None:
     sure, sure_not = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)
-    assert scores(said(sure_not, sure, sure_not)) == pytest.approx([0.5, 1e-12], abs=1e-9)
-    assert scores(said(sure, sure, sure_not)) == pytest.approx([1.0, 0.5], abs=1e-9)
+    found = scores(said(sure_not, sure, sure_not))
+    assert found == pytest.approx([1 - 1e-4, 1e-12], abs=1e-6)
+    assert scores(said(sure, sure, sure_not)) == pytest.approx([1.0, 1e-4], abs=1e-6)
 
 
 @pytest.mark.parametrize("nonsense", [(math.nan, 0.5, 0.5), (1.5, -0.5, 0.0), (0.2, 0.2, 0.2)])
