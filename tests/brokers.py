@@ -21,6 +21,20 @@ from tests.support import free_port, until
 _PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
+CLIENTS_READ_S = 5.0
+"""A client on a busy machine comes to it within this; one that never reads keeps nobody longer."""
+
+
+def _unread(port: int) -> int:
+    """Bytes that lie unread with those who are connected to a port of 127.0.0.1 (proc(5))."""
+    rows = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(
+        int(queues.partition(":")[2], 16)
+        for _, _, remote, _, queues, *_ in (row.split() for row in rows)
+        if remote.endswith(f":{port:04X}")
+    )
+
+
 class Mosquitto:
     """Not started before `start`; may be killed and started again on the same port."""
 
@@ -79,12 +93,14 @@ class Mosquitto:
     def kill(self) -> None:
         """kill -9; may be called twice.
 
-        It stands still for a moment before: a reset connection makes a subscriber throw away
-        what the broker had written to it, and that loss is not the one the tests are about.
+        It stands still before, until its clients have read what it had written to them: a reset
+        connection makes a subscriber throw that away, and that loss is not the one the tests are
+        about.
         """
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
             time.sleep(0.1)
+            until(lambda: not _unread(self.port), CLIENTS_READ_S)
             self._process.kill()
             self._process.wait()
             self._process = None
