@@ -109,7 +109,7 @@ class Data(NamedTuple):
         return sorted({place[self.images.samples[i].name] for i in self.rows[name]})
 
     def tiles_per_picture(self, name: SplitName) -> float | None:
-        """Mean over a set; None where pictures are judged whole."""
+        """Mean over a set, an overview counted as one; None where pictures are judged whole."""
         if self.layout is None:
             return None
         rows = self.rows[name]

@@ -15,6 +15,7 @@ from inspector.contract.image import Tiling, decode, fit
 from inspector.contract.outputs import acceptable, expected_of, golden_parts, scored
 from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Evaluation, Limits, Prediction, judge, worst
+from inspector.hmi.bundles import detail, golden_picture
 from inspector.replay import judge_folder
 from inspector.runtime.loader import open_runtime
 from inspector.station.cycle import Job
@@ -165,6 +166,19 @@ def test_a_bundle_with_an_overview_tests_itself_on_tile_and_overview(
         part = parts.index(tile)
         said = scored(expected, acceptable(manifest))[part]
         assert prediction.defect_score == pytest.approx(said.defect_score, abs=manifest.tolerance)
+
+
+def test_the_pages_show_the_tiles_of_a_bundle_with_their_parts_scores(
+    with_overview: Released,
+) -> None:
+    bundle = with_overview.bundle
+    rows = detail(bundle.folder, bundle.manifest)["golden"]
+    assert [row["picture"] for row in rows] == list(range(0, len(bundle.manifest.golden), 2))
+    _, said = golden_parts(bundle.manifest, expected_of(bundle.manifest))
+    good = acceptable(bundle.manifest)
+    assert [row["score"] for row in rows] == [each.defect_score for each in scored(said, good)]
+    for row in rows:
+        assert golden_picture(bundle.folder, bundle.manifest, row["picture"]).startswith(b"\x89PNG")
 
 
 def test_a_bundle_whose_overview_is_missing_or_unasked_for_is_refused(
