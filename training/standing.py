@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.contract.outputs import Outputs, with_overview
+from inspector.contract.outputs import Outputs, joined, with_overview
 from inspector.contract.verdict import Limits, Prediction, judge, worst
 from training.evaluate import defect_scores
 from training.layout import Layout
@@ -51,21 +51,15 @@ def _with_overviews(
     good: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], Outputs]:
     """The rows that are tiles, and what is said of them."""
-    probabilities, novelty = outputs.probabilities.copy(), outputs.novelty
-    novelty = None if novelty is None else novelty.copy()
-    for picture in np.unique(pictures):
-        (first, *_), tiles = (
+    tiles: list[NDArray[np.int64]] = []
+    said: list[Outputs] = []
+    for picture in dict.fromkeys(pictures.tolist()):
+        (first, *_), mine = (
             np.flatnonzero((pictures == picture) & kind) for kind in (overview, ~overview)
         )
-        both = np.append(first, tiles)
-        asked = Outputs(probabilities[both], None, None if novelty is None else novelty[both])
-        said = with_overview(asked, good)
-        probabilities[tiles] = said.probabilities
-        if novelty is not None and said.novelty is not None:
-            novelty[tiles] = said.novelty
-    tiles = np.flatnonzero(~overview)
-    kept = Outputs(probabilities[tiles], None, None if novelty is None else novelty[tiles])
-    return rows[tiles], kept
+        tiles.append(mine)
+        said.append(with_overview(outputs.of(np.append(first, mine)), good))
+    return rows[np.concatenate(tiles)], joined(said)
 
 
 def standing(

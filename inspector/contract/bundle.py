@@ -121,10 +121,10 @@ class Manifest(Strict):
         for golden in self.golden:
             if golden.label not in self.labels or len(golden.probabilities) != len(self.labels):
                 raise ValueError(f"golden {golden.file}: label or probabilities do not fit labels")
-        overviews = bool(self.tiles and self.tiles.overview)
-        if [each.overview for each in self.golden] != [
-            overviews and i % 2 == 1 for i in range(len(self.golden))
-        ] or (overviews and len(self.golden) % 2):
+        count = len(self.golden)
+        pairs = self.tiles is not None and self.tiles.overview
+        wanted = [False, True] * (count // 2) if pairs else [False] * count
+        if [each.overview for each in self.golden] != wanted:
             raise ValueError("golden: an overview behind each tile where tiles.overview, else none")
         novelty = (
             self.model.novelty,

@@ -15,7 +15,7 @@ SUM_TOLERANCE = 0.02
 RANGE_TOLERANCE = 1e-4
 OVERVIEW_SHARE = 1 / 3
 """Of an opinion that tile and overview have together: alone it is the weaker judge. Of 0, 1/5, 1/3,
-1/2 and 2/3 the best on grouped magnetic tile (README, Figures)."""
+1/2 and 2/3 this and 1/5 were the best on grouped magnetic tile (README, Figures)."""
 LEAST = 1e-12
 """Of a probability whose logarithm is taken: what a network rounds to nothing."""
 
@@ -28,6 +28,15 @@ class Outputs(NamedTuple):
     """None where the bundle has none."""
     novelty: NDArray[np.float32] | None
     """None where the bundle measures none."""
+
+    def of(self, rows: NDArray[np.int64]) -> "Outputs":
+        """The same of these rows, in their order."""
+        probabilities, maps, novelty = self
+        return Outputs(
+            probabilities[rows],
+            None if maps is None else maps[rows],
+            None if novelty is None else novelty[rows],
+        )
 
 
 def defect_score(probabilities: NDArray[np.float32], good: NDArray[np.bool_]) -> float:
@@ -86,13 +95,8 @@ def golden_parts(manifest: Manifest, outputs: Outputs) -> tuple[list[Golden], Ou
     if len(parts) == len(manifest.golden):
         return parts, outputs
     good = acceptable(manifest)
-    probabilities, _, novelty = outputs
-    said = []
-    for i in range(0, len(probabilities), 2):
-        pair = [i + 1, i]
-        asked = Outputs(probabilities[pair], None, None if novelty is None else novelty[pair])
-        said.append(with_overview(asked, good))
-    return parts, joined(said)
+    tiles = range(0, len(manifest.golden), 2)
+    return parts, joined([with_overview(outputs.of(np.array([i + 1, i])), good) for i in tiles])
 
 
 def joined(parts: Sequence[Outputs]) -> Outputs:

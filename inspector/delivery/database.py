@@ -23,6 +23,8 @@ READER_S = 5.0
 """A reader waits for a checkpoint after a crash, and for a writer that has only just begun."""
 TURN_S = 0.5
 """Within this a file's writer ends or begins."""
+_REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+"""What it may say of a file then."""
 Answer = TypeVar("Answer")
 AUDIT = (
     # AUTOINCREMENT: no number is used twice, also where the last row was taken out
@@ -129,9 +131,6 @@ def _open_reader(path: Path, kind: Kind) -> sqlite3.Connection:
         if not error.sqlite_errorname.startswith(_REFUSED) or _wal(path).exists():
             raise
     return _opened(path, kind, "mode=ro&immutable=1", _Still)
-
-
-_REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
 class _BegunError(sqlite3.OperationalError):

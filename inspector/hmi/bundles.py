@@ -95,6 +95,7 @@ def detail(folder: Path, manifest: Manifest) -> dict[str, Any]:
     report = _report(folder)
     parts, outputs = golden_parts(manifest, expected_of(manifest))
     predictions = scored(outputs, acceptable(manifest))
+    numbers = [i for i, each in enumerate(manifest.golden) if not each.overview]
     return {
         "sha256": file_sha256(folder / SUMS),
         "code": manifest.code,
@@ -106,9 +107,9 @@ def detail(folder: Path, manifest: Manifest) -> dict[str, Any]:
                 "good": each.label in manifest.good,
                 "score": None if math.isnan(said.defect_score) else said.defect_score,
                 "novelty": said.novelty,
-                "picture": manifest.golden.index(each),
+                "picture": number,
             }
-            for each, said in zip(parts, predictions, strict=True)
+            for number, each, said in zip(numbers, parts, predictions, strict=True)
         ],
         "report": (folder / REPORT).is_file(),
         "figures": _figures(report),

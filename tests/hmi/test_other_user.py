@@ -215,8 +215,9 @@ def test_who_asks_while_the_station_ends_and_begins_is_answered_every_time(
     still: JournalSettings,
 ) -> None:
     asks = (
-        "import sys, time\nfrom pathlib import Path\n"
+        "import signal, sys, time\nfrom pathlib import Path\n"
         "from inspector.hmi.history import Page, search\n"
+        "signal.alarm(60)  # nobody waits longer for it\n"
         "path, newest, asked = Path(sys.argv[1]), 0, 0\n"
         "while newest < 40:\n"
         "    rows = search(path, Page(limit=5))['rows']\n"
