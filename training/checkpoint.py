@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def history_of(trained: Stage) -> tuple[EpochRow, ...]:
     """The epochs of a finished training."""
     rows = json.loads((trained.folder / HISTORY).read_text(encoding="utf-8"))
     return tuple(EpochRow.model_validate(row) for row in rows)
+
+
+def mean_row(rows: Sequence[EpochRow]) -> EpochRow:
+    """The same epoch of several networks: their mean, and the seconds of all."""
+    means = {
+        key: sum(getattr(row, key) for row in rows) / len(rows)
+        for key in ("loss", "validation_loss", "macro_recall", "worst_recall")
+    }
+    return rows[0].model_copy(update={**means, "seconds": sum(row.seconds for row in rows)})
 
 
 @dataclass(slots=True)

@@ -11,9 +11,10 @@ second teacher, so that what it knew is not forgotten (learning without forgetti
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,8 +22,9 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
+from training.committee import alike
 from training.compress.shape import Shape, load_shaped
-from training.models import Network, build, classifier_keys
+from training.models import Network, classifier_keys
 from training.plan_networks import Fit
 
 FACTS = "networks.json"
@@ -42,6 +44,8 @@ class Networks(Strict):
     teacher: str | None
     """timm model of teacher.safetensors; None where the student learned without one."""
     student: str
+    members: Annotated[int, Field(ge=1, exclude_if=lambda members: members == 1)] = 1
+    """Networks that student.safetensors holds, under `trunk.members.N` where there are several."""
     compressed: Shape | None = None
     """What the student was made into, for the weights of compressed.safetensors; None where it has
     timm's shape: not compressed, or only sparse."""
@@ -105,7 +109,8 @@ def network_for(
             f"plan: {key} {str(folder)!r}: holds a {model}, the plan's is {how.model}"
         )
     state: dict[str, Any] = load_file(folder / f"{role}.safetensors")
-    network = build(how.model, "none", len(labels), how.drop_rate)
+    members = facts.members if role == "student" else 1
+    network = alike(how.model, members, len(labels), how.drop_rate)
     known = [i for i, label in enumerate(labels) if label in facts.labels]
     own = network.state_dict()
     for name in classifier_keys(network):

@@ -12,12 +12,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from training.checkpoint import BEST, load
+from training.committee import untrained
 from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
 from training.layout import Layout
 from training.material import Material
-from training.models import Network, build
+from training.models import Network
 from training.plan import Plan
 from training.plan_export import Tta
 from training.plan_networks import Fit
@@ -175,7 +176,7 @@ def load_network(
         where = str(folder / SHAPE)
         network = load_shaped(shape, load(folder / file), classes, where, drop_rate)
     else:
-        network = build(how.model, "none", classes, drop_rate)
+        network = untrained(how, classes, drop_rate)
         network.load_state_dict(load(folder / file))
     network.tta = tta
     return network.eval()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.augment import Augmenter
+from training.committee import member_of
 from training.distill import Labels, Remembered, Taught
 from training.features import Hints
 from training.fit import Objective, fit, predict
@@ -39,13 +40,14 @@ def learn_as_student(
     unlabelled: Stage | None,
     apart: Apart | None,
     name: str,
+    member: int = 0,
 ) -> None:
-    """Train the plan's student from its start."""
+    """Train the plan's student, or a member of it, from its start."""
     how = work.plan.student
     learn_from(
         work,
         folder,
-        _start(how, data.labels, work.plan.seed),
+        _start(how, data.labels, work.plan.seed, member),
         how,
         data=data,
         teachers=teachers,
@@ -119,12 +121,12 @@ def learn_from(
     _fit(work, network, how, material, objective, folder, how.views, name)
 
 
-def _start(how: Student, labels: tuple[str, ...], seed: int) -> Network:
+def _start(how: Student, labels: tuple[str, ...], seed: int, member: int) -> Network:
     """The student before training: fresh, or the one that runs now."""
     if how.old is None:
         return fresh(how, len(labels), seed)
     torch.manual_seed(seed)
-    return network_for(Path(how.old.networks), "student", how, labels, OLD)[0]
+    return member_of(network_for(Path(how.old.networks), "student", how, labels, OLD)[0], member)
 
 
 def _hints(
@@ -205,12 +207,10 @@ def _in_size(
     return pixels if its == drawn_as else Brought(pixels, its)
 
 
-def learn_labels(
-    work: Work, folder: Path, *, data: Data, how: Teacher, name: str, seed: int
-) -> None:
+def learn_labels(work: Work, folder: Path, *, data: Data, how: Teacher, name: str) -> None:
     """Train a teacher from labels alone."""
     material = data.material(work.plan)
-    network = fresh(how, material.classes, seed)
+    network = fresh(how, material.classes, work.plan.seed)
     objective = Labels(settle(how, network, material, folder, work), material, work.machine)
     _fit(work, network, how, material, objective, folder, 0, name)
 

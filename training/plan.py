@@ -121,7 +121,8 @@ class Plan(Section):
             return f"{self.teacher.model}{size}"
         done = self.compress.kinds if self.compress and role != "original" else ()
         looks = () if self.export.tta == "off" else (f"tta {self.export.tta}",)
-        return " + ".join((self.student.model, *done, *looks))
+        number = f"{self.student.members} x " if self.student.members > 1 else ""
+        return " + ".join((f"{number}{self.student.model}", *done, *looks))
 
     def tta_of(self, role: str) -> Tta:
         """How often a release's model looks at a picture: a teacher once, as it teaches."""
@@ -151,6 +152,16 @@ class Plan(Section):
                     f'imbalance "logit_adjustment" are without the prior already; leave one out'
                 )
             require_proportions(self.image, self.seen_by(how), name)
+        return self
+
+    @model_validator(mode="after")
+    def _members_go_with_the_rest(self) -> Self:
+        if self.student.members > 1 and (self.compress or self.search.prune):
+            key = "[compress]" if self.compress else "search.prune"
+            raise ValueError(
+                f"student.members {self.student.members}: {key} cuts a student of one network; "
+                f"leave one of the two out"
+            )
         return self
 
     @model_validator(mode="after")

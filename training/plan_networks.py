@@ -141,6 +141,10 @@ class Old(Section):
 
 
 class Student(Fit):
+    # Left out of what is fingerprinted where 1: stages of plans without it stay the same.
+    members: Annotated[int, Field(ge=1, le=8, exclude_if=lambda members: members == 1)] = 1
+    """Networks of this kind, each trained by itself from a seed of its own, whose mean answer is
+    the student's (deep ensembles, Lakshminarayanan 2017). A picture takes so many times as long."""
     alpha: Share = 0.9
     """(1 - alpha) * loss on labels + alpha * loss on the teacher's answers."""
     method: Literal["kl", "soft_labels", "mse", "standardised", "dist"] = "kl"

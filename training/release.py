@@ -146,6 +146,7 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         teacher_image=_own_image(plan),
         teacher=plan.teacher.model if plan.teacher else None,
         student=plan.student.model,
+        members=plan.student.members,
         compressed=shape_in(trained["student"].folder),
     )
     if "original" in trained:  # a later plan starts from it, and compresses anew

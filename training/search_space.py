@@ -18,17 +18,16 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.whole import write_whole
 from inspector.runtime.latency import Profile, estimate_ms
+from training.committee import alike
 from training.compress import quantize
 from training.compress.prune import prune_blindly
 from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
 from training.exported import Exported
 from training.latency import operations_of
-from training.learning import fresh
 from training.models import Network, settle_padding
 from training.plan import Plan, with_weights_from
 from training.plan_compress import Compress, Prune
-from training.plan_networks import Peer
 from training.search_found import student_name
 
 SAMPLE = 16
@@ -124,7 +123,8 @@ def untrained(plan: Plan, entrant: Entrant) -> Network:
     Raises ConfigError for a model that timm does not have.
     """
     spec = image_of(plan, entrant)
-    network = fresh(Peer(model=entrant.model, weights="none"), 2, plan.seed)
+    torch.manual_seed(plan.seed)
+    network = alike(entrant.model, plan.student.members, classes=2)
     if entrant.prune < 1.0:
         with suppress(ConfigError):
             return prune_blindly(network, cut_of(plan, entrant.prune), spec)

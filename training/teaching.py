@@ -1,5 +1,7 @@
 """The stages that train: the teachers, then the students they teach, generation by generation."""
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,10 +9,12 @@ from typing import Any
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
 from inspector.contract.whole import write_whole
-from training.checkpoint import BEST, HISTORY, save
+from training.checkpoint import BEST, HISTORY, history_of, load, mean_row, save
+from training.committee import joined, seed_of
 from training.crew import together
 from training.handover import HANDED, network_for, read_networks
 from training.job import Data, Job
+from training.learned_record import shown_of_archive, write_memories
 from training.learning import learn_as_student, learn_labels
 from training.plan_networks import Fit, Peer, Student, Teacher
 from training.precision import SPEED, measure
@@ -51,26 +55,56 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
     if sights.apart:
         seen = (*teachers, split)
     drawn, apart = sights.drawn, sights.apart
+    alone = how.model_copy(update={"members": 1})
     for generation in range(1, how.generations + 1):
-        name = "student" if generation == 1 else f"student-{generation}"
+        stem = "student" if generation == 1 else f"student-{generation}"
         unlabelled = unlabelled_of(drawn.job, drawn.data)
         extra: list[Any] = [unlabelled] if unlabelled else []
         if how.old:
             extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
-        task = partial(
-            learn_as_student,
-            data=data,
-            teachers=teachers,
-            teacher_plans=teacher_plans,
-            unlabelled=unlabelled,
-            apart=apart,
-            name=name,
-        )
-        make = partial(together, job, task)
-        stage = job.run.stage(name, make, 2, *seen, identity(how), plan.seed, *extra)
-        teachers, teacher_plans, seen = (stage,), (how,), (stage,)
-        drawn, apart = sights.own, None  # taught by one that sees what it sees
-    return stage
+        members = []
+        for member in range(how.members):
+            name = stem if member == 0 else f"{stem}-member-{member + 1}"
+            task = partial(
+                learn_as_student,
+                data=data,
+                teachers=teachers,
+                teacher_plans=teacher_plans,
+                unlabelled=unlabelled,
+                apart=apart,
+                name=name,
+                member=member,
+            )
+            its = seeded(job, seed_of(plan.seed, member))
+            make = partial(together, its, task)
+            of = (*seen, identity(alone), its.plan.seed, *extra)
+            members.append(job.run.stage(name, make, 2, *of))
+        teachers, teacher_plans, seen = tuple(members), (alone,) * how.members, tuple(members)
+        drawn, apart = sights.own, None  # taught by those that see what it sees
+    return _together(job, teachers)
+
+
+def _together(job: Job, members: tuple[Stage, ...]) -> Stage:
+    """The networks that are the student, as one; a single one is it already."""
+    if len(members) == 1:
+        return members[0]
+
+    def make(folder: Path) -> None:
+        memories = [shown_of_archive(each.folder) for each in members]
+        shown = memories[0].with_all(memories[1:])
+        if shown.entries:
+            write_memories(folder, {"student": shown})
+        histories = [history_of(each) for each in members]
+        rows = [mean_row(rows).model_dump() for rows in zip(*histories, strict=True)]
+        write_whole(folder / HISTORY, json.dumps(rows, indent=1).encode())
+        save(folder / BEST, joined([load(each.folder / BEST) for each in members]))
+
+    return job.run.stage("committee", make, 1, *members)
+
+
+def seeded(job: Job, seed: int) -> Job:
+    """The same job with what is drawn in training drawn from this seed."""
+    return replace(job, plan=job.plan.model_copy(update={"seed": seed}))
 
 
 def unlabelled_of(job: Job, data: Data) -> Stage | None:
@@ -81,11 +115,12 @@ def unlabelled_of(job: Job, data: Data) -> Stage | None:
 
 def _fit_on_labels(sight: Sight, how: Teacher, name: str, seed: int) -> Stage:
     job, data, split = sight
-    task = partial(learn_labels, data=data, how=how, name=name, seed=seed)
-    make = partial(together, job, task)
+    task = partial(learn_labels, data=data, how=how, name=name)
+    make = partial(together, seeded(job, seed), task)
+    version = 2 if seed == job.plan.seed else 3  # further ones once had the first one's views
     # The split's key stands for the pictures' size, whichever section of the plan has given it.
     same = identity(how).model_copy(update={"width": None, "height": None})
-    return job.run.stage(name, make, 2, split, *job.plan.drawn_by, same, seed)
+    return job.run.stage(name, make, version, split, *job.plan.drawn_by, same, seed)
 
 
 def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:

@@ -12,34 +12,20 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from tests.training import plates
 from tests.training.plates import write_class_folders, written_plan
+from tests.training.untrained import SPEC, opinionated, pictures
 from training.cli import main
 from training.compress.quantize import head_nodes
 from training.export import DEFECT_MAP, INPUT, PROBABILITIES, export_onnx, open_session
 from training.exported import Exported
 from training.latency import operations_of
 from training.looks import LOOKS, averaged, never_shown, seen
-from training.models import Network, build, macs, settle_padding
+from training.models import macs, settle_padding
 from training.plan import read_plan
 from training.plan_export import Tta
 from training.workable import require_workable
 
-SPEC = ImageSpec(width=64, height=64)
 SEVERAL: list[Tta] = ["left_right", "flips", "turns"]
 ALONE = plates.ALONE.replace('"D4"', '"HorizontalFlip"')
-
-
-def pictures(n: int) -> torch.Tensor:
-    made = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), np.uint8)
-    return torch.from_numpy(made)
-
-
-def opinionated(model: str) -> Network:
-    """Untrained; its head has opinions."""
-    torch.manual_seed(1)
-    network = build(model, "none", 3).eval()
-    with torch.no_grad():
-        network.trunk.get_classifier().weight.normal_()  # type: ignore[operator]
-    return network
 
 
 @pytest.mark.parametrize("tta", SEVERAL)
