@@ -159,12 +159,10 @@ def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stag
     prior, tta = prior_of(job.plan, data, how), job.plan.tta_of(role)
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.folder, len(data.labels), tta=tta)
+        network = load_network(how, trained.folder, len(data.labels), tta=tta, prior=prior)
         network.to(job.machine.device)
         rows = data.labelled("validation")
         logits = predict(network, data.images.pixels, rows, job.machine)
-        if prior:
-            logits = logits + np.array(prior, np.float32)
         found = fit_temperature(logits, data.targets[rows])
         if prior:
             words = f"{found.sentence}; the class shares of training are given back"

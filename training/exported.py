@@ -28,7 +28,6 @@ class Exported(nn.Module):
     mobilenetv4_conv_small took 3.4 times as long with it.
     """
 
-    prior: Tensor | None
     temperature: Tensor
     weight: Tensor
     bias: Tensor
@@ -42,10 +41,9 @@ class Exported(nn.Module):
         classes: int,
         temperature: float = 1.0,
         novelty: Novelty | None = None,
-        prior: tuple[float, ...] = (),
     ) -> None:
-        """temperature: the picture's logits are divided by it (calibrate.py), after `prior` was
-        added to them (prior.py); the map's are as they are.
+        """temperature: the picture's logits are divided by it (calibrate.py); the map's are as they
+        are, without the network's prior.
         """
         super().__init__()
         self.network = network
@@ -53,7 +51,6 @@ class Exported(nn.Module):
         self.good = good
         self.bad = [i for i in range(classes) if i not in good]
         self.has_map = False
-        self.register_buffer("prior", torch.tensor(prior) if prior else None)
         self.register_buffer("temperature", torch.tensor([temperature]))
         for name in ("weight", "bias", "centre", "scale"):
             self.register_buffer(name, torch.zeros(1))
@@ -61,8 +58,6 @@ class Exported(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.network.last_map(images)
         logits, pooled = self.network.answer(features)
-        if self.prior is not None:
-            logits = logits + self.prior
         found = [torch.softmax(logits / self.temperature, dim=1)]
         if self.has_map:
             found.append(torch.sigmoid((self._margins(features) - self.centre) / self.scale))
@@ -101,7 +96,7 @@ class Exported(nn.Module):
         """
         with torch.enable_grad():
             features = features.detach().requires_grad_(True)
-            logits, _ = self.network.answer(features)
+            logits = self.network.logits(self.network.pooled(features))
             each = [
                 torch.autograd.grad(logits[:, i].sum(), features, retain_graph=True)[0]
                 for i in range(logits.shape[1])

@@ -22,9 +22,8 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
-from training.committee import alike
 from training.compress.shape import Shape, load_shaped
-from training.models import Network, classifier_keys
+from training.models import Network, alike, classifier_keys
 from training.plan_networks import Fit
 
 FACTS = "networks.json"

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from training.checkpoint import BEST, load
-from training.committee import untrained
 from training.compress.shape import SHAPE, load_shaped, shape_in
 from training.dataset import SPLITS, SplitName
 from training.fit import Machine
 from training.layout import Layout
 from training.material import Material
-from training.models import Network
+from training.models import Network, alike
 from training.plan import Plan
 from training.plan_export import Tta
-from training.plan_networks import Fit
+from training.plan_networks import Fit, Student
 from training.run import Run, Stage
 from training.scan import Images
 from training.screen import Screen
@@ -166,19 +166,23 @@ def load_network(
     file: str = BEST,
     drop_rate: float = 0.0,
     tta: Tta = "off",
+    prior: tuple[float, ...] = (),
 ) -> Network:
     """The network a stage kept, in timm's shape or in the one it was compressed to.
 
-    tta: for what ships; nothing is trained or taught with more than one look.
+    tta, prior: for what ships; nothing is trained or taught with more than one look, or with what
+    training left out.
     """
     shape = shape_in(folder)
     if shape:
         where = str(folder / SHAPE)
         network = load_shaped(shape, load(folder / file), classes, where, drop_rate)
     else:
-        network = untrained(how, classes, drop_rate)
+        members = how.members if isinstance(how, Student) else 1
+        network = alike(how.model, members, classes, drop_rate)
         network.load_state_dict(load(folder / file))
     network.tta = tta
+    network.prior = torch.tensor(prior) if prior else None
     return network.eval()
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.augment import Augmenter
-from training.committee import member_of
 from training.distill import Labels, Remembered, Taught
 from training.features import Hints
 from training.fit import Objective, fit, predict
@@ -19,7 +18,7 @@ from training.handover import OLD, network_for
 from training.job import Data, Work, load_network
 from training.learned_record import Memory, shown_of_archive, write_memories
 from training.material import Brought, Material
-from training.models import Network, build
+from training.models import Network, build, member_of
 from training.plan import Plan
 from training.plan_networks import Fit, Peer, Student, Teacher, Unlabelled
 from training.precision import precision_of, settle

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
+from training.committee import Committee, agreed
 from training.heads import head_names, quiet_head
 from training.looks import averaged, seen
 from training.plan_export import Tta
@@ -54,6 +55,8 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
+    prior: Tensor | None
+    """classes: added to the logits (prior.py); set on what ships, as tta is."""
 
     def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -63,6 +66,7 @@ class Network(nn.Module):
         """How often it looks at a picture: set on what ships, never on what learns."""
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("prior", None, persistent=False)
 
     def prepare(self, images: Tensor) -> Tensor:
         # The permuted view is channels_last in memory, which is what a CPU convolves quickest.
@@ -78,7 +82,7 @@ class Network(nn.Module):
         self.to(memory_format=layout)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.tta != "off":
+        if self.tta != "off" or self.prior is not None or isinstance(self.trunk, Committee):
             return self.with_features(images)[0]
         logits: Tensor = self.trunk(self.prepare(images))
         return logits
@@ -94,10 +98,34 @@ class Network(nn.Module):
         return averaged(features, self.tta)
 
     def answer(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """(logits, pooled features the head sees: batch x features) of the last feature map."""
+        """(logits, pooled features the head sees: batch x features) of the last feature map.
+
+        Of a committee the logits are the log of its mean probability.
+        """
+        pooled = self.pooled(maps)
+        opinions = self._opinions(pooled)
+        if self.prior is not None:
+            opinions = opinions + self.prior
+        return (agreed(opinions) if len(opinions) > 1 else opinions[0]), pooled
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """batch x features: what the head sees of the last feature map."""
         features: Tensor = self.trunk.forward_head(maps, pre_logits=True)  # type: ignore[operator]
-        logits: Tensor = self.trunk.get_classifier()(features)  # type: ignore[operator]
-        return logits, features
+        return features
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """batch x classes: what the head itself says of pooled features, a committee on average.
+
+        Without the prior; a probability near one hardly hangs on what is seen, these do.
+        """
+        return self._opinions(pooled).mean(dim=0)
+
+    def _opinions(self, pooled: Tensor) -> Tensor:
+        """heads x batch x classes."""
+        if isinstance(self.trunk, Committee):
+            return self.trunk.opinions(pooled)
+        logits: Tensor = self.trunk.get_classifier()(pooled)  # type: ignore[operator]
+        return logits.unsqueeze(0)
 
     def features_count(self) -> int:
         """How many numbers the head sees."""
@@ -132,6 +160,23 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
     config = timm.data.resolve_model_data_config(trunk)
     network = Network(trunk, config["mean"], config["std"])
     network.lay_out(channels_last=True)
+    return network
+
+
+def alike(model: str, members: int, classes: int, drop_rate: float = 0.0) -> Network:
+    """So many networks of one model as one, their weights to be loaded."""
+    each = [build(model, "none", classes, drop_rate) for _ in range(members)]
+    first = each[0]
+    if members > 1:
+        first.trunk = Committee([network.trunk for network in each])
+        first.lay_out(channels_last=first.channels_last)
+    return first
+
+
+def member_of(network: Network, member: int) -> Network:
+    """One network of a committee, round and round where it has fewer; a single one is itself."""
+    if isinstance(network.trunk, Committee):
+        network.trunk = network.trunk.members[member % len(network.trunk.members)]
     return network
 
 

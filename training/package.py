@@ -94,12 +94,12 @@ def export(job: Job, data: Data, how: Fit, trained: Trained, role: str) -> Stage
     tta = job.plan.tta_of(role)
 
     def make(folder: Path) -> None:
-        network = load_network(how, trained.fitted.folder, len(data.labels), tta=tta)
+        found, fitted = read_temperature(trained.calibrated), trained.fitted.folder
+        network = load_network(how, fitted, len(data.labels), tta=tta, prior=found.prior)
         network = reparameterised(network)
         settle_padding(network, job.plan.image)
-        found = read_temperature(trained.calibrated)
         seen = novelty.load(trained.novelty.folder / NOVELTY_FILE) if trained.novelty else None
-        model = Exported(network, good, len(data.labels), found.value, seen, found.prior).eval()
+        model = Exported(network, good, len(data.labels), found.value, seen).eval()
         model.learn_map(_pictures(data), _good_parts(data, good))
         path = folder / "model.onnx"
         export_onnx(model, job.plan.image, path)

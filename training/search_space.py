@@ -18,14 +18,13 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.whole import write_whole
 from inspector.runtime.latency import Profile, estimate_ms
-from training.committee import alike
 from training.compress import quantize
 from training.compress.prune import prune_blindly
 from training.compress.ranges import ranges_of
 from training.export import export_onnx, measure
 from training.exported import Exported
 from training.latency import operations_of
-from training.models import Network, settle_padding
+from training.models import Network, alike, settle_padding
 from training.plan import Plan, with_weights_from
 from training.plan_compress import Compress, Prune
 from training.search_found import student_name

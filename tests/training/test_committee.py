@@ -13,10 +13,17 @@ from tests.training.plates import ALONE, write_class_folders
 from tests.training.releases import Release, kill_in, require_same_files, run
 from tests.training.untrained import SPEC, opinionated, pictures
 from training.cli import main
-from training.committee import alike, joined, member_of, seed_of
+from training.committee import joined, seed_of
 from training.export import export_onnx, require_parity
 from training.exported import Exported
-from training.models import Network, classifier_keys, macs, settle_padding
+from training.models import (
+    Network,
+    alike,
+    classifier_keys,
+    macs,
+    member_of,
+    settle_padding,
+)
 from training.novelty import learn
 from training.reparam import reparameterised
 
@@ -35,20 +42,25 @@ def committee(model: str, size: int) -> tuple[Network, list[Network]]:
     "model",
     ["resnet18", "tf_mobilenetv3_small_075", "mobileone_s0", "swin_tiny_patch4_window7_224"],
 )
-def test_a_committee_says_the_mean_of_what_its_members_say(model: str) -> None:
+def test_a_committee_answers_with_the_mean_of_its_members_probabilities(model: str) -> None:
     side = 224 if "224" in model else 64
     whole, members = committee(model, 3)
     shown = torch.from_numpy(
         np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
     )
+    prior = torch.tensor([0.9, 0.08, 0.02]).log()
     with torch.no_grad():
         each = torch.stack([member(shown) for member in members])
         features = [member.with_features(shown)[1] for member in members]
-        logits, seen = whole.with_features(shown)
+        answer, seen = whole.with_features(shown)
+        plain = whole.logits(seen)
+        whole.prior = prior
         folded = reparameterised(whole)(shown)
     assert each.std(dim=0).max() > 1e-3
-    torch.testing.assert_close(logits, each.mean(dim=0), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(folded, each.mean(dim=0), rtol=1e-3, atol=1e-3)
+    mean, shifted = (some.softmax(dim=2).mean(dim=0) for some in (each, each + prior))
+    torch.testing.assert_close(answer.exp(), mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(folded.exp(), shifted, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(plain, each.mean(dim=0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(seen, torch.cat(features, dim=1), rtol=1e-4, atol=1e-4)
     assert whole.features_count() == seen.shape[1]
 
@@ -66,7 +78,7 @@ def test_a_committee_counts_as_all_of_its_members() -> None:
 def test_the_graph_of_a_committee_has_map_novelty_and_several_looks(tmp_path: Path) -> None:
     whole, _ = committee("tf_mobilenetv3_small_075", 2)
     settle_padding(whole, SPEC)
-    whole.tta = "flips"
+    whole.tta, whole.prior = "flips", torch.tensor([0.0, -2.0, -3.0])
     with torch.no_grad():
         features = whole.with_features(pictures(8))[1].numpy()
     novelty = learn(features, np.array([0, 1] * 4))

@@ -25,9 +25,9 @@ def test_answers_are_those_of_bayes_for_classes_that_come_so_often() -> None:
     images = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
         alike = Exported(network, [0], 3).eval()(images)[0].numpy()
-        prior = tuple(np.log(shares).tolist())
-        found = Exported(network, [0], 3, prior=prior).eval()(images)[0].numpy()
-        softer = Exported(network, [0], 3, 2.0, prior=prior).eval()(images)[0].numpy()
+        network.prior = torch.from_numpy(np.log(shares)).float()
+        found = Exported(network, [0], 3).eval()(images)[0].numpy()
+        softer = Exported(network, [0], 3, 2.0).eval()(images)[0].numpy()
     by_hand = alike * shares / (alike * shares).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, by_hand, rtol=1e-5)
     root = np.sqrt(by_hand)  # the temperature comes after
