@@ -40,7 +40,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[GigeCamera]:
     server.end()
 
 
-STOPPED_S = 2.0  # shorter than the heartbeat, which would lose the camera
+STOPPED_S = 1.5
+"""With the second since its last sign of life shorter than the 3 s after which a camera is free."""
 
 
 def grab(camera: ProcessCamera) -> Frame:
