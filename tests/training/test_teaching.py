@@ -10,16 +10,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.plates import draw, write_class_folders
+from tests.training.plates import draw, write_class_folders, written_plan
 from tests.training.releases import Release, run, short
+from training.checkpoint import BEST, load
 from training.cli import main
+from training.dataset import read_dataset
 from training.distill import mutual
+from training.fit import Machine
+from training.job import Job
 from training.material import Joined, Material
-from training.plan import read_plan
+from training.plan import Plan, read_plan
 from training.precision import SPEED, precision_of
-from training.run import Stage
+from training.release import read_sights
+from training.run import Run, Stage
+from training.screen import Screen
 from training.soft import soft_kl
 from training.speed import Choice
+from training.teaching import fit_teachers
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +80,37 @@ def test_an_ensemble_generations_and_peers_teach_in_one_plan(
     assert not torch.equal(one["trunk.conv1.0.weight"], two["trunk.conv1.0.weight"])
     # Peers are thrown away: what is kept is the student alone.
     assert set(release.best("student-2")) == set(first.best("student"))
+
+
+def test_a_further_teacher_is_trained_as_the_first_would_be_from_the_next_seed(
+    first: Release, tmp_path: Path
+) -> None:
+    """On the same parts; from one seed all but their heads would be alike."""
+    names = sorted(path.relative_to(first.data) for path in first.data.rglob("*.png"))
+    sets = ("train", "train", "validation", "calibration", "golden")
+    rows = [f"{first.data / n},{n.parent},{sets[i % 5]}" for i, n in enumerate(names)]
+    data = tmp_path / "data.csv"
+    data.write_text("\n".join(["file,label,split", *rows]), encoding="utf-8")
+    section = '[teacher]\nmodel = "resnet10t"\nweights = "none"\nepochs = 1\nbatch = 8\n'
+    head, _, rest = short().partition("[teacher]")
+    rest = rest.partition("[student]")[2]
+    several = f"{head}{section}{section.replace('[teacher]', '[[ensemble]]')}[student]{rest}"
+    alone = f"seed = 1\n{head}{section}[student]{rest}"
+    _, second = taught(written_plan(tmp_path, several), data, tmp_path / "several")
+    (other,) = taught(written_plan(tmp_path, alone), data, tmp_path / "alone")
+    assert second.keys() == other.keys()
+    assert all(torch.equal(second[key], other[key]) for key in second)
+
+
+def taught(plan: Plan, data: Path, out: Path) -> list[dict[str, torch.Tensor]]:
+    """The weights of a plan's teachers."""
+    dataset, work = read_dataset(data), Run(out / "work", lambda _: None)
+    try:
+        job = Job(plan, work, Machine(torch.device("cpu"), 1), Screen(quiet=True))
+        stages = fit_teachers(read_sights(job, dataset, dataset.fingerprint()))
+        return [load(stage.folder / BEST) for stage in stages]
+    finally:
+        work.close()
 
 
 def test_hints_balance_precision_and_fresh_statistics_have_their_key(
