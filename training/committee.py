@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from training.heads import head_names
 
 SEEDS = 2**31
+"""A plan's seed is below this, and so is a member's."""
 
 
 class Committee(nn.Module):

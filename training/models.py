@@ -166,11 +166,9 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
 def alike(model: str, members: int, classes: int, drop_rate: float = 0.0) -> Network:
     """So many networks of one model as one, their weights to be loaded."""
     each = [build(model, "none", classes, drop_rate) for _ in range(members)]
-    first = each[0]
     if members > 1:
-        first.trunk = Committee([network.trunk for network in each])
-        first.lay_out(channels_last=first.channels_last)
-    return first
+        each[0].trunk = Committee([network.trunk for network in each])
+    return each[0]
 
 
 def member_of(network: Network, member: int) -> Network:

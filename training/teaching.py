@@ -75,7 +75,7 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
                 name=name,
                 member=member,
             )
-            its = seeded(job, seed_of(plan.seed, member))
+            its = _seeded(job, seed_of(plan.seed, member))
             make = partial(together, its, task)
             of = (*seen, identity(alone), its.plan.seed, *extra)
             members.append(job.run.stage(name, make, 2, *of))
@@ -102,7 +102,7 @@ def _together(job: Job, members: tuple[Stage, ...]) -> Stage:
     return job.run.stage("committee", make, 1, *members)
 
 
-def seeded(job: Job, seed: int) -> Job:
+def _seeded(job: Job, seed: int) -> Job:
     """The same job with what is drawn in training drawn from this seed."""
     return replace(job, plan=job.plan.model_copy(update={"seed": seed}))
 
@@ -116,7 +116,7 @@ def unlabelled_of(job: Job, data: Data) -> Stage | None:
 def _fit_on_labels(sight: Sight, how: Teacher, name: str, seed: int) -> Stage:
     job, data, split = sight
     task = partial(learn_labels, data=data, how=how, name=name)
-    make = partial(together, seeded(job, seed), task)
+    make = partial(together, _seeded(job, seed), task)
     version = 2 if seed == job.plan.seed else 3  # further ones once had the first one's views
     # The split's key stands for the pictures' size, whichever section of the plan has given it.
     same = identity(how).model_copy(update={"width": None, "height": None})

@@ -14,7 +14,13 @@ from tests.training.releases import Release, kill_in, require_same_files, run
 from tests.training.untrained import SPEC, opinionated, pictures
 from training.cli import main
 from training.committee import joined, seed_of
-from training.export import export_onnx, require_parity
+from training.export import (
+    INPUT,
+    PROBABILITIES,
+    export_onnx,
+    open_session,
+    require_parity,
+)
 from training.exported import Exported
 from training.models import (
     Network,
@@ -88,6 +94,22 @@ def test_the_graph_of_a_committee_has_map_novelty_and_several_looks(tmp_path: Pa
     path = tmp_path / "model.onnx"
     export_onnx(made, SPEC, path)
     require_parity(made, path, pictures(3).numpy())
+
+
+@pytest.mark.parametrize(
+    ("classes", "broken"), [(1, float("nan")), (1, float("inf")), (3, -float("inf"))]
+)
+def test_no_member_outvotes_one_that_computes_no_number(
+    tmp_path: Path, classes: int, broken: float
+) -> None:
+    """The station must see NaN, which is never OK."""
+    whole, _ = committee("resnet18", 2)
+    with torch.no_grad():
+        dict(whole.named_parameters())["trunk.members.1.fc.bias"][:classes] = broken
+    path = tmp_path / "model.onnx"
+    export_onnx(Exported(whole, [0], 3).eval(), SPEC, path)
+    found = open_session(path).run([PROBABILITIES], {INPUT: pictures(2).numpy()})[0]
+    assert np.isnan(found).all()
 
 
 def test_every_member_has_a_seed_that_no_other_training_has() -> None:
