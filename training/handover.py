@@ -24,7 +24,7 @@ from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.compress.shape import Shape, load_shaped
 from training.models import Network, alike, classifier_keys
-from training.plan_networks import Fit
+from training.plan_networks import Fit, Imbalance, Sampling, absent
 
 FACTS = "networks.json"
 OLD = "student.old.networks"
@@ -42,6 +42,10 @@ class Networks(Strict):
     """What the teacher was trained on, where that is of another size; None: `image`."""
     teacher: str | None
     """timm model of teacher.safetensors; None where the student learned without one."""
+    teacher_imbalance: Annotated[Imbalance | None, Field(exclude_if=absent)] = None
+    """How it was taught to see rare classes, which decides whether its answers are without the
+    prior; None: an older program did not say."""
+    teacher_sampling: Annotated[Sampling | None, Field(exclude_if=absent)] = None
     student: str
     members: Annotated[int, Field(ge=1, exclude_if=lambda members: members == 1)] = 1
     """Networks that student.safetensors holds, under `trunk.members.N` where there are several."""

@@ -25,6 +25,7 @@ from training.plan_networks import (
     Student,
     Teacher,
     require_proportions,
+    require_rebalanced_once,
 )
 from training.plan_quality import Quality
 from training.plan_search import Search
@@ -98,8 +99,13 @@ class Plan(Section):
 
     @property
     def drawn_by(self) -> tuple[object, ...]:
-        """What views come of, for the names of what is learned from them."""
-        return (self.augment, self.synthetic) if self.synthetic else (self.augment,)
+        """What views, and what is said of them, come of, for the names of what is learned there."""
+        drawn: tuple[object, ...] = (self.augment,)
+        if self.synthetic:
+            drawn += (self.synthetic,)
+        graded = any(how.severity_weight for how in (*self.teachers, self.student))
+        # Only good pictures are painted on, and how severe a picture is goes to the other classes.
+        return (*drawn, sorted(self.good)) if self.synthetic or graded else drawn
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:
@@ -146,11 +152,8 @@ class Plan(Section):
                 continue
             if how.handed and name == "ensemble":
                 raise ValueError("ensemble.handed: only [teacher] may be handed on from a release")
-            if self.student.rebalance and how.imbalance == "logit_adjustment":
-                raise ValueError(
-                    f"student.rebalance {self.student.rebalance:g}: the answers of a {name} with "
-                    f'imbalance "logit_adjustment" are without the prior already; leave one out'
-                )
+            if not how.handed:  # what a handed one learned, its release knows (`resolved`)
+                require_rebalanced_once(self.student, how, name)
             require_proportions(self.image, self.seen_by(how), name)
         return self
 

@@ -10,6 +10,8 @@ from inspector.contract.strict import Strict
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Imbalance = Literal["logit_adjustment", "effective_number", "class_weights", "none"]
+Sampling = Literal["natural", "balanced"]
 
 
 class Section(Strict):
@@ -45,14 +47,12 @@ class Fit(Section):
     drop_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay of the averaged weights that are kept; 0 keeps the plain ones."""
-    imbalance: Literal["logit_adjustment", "effective_number", "class_weights", "none"] = (
-        "logit_adjustment"
-    )
+    imbalance: Imbalance = "logit_adjustment"
     """logit_adjustment: Menon 2021; effective_number: weights of Cui 2019; class_weights: inverse
     frequency."""
     severity_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Of the cross entropy with the data's severities, 0 to 1, beside that with its classes."""
-    sampling: Literal["natural", "balanced"] = "natural"
+    sampling: Sampling = "natural"
     """balanced: each class equally often in an epoch; then imbalance = "none" goes with it."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """bf16 is quicker for resnets and on GPUs, slower for small depthwise nets on a CPU. auto: what
@@ -74,8 +74,14 @@ class Fit(Section):
             )
         return self
 
+    @property
+    def leaves_prior_out(self) -> bool:
+        """Whether it learns to answer as if every class came equally often."""
+        return self.imbalance == "logit_adjustment" or self.sampling == "balanced"
 
-def _absent(value: object) -> bool:
+
+def absent(value: object) -> bool:
+    """For `exclude_if`: what is not said is not written."""
     return value is None
 
 
@@ -84,10 +90,10 @@ class Teacher(Fit):
     """A folder `networks/BUNDLE` of an earlier release, whose teacher is taken as it is: a line's
     general teacher for several products. It must know every class; it needs no `epochs` then."""
     # Left out of what is fingerprinted where absent: stages of plans without them stay the same.
-    width: Pixels | None = Field(default=None, exclude_if=_absent)
+    width: Pixels | None = Field(default=None, exclude_if=absent)
     """Of the pictures it sees, where that is not the plan's: a teacher that sees more can teach a
     student that is quick. Absent: the plan's; of a handed teacher, the size it was trained at."""
-    height: Pixels | None = Field(default=None, exclude_if=_absent)
+    height: Pixels | None = Field(default=None, exclude_if=absent)
     """The same; one needs the other, in the proportions of [image]."""
 
     @model_validator(mode="before")
@@ -193,6 +199,18 @@ class Student(Fit):
     def is_taught(self) -> bool:
         """Whether anything but labels is learned from."""
         return self.needs_teacher or bool(self.peers) or self.old is not None
+
+
+def require_rebalanced_once(student: Student, teacher: Teacher, who: str) -> None:
+    """Raises ValueError where a prior would be taken off answers that are without it."""
+    if not student.rebalance or not teacher.leaves_prior_out:
+        return
+    is_drawn = teacher.sampling == "balanced"
+    key, value = ("sampling", "balanced") if is_drawn else ("imbalance", teacher.imbalance)
+    raise ValueError(
+        f"student.rebalance {student.rebalance:g}: the answers of a {who} with {key} "
+        f'"{value}" are without the prior already; leave one out'
+    )
 
 
 def require_proportions(image: ImageSpec, seen: ImageSpec, who: str) -> None:

@@ -145,6 +145,8 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         image=plan.image,
         teacher_image=_own_image(plan),
         teacher=plan.teacher.model if plan.teacher else None,
+        teacher_imbalance=plan.teacher.imbalance if plan.teacher else None,
+        teacher_sampling=plan.teacher.sampling if plan.teacher else None,
         student=plan.student.model,
         members=plan.student.members,
         compressed=shape_in(trained["student"].folder),

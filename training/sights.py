@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
-from training.handover import HANDED, read_networks
+from training.handover import HANDED, Networks, read_networks
 from training.job import Data, Job
 from training.material import Larger, Material
 from training.plan import Plan
-from training.plan_networks import require_proportions
+from training.plan_networks import Teacher, require_proportions, require_rebalanced_once
 from training.run import Stage
 
 
@@ -87,14 +87,30 @@ class Sights:
 
 
 def resolved(plan: Plan) -> Plan:
-    """The plan with the size at which a handed teacher was trained, where that is not the plan's.
+    """The plan with what a handed teacher's release says of it: how it was taught to see rare
+    classes, and the size at which it was trained, where the plan names none and that is not its.
 
-    Raises ConfigError where its networks cannot be read, or its pictures were of another shape.
+    Raises ConfigError where its networks cannot be read, where its pictures were of another shape,
+    or its answers are without the prior that the plan takes off them.
     """
     how = plan.teacher
-    if how is None or not how.handed or how.width is not None:
+    if how is None or not how.handed:
         return plan
     facts = read_networks(Path(how.handed), "teacher", HANDED)
+    if facts.teacher_imbalance and facts.teacher_sampling:
+        learned = {"imbalance": facts.teacher_imbalance, "sampling": facts.teacher_sampling}
+        how = how.model_copy(update=learned)
+        plan = plan.model_copy(update={"teacher": how})
+    try:
+        require_rebalanced_once(plan.student, how, f"teacher {how.handed}")
+    except ValueError as error:
+        raise ConfigError(f"plan: {error}") from None
+    return _sized(plan, how, facts)
+
+
+def _sized(plan: Plan, how: Teacher, facts: Networks) -> Plan:
+    if how.width is not None:
+        return plan
     seen = facts.teacher_image or facts.image
     if (seen.width, seen.height) == (plan.image.width, plan.image.height):
         return plan

@@ -48,20 +48,20 @@ def fit_teachers(sights: Sights) -> tuple[Stage, ...]:
 def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
     """Distil the teachers into the student; later generations learn from the one before."""
     job, data, split = sights.own
-    plan, how = job.plan, job.plan.student
-    teacher_plans: tuple[Fit, ...] = plan.teachers
+    how, seed = job.plan.student, job.plan.seed
+    teacher_plans: tuple[Fit, ...] = job.plan.teachers
     # A teacher's key stands for the pictures and the views too; without one they stand themselves.
-    seen: tuple[object, ...] = teachers or (split, *plan.drawn_by)
+    seen: tuple[object, ...] = teachers or (split, *job.plan.drawn_by)
     if sights.apart:
         seen = (*teachers, split)
     drawn, apart = sights.drawn, sights.apart
-    alone = how.model_copy(update={"members": 1})
     for generation in range(1, how.generations + 1):
         stem = "student" if generation == 1 else f"student-{generation}"
         unlabelled = unlabelled_of(drawn.job, drawn.data)
         extra: list[Any] = [unlabelled] if unlabelled else []
         if how.old:
             extra.append(file_sha256(Path(how.old.networks) / "student.safetensors"))
+        alone = job.plan.student.model_copy(update={"members": 1})
         members = []
         for member in range(how.members):
             name = stem if member == 0 else f"{stem}-member-{member + 1}"
@@ -75,12 +75,15 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
                 name=name,
                 member=member,
             )
-            its = _seeded(job, seed_of(plan.seed, member))
+            its = _seeded(job, seed_of(seed, member))
             make = partial(together, its, task)
             of = (*seen, identity(alone), its.plan.seed, *extra)
             members.append(job.run.stage(name, make, 2, *of))
         teachers, teacher_plans, seen = tuple(members), (alone,) * how.members, tuple(members)
         drawn, apart = sights.own, None  # taught by those that see what it sees
+        # what was taken off the teacher's answers is not in those of its students
+        plain = job.plan.student.model_copy(update={"rebalance": 0.0})
+        job = replace(job, plan=job.plan.model_copy(update={"student": plain}))
     return _together(job, teachers)
 
 

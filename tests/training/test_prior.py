@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,9 +11,13 @@ import torch
 
 from inspector.contract.errors import ConfigError
 from tests.training.plates import ALONE, draw, write_class_folders, written_plan
+from tests.training.releases import Release, run, short
+from training import teaching
 from training.cli import main
 from training.export import INPUT, PROBABILITIES, open_session
 from training.exported import Exported
+from training.job import Work
+from training.learning import learn_as_student
 from training.models import build
 from training.prior import require_restorable
 
@@ -94,3 +99,83 @@ def test_what_weights_did_to_the_answers_cannot_be_taken_back(
     require_restorable(
         plan.model_copy(update={"export": plan.export.model_copy(update={"prior": "uniform"})})
     )
+
+
+SAME = "could not be given back; write the same for both"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "words"),
+    [
+        ("", "", None),
+        ('imbalance = "none"', "", f"learns from labels, and is in .* from teacher .*{SAME}"),
+        ("", 'imbalance = "none"', f"learns from teacher, and is in .* from labels .*{SAME}"),
+        ("", 'imbalance = "none"\nalpha = 0.0', None),  # there is no teacher then
+        ('imbalance = "none"', 'imbalance = "none"', None),
+        ('imbalance = "none"\nsampling = "balanced"', "", None),
+        ('imbalance = "none"', "rebalance = 1.0", None),  # taken off whole
+        ('imbalance = "none"', "rebalance = 4.0", "rebalance 0 or 1: what 4 does"),
+        ('imbalance = "class_weights"', "", "teacher.imbalance 'logit_adjustment' or 'none'"),
+    ],
+)
+def test_what_a_student_learns_of_teacher_and_labels_must_both_be_with_the_prior_or_without(
+    tmp_path: Path, teacher: str, student: str, words: str | None
+) -> None:
+    text = short().replace("[export]", '[export]\nprior = "training"')
+    text = text.replace("[teacher]", f"[teacher]\n{teacher}")
+    plan = written_plan(tmp_path, text.replace("[student]", f"[student]\n{student}"))
+    if words is None:
+        require_restorable(plan)
+        return
+    with pytest.raises(ConfigError, match=words):
+        require_restorable(plan)
+
+
+def test_a_further_teacher_is_held_to_the_same_prior(tmp_path: Path) -> None:
+    text = short().replace("[export]", '[export]\nprior = "training"')
+    other = '[[ensemble]]\nmodel = "resnet10t"\nweights = "none"\nepochs = 1\nimbalance = "none"\n'
+    plan = written_plan(tmp_path, text.replace("[student]", f"{other}[student]"))
+    with pytest.raises(ConfigError, match="is in what it learns from ensemble"):
+        require_restorable(plan)
+
+
+def test_of_a_handed_teacher_its_release_says_whether_the_prior_is_in_its_answers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = write_class_folders(tmp_path / "data")
+    plain = short().replace("[teacher]", '[teacher]\nimbalance = "none"')
+    before = run(tmp_path, plain, data, "before")
+    handed = short().replace("[teacher]", f'[teacher]\nhanded = "{before.networks}"')
+    restored = handed.replace("[export]", '[export]\nprior = "training"')
+    arguments = ["release", str(tmp_path / "plan.toml"), "--data", str(data)]
+    arguments += ["--out", str(tmp_path / "out")]
+    written_plan(tmp_path, restored)
+    assert main(arguments) == 78
+    assert "is in what it learns from teacher" in capfd.readouterr().err
+    rebalanced = handed.replace("[student]", "[student]\nrebalance = 1.0")
+    written_plan(tmp_path, rebalanced.replace("[export]", '[export]\nprior = "training"'))
+    assert main(arguments) == 0
+    next_one = Release(tmp_path / "out", data)
+    facts = json.loads((next_one.networks / "networks.json").read_text(encoding="utf-8"))
+    assert facts["teacher_imbalance"] == "none"  # and so it is handed on
+    facts["teacher_imbalance"] = "logit_adjustment"
+    (next_one.networks / "networks.json").write_text(json.dumps(facts), encoding="utf-8")
+    written_plan(tmp_path, rebalanced.replace(str(before.networks), str(next_one.networks)))
+    assert main(arguments) == 78
+    assert "are without the prior already" in capfd.readouterr().err
+
+
+def test_a_prior_is_taken_off_a_teachers_answers_and_not_off_those_of_its_students(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_off: list[float] = []
+
+    def watched(work: Work, folder: Path, **more: Any) -> None:
+        taken_off.append(work.plan.student.rebalance)
+        learn_as_student(work, folder, **more)
+
+    monkeypatch.setattr(teaching, "learn_as_student", watched)
+    text = short().replace("[teacher]", '[teacher]\nimbalance = "none"')
+    text = text.replace("[student]", "[student]\ngenerations = 3\nrebalance = 1.0")
+    run(tmp_path, text, write_class_folders(tmp_path / "data"), "out")
+    assert taken_off == [1.0, 0.0, 0.0]

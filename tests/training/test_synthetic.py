@@ -163,3 +163,19 @@ def test_a_plan_that_paints_has_networks_of_its_own(tmp_path: Path) -> None:
         if not section:
             assert plan.drawn_by == (plan.augment,)
     assert len(set(drawn_by)) == 3
+
+
+@pytest.mark.parametrize("key", ["[synthetic]\n", "[student]\nseverity_weight = 0.5\n"])
+def test_a_class_that_is_good_after_all_has_what_was_taught_of_it_taught_anew(
+    tmp_path: Path, key: str
+) -> None:
+    """Good pictures are painted on, and severities go to the other classes."""
+    section = key.split("\n", maxsplit=1)[0]
+    text = PLAN.replace(section, key) if section in PLAN else PLAN + key
+    assert 'good = ["good"]' in text
+    drawn_by = []
+    for good in ('["good"]', '["good", "spot"]', '["spot", "good"]'):
+        path = tmp_path / "plan.toml"
+        path.write_text(text.replace('["good"]', good), encoding="utf-8")
+        drawn_by.append(fingerprint(*read_plan(path).drawn_by))
+    assert drawn_by[0] != drawn_by[1] == drawn_by[2]
