@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
-from inspector.contract.strict import Name, Strict, read_toml
+from inspector.contract.strict import Name, Strict, parse
+from training.plan_base import read_based
 from training.plan_compress import Compress
 from training.plan_export import Export, Tta
 from training.plan_networks import (
@@ -24,6 +25,7 @@ from training.plan_networks import (
     Share,
     Student,
     Teacher,
+    absent,
     require_proportions,
     require_rebalanced_once,
 )
@@ -68,6 +70,9 @@ AnyNetwork = TypeVar("AnyNetwork", Teacher, Student, Peer)
 
 
 class Plan(Section):
+    base: Annotated[str | None, Field(exclude_if=absent)] = None
+    """A plan in the same folder: this one is that, but for what it says itself. Sections are laid
+    upon each other key by key, anything else is replaced, `false` takes away what the base has."""
     name: Name
     good: Annotated[tuple[str, ...], Field(min_length=1)]
     """The acceptable classes; every other one is a defect."""
@@ -197,7 +202,8 @@ def read_plan(path: Path) -> Plan:
 
     A teacher that nothing is learned from is left out: `teacher` is None then.
     """
-    plan = without_idle_teacher(read_toml(path, Plan))
+    written = read_based(path)
+    plan = without_idle_teacher(parse(Plan, written.table, written.where))
 
     def beside(weights: str) -> str:
         return weights if weights in ("hub", "none") else str(path.parent / weights)

@@ -36,8 +36,13 @@ Model = TypeVar("Model", bound=Strict)
 
 def read_toml(path: Path, model: type[Model]) -> Model:
     """Read a TOML file that a person wrote. Raises ConfigError naming file, key and rule."""
+    return parse(model, read_table(path), str(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What a TOML file says, whatever it is. Raises ConfigError naming the file."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Windows writes
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -46,7 +51,6 @@ def read_toml(path: Path, model: type[Model]) -> Model:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
-    return parse(model, data, str(path))
 
 
 def resolved(model: Model, base: Path) -> Model:
