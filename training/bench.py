@@ -16,10 +16,13 @@ from torch import nn
 
 from inspector.contract.errors import ConfigError
 from training.distill import Labels, Taught
-from training.fit import CLIP_NORM, Objective
-from training.learning import fresh, views_of
+from training.fit import CLIP_NORM, Machine, Objective
+from training.learning import fresh, hints_of, views_of
+from training.material import Material
 from training.models import Network
+from training.plan_networks import Fit
 from training.sights import Sights
+from training.speed import fastest
 from training.teachers import Teachers
 from training.views import Batch
 
@@ -75,17 +78,21 @@ class _Way:
 def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     """Images per second of the plan's student, images: in a round; rounds: at least 2.
 
-    Starting weights are drawn: what is in them takes no time. Raises ConfigError where the plan has
-    no teacher.
+    Starting weights are drawn: what is in them takes no time. All teachers of the plan are asked,
+    and hints, which need the first at every step, are in both ways. Raises ConfigError where the
+    plan has no teacher.
     """
     job, data, _ = sights.own
     plan, machine, apart = job.plan, job.machine, sights.apart
     if plan.teacher is None:
         raise ConfigError(f"plan {plan.name!r}: has no teacher; bench measures what one costs")
-    its = plan.teacher
+    material, classes = sights.material, len(data.labels)
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
-    teacher = fresh(its.model_copy(update={"weights": "none"}), len(data.labels), 0)
-    material = sights.material
+    how = how.model_copy(update={"precision": _quickest(how, material, machine, learning=True)})
+    plans = [its.model_copy(update={"weights": "none"}) for its in plan.teachers]
+    teachers = [fresh(its, classes, 0) for its in plans]
+    precisions = [_quickest(its, material, machine, learning=False) for its in plans]
+    sees = apart.sees if apart else (None,) * len(plans)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
     shown = views_of(plan, material)
@@ -96,20 +103,22 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     with TemporaryDirectory() as folder:
 
         def taught(name: str, views: int) -> _Way:
-            network = fresh(how, len(data.labels), 0)
+            network = fresh(how, classes, 0)
             asked = Teachers(
-                [teacher],
+                teachers,
                 material,
                 Path(folder) / name.split()[0],
-                its.precision,
+                precisions,
                 machine,
                 views=views,
                 dims=dims,
-                sees=apart.sees[:1] if apart else (),
+                sees=sees,
             )
-            return _Way(name, network, Taught(how, material, asked, network, machine), how.lr)
+            hints = hints_of(how, network, teachers, plan.image, sees)
+            taught = Taught(how, material, asked, network, machine, hints=hints)
+            return _Way(name, network, taught, how.lr)
 
-        alone = fresh(how, len(data.labels), 0)
+        alone = fresh(how, classes, 0)
         ways = [
             _Way("labels alone, no teacher", alone, Labels(how, material, machine), how.lr),
             taught("kept answers, read again", 1),
@@ -119,3 +128,12 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
             for way in ways:
                 way.round(batches(0))
     return [way.speed() for way in ways]
+
+
+def _quickest(how: Fit, material: Material, machine: Machine, *, learning: bool) -> str:
+    """Its precision; where the plan says auto, what a job would find on this machine."""
+    if how.precision != "auto":
+        return how.precision
+    images = torch.from_numpy(np.array(material.pixels[material.train[: how.batch]]))
+    network = fresh(how, material.classes, 0).to(machine.device)
+    return fastest(network, images.to(machine.device), learning=learning).way.precision

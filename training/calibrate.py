@@ -76,10 +76,13 @@ class _Likelihood(NamedTuple):
         return float(-logs[np.arange(len(self.targets)), self.targets].mean())
 
 
-def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> Temperature:
+def fit_temperature(
+    logits: NDArray[np.float32], targets: NDArray[np.int64], of: str = "parts"
+) -> Temperature:
     """The temperature under which the parts' classes are likeliest.
 
-    logits: parts x classes; targets: parts. The likelihood is log-concave in 1 / temperature, so
+    logits: parts x classes; targets: parts; of: what they are called, "tiles" where they are those.
+    The likelihood is log-concave in 1 / temperature, so
     a bounded search finds the one best. Where every part is right it grows for ever as the
     temperature falls: that is no evidence for being surer (and would crush the scores into 0 and
     1, where no limit can part them), so the temperature stays 1.
@@ -88,7 +91,7 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> 
     broken = int((~np.isfinite(logits)).any(axis=1).sum())
     if broken:
         raise TrainingError(
-            f"temperature: {broken} of {len(logits)} validation parts have logits that are no "
+            f"temperature: {broken} of {len(logits)} validation {of} have logits that are no "
             f"numbers (NaN or infinite)"
         )
     parts = _Likelihood(logits.astype(np.float64), targets)
@@ -100,14 +103,14 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> 
     )
     value = float(np.exp(found.x))
     right = int((logits.argmax(axis=1) == targets).sum())
-    seen = f"{right} of {len(targets)} validation parts are right"
+    seen = f"{right} of {len(targets)} validation {of} are right"
     if value < SHARPEST * AT_BOUND:
         value, said = 1.0, f"left at 1: {seen}, which does not say how sure is too sure"
     elif value > SOFTEST / AT_BOUND:
         said = f"held at {SOFTEST:g}: {seen}, the model is no better than guessing"
         value = SOFTEST
     else:
-        said = f"{value:.3g}, fitted to {len(targets)} validation parts"
+        said = f"{value:.3g}, fitted to {len(targets)} validation {of}"
     return Temperature(
         value=value,
         parts=len(targets),
@@ -163,7 +166,8 @@ def calibrate(job: Job, data: Data, how: Fit, trained: Stage, role: str) -> Stag
         network.to(job.machine.device)
         rows = data.labelled("validation")
         logits = predict(network, data.images.pixels, rows, job.machine)
-        found = fit_temperature(logits, data.targets[rows])
+        of = "tiles" if job.plan.tiles else "parts"
+        found = fit_temperature(logits, data.targets[rows], of)
         if prior:
             words = f"{found.sentence}; the class shares of training are given back"
             found = found.model_copy(update={"prior": prior, "sentence": words})

@@ -24,6 +24,7 @@ from training.plan_networks import Fit, Peer, Student, Teacher, Unlabelled
 from training.precision import precision_of, settle
 from training.run import Stage
 from training.sights import Apart
+from training.soft import combine
 from training.teachers import Teachers
 from training.unlabelled import load_unlabelled
 from training.views import Views
@@ -97,7 +98,7 @@ def learn_from(
                 networks,
                 material,
                 folder,
-                precision_of(teacher_plans[0], teachers[0]),
+                list(map(precision_of, teacher_plans, teachers)),
                 work.machine,
                 views=how.views,
                 dims=how.feature_dims if how.feature_weight else 0,
@@ -113,7 +114,7 @@ def learn_from(
             work.machine,
             peers=peers,
             remembered=_remembered(work, how, data, material, folder, settled.precision),
-            hints=_hints(how, network, networks, plan.image, sees),
+            hints=hints_of(how, network, networks, plan.image, sees),
         )
     else:
         objective = Labels(settled, material, work.machine)
@@ -128,13 +129,14 @@ def _start(how: Student, labels: tuple[str, ...], seed: int, member: int) -> Net
     return member_of(network_for(Path(how.old.networks), "student", how, labels, OLD)[0], member)
 
 
-def _hints(
+def hints_of(
     how: Student,
     network: Network,
     teachers: list[Network],
     image: ImageSpec,
     sees: Sequence[ImageSpec | None],
 ) -> Hints | None:
+    """What layers of the student learn from those of its first teacher, if the plan says so."""
     if not how.hints:
         return None
     return Hints(how.hints, network, teachers[0], image, sees[0])
@@ -148,7 +150,7 @@ def _remembered(
         return None
     network, known = network_for(Path(how.old.networks), "student", how, data.labels, OLD)
     asked = Teachers(
-        [network], material, folder / "old", precision, work.machine, views=how.views, dims=0
+        [network], material, folder / "old", [precision], work.machine, views=how.views, dims=0
     )
     return Remembered(asked, known, how.old.weight)
 
@@ -173,11 +175,16 @@ def _with_unlabelled(
     kept = folder / "confident.npy"
     if not kept.exists():
         rows = np.arange(len(pixels))
-        logits = sum(
-            predict(teacher, _in_size(pixels, drawn_as, its or work.plan.image), rows, work.machine)
+        answers = [
+            torch.from_numpy(
+                predict(
+                    teacher, _in_size(pixels, drawn_as, its or work.plan.image), rows, work.machine
+                )
+            )
             for teacher, its in zip(teachers, sees, strict=True)
-        )
-        sure = torch.softmax(torch.from_numpy(logits / len(teachers)), dim=1).max(dim=1).values
+        ]
+        told = combine(answers, work.plan.student.combine)
+        sure = torch.softmax(told, dim=1).max(dim=1).values
         chosen = rows[sure.numpy() >= rule.confidence_at_least]
         with work.machine.team.first():
             if not kept.exists():

@@ -39,7 +39,7 @@ class Teachers:
         networks: list[Network],
         material: Material,
         folder: Path,
-        precision: str,
+        precisions: Sequence[str],
         machine: Machine,
         *,
         views: int,
@@ -49,13 +49,13 @@ class Teachers:
     ) -> None:
         """views 0: nothing repeats, so nothing is kept, and they are asked every time.
 
-        dims: of the features in an answer; 0 for none. sees: of each network, the pictures it is
-        shown; None where they are the student's.
+        precisions: in which each is asked. dims: of the features in an answer; 0 for none. sees: of
+        each network, the pictures it is shown; None where they are the student's.
         """
         self._sees = tuple(sees) or (None,) * len(networks)
         self._drawn_as = material.larger.image if material.larger else None
         self._networks = [network.to(machine.device).eval() for network in networks]
-        self._precision = precision
+        self._precisions = tuple(precisions)
         self._machine = machine
         self._mean = mean
         self._centre: Tensor | None = None
@@ -103,7 +103,7 @@ class Teachers:
     def inside(self, batch: Batch, names: list[str]) -> dict[str, Tensor]:
         """What layers of the first teacher put out; too large to keep, so asked every time."""
         with (
-            autocast(self._machine, self._precision),
+            autocast(self._machine, self._precisions[0]),
             tapped(self._networks[0], names, "teacher") as seen,
         ):
             self._networks[0].with_features(self._shown(0, batch.images, batch.drawn))
@@ -119,11 +119,10 @@ class Teachers:
     @torch.no_grad()
     def _both(self, images: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
         """All teachers' logits as one's, and their features side by side."""
-        with autocast(self._machine, self._precision):
-            each = [
-                network.with_features(self._shown(i, images, drawn))
-                for i, network in enumerate(self._networks)
-            ]
+        each = []
+        for i, (network, its) in enumerate(zip(self._networks, self._precisions, strict=True)):
+            with autocast(self._machine, its):
+                each.append(network.with_features(self._shown(i, images, drawn)))
         logits = combine([logits.float() for logits, _ in each], self._mean)
         return logits, torch.cat([features.float() for _, features in each], dim=1)
 

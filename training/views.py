@@ -228,10 +228,16 @@ class Kept:
     def write(
         self, rows: NDArray[np.int64], view: int, values: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Keep answers; returned as they will be read, so that a resumed run ends the same."""
-        rounded = values.astype(np.float16)
-        self._values[np.searchsorted(self._rows, rows), view] = rounded
-        return rounded.astype(np.float32)
+        """Keep answers; returned as they will be read, so that a resumed run ends the same.
+
+        What is kept stays: asked again in another batch, of balanced epochs or after a kill, a
+        network's last digits may differ.
+        """
+        places = np.searchsorted(self._rows, rows)
+        there = self._values[places, view]
+        fresh = np.isnan(there).any(axis=1)
+        self._values[places[fresh], view] = values[fresh].astype(np.float16)
+        return np.asarray(self._values[places, view], np.float32)
 
 
 def principal(features: NDArray[np.float32], dims: int) -> tuple[NDArray[np.float32], ...]:

@@ -69,7 +69,7 @@ def our_step(
     """Our objective, with answers kept or asked for every time."""
     student = build(plan.student.model, "none", 2)
     asked = Teachers(
-        [teacher], material, folder, plan.teachers[0].precision, machine, views=views, dims=0
+        [teacher], material, folder, [plan.teachers[0].precision], machine, views=views, dims=0
     )
     objective = Taught(plan.student, material, asked, student, machine)
     student.train()

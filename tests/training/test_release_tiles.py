@@ -111,6 +111,12 @@ def test_a_bundle_of_tiles_says_so_and_tests_itself_on_tiles(released: Released)
         assert tile.shape == (32, 32, 3)
 
 
+def test_a_temperature_that_is_fitted_to_tiles_says_tiles(released: Released) -> None:
+    (path,) = released.out.glob("work/calibrate-student-*/temperature.json")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert f"{found['parts']} validation tiles" in found["sentence"]
+
+
 @pytest.fixture(scope="module")
 def with_overview(tmp_path_factory: pytest.TempPathFactory) -> Released:
     more = ("border = 10", "overview = true", "overview_shows = 2")

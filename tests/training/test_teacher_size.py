@@ -167,7 +167,7 @@ def test_each_teacher_is_asked_at_its_own_size(
     networks = [build("mobilenetv2_035", "none", 2).eval() for _ in range(3)]
     middle = ImageSpec(width=48, height=48)
     sees = (LARGE, None, middle)
-    asked = Teachers(networks, material, tmp_path, "fp32", CPU, views=0, dims=0, sees=sees)
+    asked = Teachers(networks, material, tmp_path, 3 * ["fp32"], CPU, views=0, dims=0, sees=sees)
     batch = shared.batch(material.train, 0)
     assert batch.drawn is not None
     between = torch.from_numpy(np.stack([fit(each, middle) for each in batch.drawn.numpy()]))

@@ -104,7 +104,7 @@ def test_principal_directions_are_orthonormal_and_ordered_by_spread() -> None:
 
 def teachers_of(network: Network, how: Student, material: Material, folder: Path) -> Teachers:
     dims = how.feature_dims if how.feature_weight else 0
-    return Teachers([network], material, folder, "fp32", CPU, views=how.views, dims=dims)
+    return Teachers([network], material, folder, ["fp32"], CPU, views=how.views, dims=dims)
 
 
 def test_a_teacher_is_asked_once_about_a_view(material: Material, tmp_path: Path) -> None:
@@ -130,10 +130,36 @@ def test_several_teachers_answer_with_their_mean(material: Material, tmp_path: P
     torch.manual_seed(0)
     both = [build("resnet18", "none", 2).eval() for _ in range(2)]
     batch = views_of(material, Mix()).batch(material.train[:4], 0)
-    teachers = Teachers(both, material, tmp_path, "fp32", CPU, views=0, dims=0)
+    teachers = Teachers(both, material, tmp_path, 2 * ["fp32"], CPU, views=0, dims=0)
     with torch.no_grad():
         mean = (both[0](batch.images) + both[1](batch.images)) / 2
     assert torch.allclose(teachers.of(batch).logits, mean, atol=1e-6)
+
+
+def test_what_a_teacher_has_said_stays_said(tmp_path: Path) -> None:
+    """Asked in another batch, of a balanced epoch or after a kill, its last digits may differ."""
+    kept = Kept(tmp_path / "answers.npy", np.array([3, 5, 8]), 2, 1)
+    first = kept.write(np.array([5, 3, 5]), 1, np.array([[1.0], [2.0], [1.5]], np.float32))
+    assert first[0] == first[2]  # one answer to one view, whoever was first
+    assert kept.read(np.array([8]), 1) is None
+    later = kept.write(np.array([8, 5]), 1, np.array([[4.0], [9.0]], np.float32))
+    assert later.tolist() == [[4.0], first[0].tolist()]
+    assert kept.read(np.array([5]), 0) is None  # another view
+
+
+def test_each_teacher_is_asked_in_a_precision_of_its_own(
+    material: Material, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    both = [build("resnet18", "none", 2).eval() for _ in range(2)]
+    batch = views_of(material, Mix()).batch(material.train[:4], 0)
+    ways = {}
+    for precisions in (["fp32", "fp32"], ["fp32", "bf16"], ["bf16", "bf16"]):
+        asked = Teachers(both, material, tmp_path, precisions, CPU, views=0, dims=0)
+        ways["".join(precisions)] = asked.of(batch).logits
+    exact, mixed, coarse = ways.values()
+    assert not torch.equal(exact, mixed)
+    assert not torch.equal(mixed, coarse)
 
 
 def test_labels_answers_and_features_are_weighed_as_the_plan_says(
