@@ -51,6 +51,19 @@ def test_effective_numbers_are_those_of_the_paper() -> None:
     assert weight.tolist() == pytest.approx([6 * v / images for v in inverse], rel=1e-6)
 
 
+def test_effective_numbers_and_adjusted_logits_are_what_public_programs_make_of_them() -> None:
+    """Up to a constant, which vandit15/Class-balanced-loss-pytorch at 5658546 (weights that sum to
+    the classes) and Chumsy0725/logit-adj-pytorch at 18b07be (counts for shares) take otherwise.
+    """
+    counts = torch.tensor([1573, 120, 31, 6])
+    weight = effective_number(counts, beta=0.999).double()
+    public = [0.02403566958657119, 0.16842209737902256, 0.6239161805102796, 3.1836260525241267]
+    assert (4 * weight / weight.sum()).tolist() == pytest.approx(public, rel=1e-6)
+    logits = 2.0 * torch.sin(0.7 * torch.arange(1, 33, dtype=torch.float64)).view(8, 4)
+    value = float(LogitAdjusted(counts)(logits, torch.arange(8) % 4))
+    assert value == pytest.approx(3.644740572882429, rel=1e-6)
+
+
 def test_effective_numbers_lie_between_no_weighing_and_inverse_frequency() -> None:
     assert effective_number(COUNTS, beta=0.0).tolist() == [1.0, 1.0]
     near = effective_number(COUNTS, beta=1.0 - 1e-9)

@@ -3,8 +3,9 @@
 `PUBLISHED` are figures of public implementations for SEEN: of DIST (hunto/image_classification_sota
 at 6f7a70a, lib/models/losses/dist_kd.py), of logit standardisation
 (sunshangquan/logit-standardization-KD at f6e5aa5, mdistiller/distillers/KD.py), of plain KL
-(megvii-research/mdistiller at a08d46f, the same file) and of balanced distillation
-(EricZsy/BalancedKnowledgeDistillation at 168dd0a, losses.py).
+(megvii-research/mdistiller at a08d46f, the same file), of balanced distillation
+(EricZsy/BalancedKnowledgeDistillation at 168dd0a, losses.py) and of mutual learning
+(chxy95/Deep-Mutual-Learning at 88371a3, trainer.py).
 """
 
 import math
@@ -16,6 +17,7 @@ from scipy.stats import entropy, pearsonr
 from torch import Tensor
 
 from inspector.contract.errors import ConfigError
+from training.distill import mutual
 from training.soft import (
     Dist,
     LogitsMSE,
@@ -58,6 +60,11 @@ def name(loss: object) -> str:
 @pytest.mark.parametrize(("loss", "figure"), PUBLISHED, ids=lambda v: str(v)[:12])
 def test_a_loss_is_what_its_authors_own_program_says(loss: SoftLoss, figure: float) -> None:
     assert float(loss(*SEEN)) == pytest.approx(figure, rel=1e-6)
+
+
+def test_three_students_cost_each_other_what_a_public_program_says() -> None:
+    students = [*SEEN, waves(1.3, 1.5)]
+    assert float(mutual(students)) == pytest.approx(3.6834811430978256, rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=name)
