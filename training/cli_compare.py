@@ -20,6 +20,7 @@ COMPARE_EXAMPLES = """examples:
   inspector-train compare a.toml b.toml --data elpv --out compare --seeds 0,1,2 --folds 5
   inspector-train compare a.toml --data elpv --out spread --seeds 0,1,2 --folds 1
   inspector-train compare a.toml b.toml --data elpv --out compare --jobs 5     a GPU, or many cores
+  inspector-train compare training/plans/methods/*.toml --data elpv --out methods --against labels
 
 What plans share (the same teacher for several students) is computed once; a killed comparison goes
 on where it was, and more seeds may be asked for later. compare.html is written after every round,
@@ -54,6 +55,12 @@ def add_compare(
         default=5,
         help="golden sets, each part in one of them (default 5); 1: each plan's own split",
     )
+    compare.add_argument(
+        "--against",
+        metavar="NAME",
+        help="the plan of this name, with which each other one is compared; without: each with "
+        "each, which of many plans proves nothing",
+    )
     add_weights(compare)
     add_processes(compare)
     compare.add_argument(
@@ -86,6 +93,7 @@ def _compare(
     plans = [(path, read_plan(path)) for path in arguments.plans]
     if arguments.weights:
         plans = [(path, with_weights_from(plan, arguments.weights)) for path, plan in plans]
+    at = _place(arguments.against, [plan.name for _, plan in plans])
     if arguments.smoke:
         seeds, folds, dataset = seeds[:1], min(folds, 2), subset(dataset, each_min=8)
         plans = [(path, smoke(plan)) for path, plan in plans]
@@ -107,7 +115,8 @@ def _compare(
             return compare.Entry(plan, job)
 
         entries = [entry(path, plan) for path, plan in plans]
-        asked = compare.Asked(entries, dataset, seeds, folds)
+        against = None if at is None else plans[at][1].name
+        asked = compare.Asked(entries, dataset, seeds, folds, against)
         if worker is not None:
             for each in compare.work_through(asked, asked.rounds[worker - 1 :: jobs]):
                 compare.tell(each, work)
@@ -124,6 +133,16 @@ def _compare(
         screen.say(line)
     print(arguments.out / "compare.html")
     return 0
+
+
+def _place(against: str | None, names: list[str]) -> int | None:
+    if against is None:
+        return None
+    if against not in names:
+        raise ConfigError(
+            f"compare: --against {against!r}: no plan is called that, but {', '.join(names)}"
+        )
+    return names.index(against)
 
 
 def _shares(arguments: argparse.Namespace) -> tuple[int, int | None]:

@@ -65,6 +65,8 @@ class Asked(NamedTuple):
     dataset: Dataset
     seeds: Sequence[int]
     folds: int
+    against: str | None = None
+    """The plan that the others are held to; None: each is held to each."""
 
     @property
     def rounds(self) -> list[Round]:
@@ -81,7 +83,9 @@ class Asked(NamedTuple):
         asked = {each.row.trained: each.said for each in outcomes if each.row.role in ASKED}
         doubts = doubts_of(asked.values(), self.dataset.samples, parts)
         layout = self.dataset.layout
-        return comparison_of(outcomes, parts, doubts, layout, self.seeds, self.folds, wanted)
+        return comparison_of(
+            outcomes, parts, doubts, layout, self.seeds, self.folds, wanted, self.against
+        )
 
 
 def require_comparable(plans: Sequence[Plan]) -> None:
@@ -126,7 +130,7 @@ def work_through(asked: Asked, rounds: Sequence[Round]) -> Iterator[Found]:
 
     Raises ConfigError, DataError or TrainingError in words.
     """
-    entries, dataset, _, folds = asked
+    entries, dataset, folds = asked.entries, asked.dataset, asked.folds
     _require(entries)
     fingerprints = _fingerprints(entries, dataset)
     began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)

@@ -116,12 +116,16 @@ def comparison_of(
     seeds: Sequence[int],
     folds: int,
     wanted: int,
+    against: str | None = None,
 ) -> Comparison:
-    """parts: picture's name -> name of its part."""
+    """parts: picture's name -> name of its part. against: the plan that the others are held to;
+    None: each is held to each.
+    """
     models, teachers = _models(outcomes)
     contenders = tuple(_contender(name, mine, teachers) for name, mine in models.items())
     students = [contender.name for contender in contenders if contender.role == "student"]
-    pairs = _pairs(list(combinations(students, 2)), models, parts)
+    asked = [(a, b) for a, b in combinations(students, 2) if against in (None, a, b)]
+    pairs = _pairs([(b, a) if b == against else (a, b) for a, b in asked], models, parts)
     taught = [(teachers[name], name) for name in students if name in teachers]
     pairs += _pairs(taught, models, parts)
     runs = min(contender.runs for contender in contenders)

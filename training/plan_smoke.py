@@ -14,6 +14,8 @@ def smoke(plan: Plan) -> Plan:
     small: dict[str, Any] = {"weights": "none", "epochs": 2, "batch": 8, "warmup_epochs": 0.0}
     image = plan.image.model_copy(update={"width": SIDE, "height": SIDE})
 
+    peers = tuple(each.model_copy(update={"weights": "none"}) for each in plan.student.peers)
+
     def taught_by(each: Teacher) -> Teacher:
         side = TEACHER_SIDE if each.width else None
         return each.model_copy(update={**small, "handed": None, "width": side, "height": side})
@@ -25,7 +27,13 @@ def smoke(plan: Plan) -> Plan:
             "teacher": plan.teacher and taught_by(plan.teacher),
             "ensemble": tuple(taught_by(each) for each in plan.ensemble),
             "student": plan.student.model_copy(
-                update={**small, "views": 2, "unlabelled": None, "old": None}
+                update={
+                    **small,
+                    "peers": peers,
+                    "views": min(plan.student.views, 2),
+                    "unlabelled": None,
+                    "old": None,
+                }
             ),
             "compress": plan.compress and plan.compress.small(),
             "split": plan.split.model_copy(

@@ -41,10 +41,10 @@ class Compared:
         assert self.again() == 0
         self.found: dict[str, Any] = json.loads((self.out / "compare.json").read_text("utf-8"))
 
-    def again(self) -> int:
+    def again(self, *more: str, out: Path | None = None) -> int:
         plans = [str(path) for path in self.plans]
-        where = ["--data", str(self.data), "--out", str(self.out)]
-        return main(["compare", *plans, *where, "--folds", "2"])
+        where = ["--data", str(self.data), "--out", str(out or self.out)]
+        return main(["compare", *plans, *where, "--folds", "2", *more])
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,23 @@ def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
     assert json.loads((compared.out / "compare.json").read_text("utf-8")) == compared.found
 
 
+def test_many_plans_are_held_against_one_of_them_so_that_fewer_questions_are_asked(
+    compared: Compared, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(compared.out / "work", out / "work")
+    assert compared.again("--against", "half", out=out) == 0
+    found = json.loads((out / "compare.json").read_text("utf-8"))
+    pairs = {(pair["first"], pair["second"]): pair for pair in found["pairs"]}
+    taught = [("plate teacher", "plate"), ("plate teacher", "half")]
+    assert list(pairs) == [("half", "plate"), ("half", "labels"), *taught]
+    before = {(p["first"], p["second"]): p for p in compared.found["pairs"]}
+    turned, was = pairs["half", "plate"], before["plate", "half"]
+    gain = turned["differences"]["accuracy"]["mean"]
+    assert gain == pytest.approx(-was["differences"]["accuracy"]["mean"])
+    assert pairs["half", "labels"]["parts"] == before["half", "labels"]["parts"]
+
+
 @pytest.mark.parametrize(
     ("change", "more", "words"),
     [
@@ -168,6 +185,11 @@ def test_a_repeated_comparison_trains_nothing_and_finds_the_same(
         (("near_duplicate_at = 1.0", "near_duplicate_at = 0.9"), [], "split.near_duplicate_at is"),
         (("", ""), ["--seeds", "0,x"], "--seeds '0,x': must be different numbers, as in 0,1,2"),
         (("", ""), ["--folds", "0"], "--folds 0: must be at least 1"),
+        (
+            ("scratch", "scratch"),
+            ["--against", "z"],
+            "--against 'z': no plan is called that, but plate, other",
+        ),
         (None, ["--folds", "13"], "class 'good' has 12 part(s) that differ; 13 folds need"),
     ],
 )

@@ -9,13 +9,17 @@ from inspector.contract.errors import ConfigError
 from training.plan import Plan, read_plan
 from training.plan_smoke import SIDE, TEACHER_SIDE, smoke
 
-PLANS = sorted((Path(training.__file__).parent / "plans").glob("*.toml"))
+PLANS = sorted((Path(training.__file__).parent / "plans").rglob("*.toml"))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_a_plan_that_comes_with_the_package_is_read(path: Path) -> None:
     plan = read_plan(path)
-    assert Plan.model_validate(smoke(plan).model_dump()) == smoke(plan)
+    small = smoke(plan)
+    assert Plan.model_validate(small.model_dump()) == small
+    networks = (*small.teachers, small.student, *small.student.peers)
+    assert {each.weights for each in networks} == {"none"}, "nothing is fetched"
+    assert bool(small.student.views) == bool(plan.student.views)  # a new view each epoch stays so
 
 
 def test_a_teacher_with_a_size_of_its_own_has_one_in_a_smoke_run_too() -> None:
