@@ -18,11 +18,16 @@ td small{color:#666}tr.teacher td{color:#666}.caveat{border:1px solid #d9a441;pa
 .plots{display:grid;grid-template-columns:1fr 1fr;align-items:end}img{max-width:100%}
 """
 
+NAMED_MAX = 5
+"""Plans that the title names."""
+
 
 def write_html(found: Comparison, path: Path) -> None:
     """One file; nothing is fetched when it is read."""
     done = sum(1 for row in found.rows if row.role == "student")
-    title = "Comparison of " + ", ".join(_plans(found))
+    plans = _plans(found)
+    named = ", ".join(plans) if len(plans) <= NAMED_MAX else f"{len(plans)} plans"
+    title = f"Comparison of {named}"
     folds = f", {found.folds} folds each" if found.folds > 1 else ", split anew by each"
     body = [
         f"<h1>{plain(title)}</h1>",
@@ -39,17 +44,28 @@ def write_html(found: Comparison, path: Path) -> None:
         "longer, and where equal networks differ in ms, that is how much.</p>",
         f'<p class="caveat">{plain(found.caveat)}</p>',
         '<div class="plots">',
-        png_image(compare_plots.against_parameters(found, "accuracy"), "Accuracy by parameters"),
-        png_image(compare_plots.against_latency(found, "accuracy"), "Accuracy by latency"),
-        png_image(
-            compare_plots.against_parameters(found, "macro_recall"), "Macro recall by parameters"
-        ),
-        png_image(compare_plots.against_latency(found, "macro_recall"), "Macro recall by latency"),
+        *_plots(found),
         "</div>",
         *_pairs(found),
         f"<p>Made by {plain(found.code)}.</p>",
     ]
     write_whole(path, document(title, _STYLE, body).encode())
+
+
+def _plots(found: Comparison) -> list[str]:
+    if len(found.contenders) > compare_plots.LEGEND_MAX:
+        return [
+            png_image(compare_plots.side_by_side(found, metric), f"{METRICS[metric]} of each plan")
+            for metric in ("macro_recall", "auroc")
+        ]
+    return [
+        png_image(plot(found, metric), f"{METRICS[metric]} {by}")
+        for metric in ("accuracy", "macro_recall")
+        for plot, by in (
+            (compare_plots.against_parameters, "by parameters"),
+            (compare_plots.against_latency, "by latency"),
+        )
+    ]
 
 
 def lines(found: Comparison) -> list[str]:

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.comparison import METRICS, Comparison, Contender
+from training.comparison import METRICS, Comparison, Contender, Row
 from training.report_plots import BAD, GOOD, INK, REVIEW, png
 
 COLOURS = (GOOD, BAD, "#6a994e", "#8d6cab", REVIEW, "#4aa3a2", INK)
@@ -48,6 +48,28 @@ def against_latency(found: Comparison, metric: str) -> bytes:
     return png(figure)
 
 
+def side_by_side(found: Comparison, metric: str) -> bytes:
+    """A line for each contender, the best on top: mean, standard deviation, each run as a dot.
+
+    For so many that colours and a legend would not tell which is which.
+    """
+    order = sorted(found.contenders, key=lambda contender: contender.mean[metric])
+    figure = Figure(figsize=(5.6, 1.3 + 0.26 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for place, contender in enumerate(order):
+        values = [100 * row.figures[metric] for row in _runs(found, contender)]
+        colour = BAD if contender.role == "teacher" else GOOD
+        axes.plot(values, [place] * len(values), ".", color=colour, alpha=0.4, ms=5)
+        mean, spread = 100 * contender.mean[metric], 100 * contender.sd[metric]
+        marker = MARKERS[contender.role]
+        axes.errorbar([mean], [place], xerr=[spread], marker=marker, color=colour, capsize=3)
+    axes.set_yticks(range(len(order)), [contender.name for contender in order], fontsize=8)
+    axes.grid(visible=True, axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.set(xlabel=f"{METRICS[metric]}, %", ylim=(-0.6, len(order) - 0.4))
+    return png(figure)
+
+
 def differences(found: Comparison, metric: str) -> bytes:
     """The second less the first of each pair, with the corrected 95 % interval."""
     pairs = found.pairs
@@ -66,6 +88,10 @@ def differences(found: Comparison, metric: str) -> bytes:
     return png(figure)
 
 
+def _runs(found: Comparison, contender: Contender) -> list[Row]:
+    return [r for r in found.rows if (r.plan, r.role) == (contender.plan, contender.role)]
+
+
 def _coloured(found: Comparison) -> list[tuple[Contender, str]]:
     """A colour for each plan, whatever the model of it."""
     plans = list(dict.fromkeys(contender.plan for contender in found.contenders))
@@ -81,7 +107,7 @@ def _point(
     x: float,
     x_spread: float,
 ) -> None:
-    rows = [r for r in found.rows if (r.plan, r.role) == (contender.plan, contender.role)]
+    rows = _runs(found, contender)
     values = [100 * row.figures[metric] for row in rows]
     at = [row.latency_ms for row in rows] if x_spread else [x] * len(rows)
     axes.plot(at, values, ".", color=colour, alpha=0.35, ms=4)

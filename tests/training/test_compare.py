@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support import until
 from tests.training.plates import PLAN, write_class_folders
 from training.cli import main
-from training.evaluate import Held, escape_at_overkill, overkill_at_escape
+from training.compare_html import write_html
+from training.compare_plots import LEGEND_MAX
+from training.comparison import Comparison
 
 TINY = (
     PLAN.replace("resnet18", "resnet10t")
@@ -128,6 +129,24 @@ def test_the_page_shows_table_tests_and_plots_and_fetches_nothing(compared: Comp
     assert "http" not in page
 
 
+def test_a_page_of_many_plans_has_a_line_for_each_in_place_of_a_cloud(
+    compared: Compared, tmp_path: Path
+) -> None:
+    found = Comparison.model_validate(compared.found)
+    (labels,) = (each for each in found.contenders if each.plan == "labels")
+    mine = [row for row in found.rows if row.plan == "labels"]
+    more = [f"again-{i}" for i in range(LEGEND_MAX)]
+    rows = (*found.rows, *(row.model_copy(update={"plan": p}) for p in more for row in mine))
+    many = (labels.model_copy(update={"plan": name, "name": name}) for name in more)
+    contenders = (*found.contenders, *many)
+    update = {"rows": rows, "contenders": contenders, "wanted": 6 + 2 * LEGEND_MAX}
+    write_html(found.model_copy(update=update), tmp_path / "compare.html")
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert f"Comparison of {3 + LEGEND_MAX} plans" in page
+    assert page.count("data:image/png;base64,") == 3
+    assert 'alt="macro recall of each plan"' in page
+
+
 def test_labels_that_students_and_teacher_contradict_stand_on_a_page_of_their_own(
     compared: Compared,
 ) -> None:
@@ -211,27 +230,6 @@ def test_what_cannot_be_compared_is_explained(
     where = ["--data", str(compared.data), "--out", str(tmp_path / "out")]
     assert main(["compare", *plans, *where, *more]) in (65, 78)
     assert words in capsys.readouterr().err
-
-
-def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
-    # 20 good parts at 0.00 .. 0.19: 5 % of them is one, so the limit is just above 0.18.
-    scores = np.array([*np.arange(20) / 100, 0.05, 0.18, 0.185, 0.9])
-    targets = np.array([0] * 20 + [1] * 4)
-    parts = Held(scores, targets, ("good", "bad"), ("good",), np.arange(24))
-    assert escape_at_overkill(parts, 0.05) == 2 / 4
-    # of a defect's two pictures one passes: the part escapes, one of two pictures does
-    twice = Held(
-        np.array([*np.arange(20) / 100, 0.1, 0.9]),
-        np.array([0] * 20 + [1] * 2),
-        ("good", "bad"),
-        ("good",),
-        np.array([*range(20), 20, 20]),
-    )
-    assert escape_at_overkill(twice, 0.05) == 1.0
-    assert escape_at_overkill(twice.by_picture, 0.05) == 0.5
-    # None of four defects may escape at 5 %: the limit is 0.05, and 15 good parts are stopped.
-    assert overkill_at_escape(parts, 0.05) == 15 / 20
-    assert overkill_at_escape(parts, 0.25) == 2 / 20
 
 
 def test_folds_trained_side_by_side_end_in_the_same_table(

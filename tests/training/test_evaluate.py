@@ -3,7 +3,15 @@
 import numpy as np
 
 from inspector.contract.verdict import Limits
-from training.evaluate import defect_scores, figures, held, verdicts_of
+from training.evaluate import (
+    Held,
+    defect_scores,
+    escape_at_overkill,
+    figures,
+    held,
+    overkill_at_escape,
+    verdicts_of,
+)
 
 LABELS, GOOD = ("crack", "free", "ok"), ("free", "ok")
 
@@ -44,3 +52,24 @@ def test_what_novelty_alone_stops_is_counted_once_a_part() -> None:
     )
     assert (without.escape.events, without.overkill.events) == (2, 0)
     assert without.novelty_overkill is None
+
+
+def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
+    # 20 good parts at 0.00 .. 0.19: 5 % of them is one, so the limit is just above 0.18.
+    scores = np.array([*np.arange(20) / 100, 0.05, 0.18, 0.185, 0.9])
+    targets = np.array([0] * 20 + [1] * 4)
+    parts = Held(scores, targets, ("good", "bad"), ("good",), np.arange(24))
+    assert escape_at_overkill(parts, 0.05) == 2 / 4
+    # of a defect's two pictures one passes: the part escapes, one of two pictures does
+    twice = Held(
+        np.array([*np.arange(20) / 100, 0.1, 0.9]),
+        np.array([0] * 20 + [1] * 2),
+        ("good", "bad"),
+        ("good",),
+        np.array([*range(20), 20, 20]),
+    )
+    assert escape_at_overkill(twice, 0.05) == 1.0
+    assert escape_at_overkill(twice.by_picture, 0.05) == 0.5
+    # None of four defects may escape at 5 %: the limit is 0.05, and 15 good parts are stopped.
+    assert overkill_at_escape(parts, 0.05) == 15 / 20
+    assert overkill_at_escape(parts, 0.25) == 2 / 20
