@@ -95,7 +95,11 @@ def add_promote(commands: Commands) -> None:
         "may a bundle replace another: decide, say why, sign it, offer it to stations",
         PROMOTE_EXAMPLES,
     )
-    promote.add_argument("candidate", type=Path, help="the new bundle's folder")
+    promote.add_argument(
+        "candidate",
+        type=Path,
+        help="the new bundle where its release left it: DIR/networks says what it learned",
+    )
     promote.add_argument("incumbent", type=Path, help="the folder of the bundle that runs")
     promote.add_argument(
         "--data", type=Path, required=True, help="the version the candidate was made of"

@@ -112,6 +112,12 @@ def _fit(evidence: Evidence) -> list[Check]:
         Check(name="fit to serve", found=words, asked="a station must take it", verdict="fails")
         for words in evidence.unfit
     ]
+    learned = [case.name for case in evidence.cases if case.source == "golden" and case.trained]
+    if learned:
+        some = f"{learned[0]}{' ...' if len(learned) > 1 else ''}"
+        found = f"{len(learned)} of its pictures were learned by the candidate ({some})"
+        asked = "none, its figures would flatter: collect leaves such out, then release anew"
+        checks.append(Check(name="golden set", found=found, asked=asked, verdict="fails"))
     return checks + [
         Check(name="held-out parts", found=words, asked="must be known", verdict="missing")
         for words in evidence.unknown

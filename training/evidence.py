@@ -22,15 +22,14 @@ from inspector.runtime.onnx import OnnxRuntime
 from inspector.station.judging import Job, judge_image
 from inspector.station.recipe import Recipe
 from inspector.station.stopwatch import Stopwatch
-from training.dataset import Dataset, Sample
+from training.dataset import Dataset
 from training.freshness import ALIKE
-from training.likeness import Look, Looks, look, near_twins
-from training.plan import SplitRule
+from training.held_out import Record, Seen, settled
+from training.likeness import Look, Looks, look
 from training.promotion import Case, Evidence, Latency, Says
 from training.report import machine_text
 from training.reviewed import Reviewed, read_reviewed
 from training.shadow_record import shadow_record
-from training.split import groups_of
 from training.turns import in_turns
 from training.versions import FACTS, read_facts, read_rows
 
@@ -117,16 +116,20 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     candidate, incumbent = pair.bundles
     good = candidate.manifest.good
     reviewed = read_reviewed(sources.reviews)
+    record = Record.of(candidate)
     known = [*_golden(dataset), *_reviewed(reviewed, sources, dataset, pair.bundles)]
     if not known:
         raise DataError(f"{sources.data}: names no golden set, and nothing is reviewed")
     cases: list[Case] = []
     looks: list[Look] = []
+    around: dict[int, Look] = {}
     timed: list[Image] = []
     for i in bar(range(len(known)), len(known)):
         each = known[i]
-        image = _read(each)
+        image, whole = _read(each)
         looks.append(look(image))
+        if whole.shape != image.shape:
+            around[i] = look(whole)
         if len(timed) < TIMED_PICTURES:
             timed.append(image)
         mine, theirs = pair.ask(pair.candidate, image), pair.ask(pair.incumbent, image)
@@ -149,9 +152,9 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         incumbent=incumbent.id,
         candidate=candidate.id,
         unfit=pair.unfit(),
-        unknown=_unknown(candidate, dataset, fingerprint),
+        unknown=(*_unknown(candidate, dataset, fingerprint), *record.unsaid()),
         classes=tuple(sorted({case.label for case in cases if case.is_defect})),
-        cases=_by_part(cases, looks),
+        cases=settled(cases, Seen(Looks.of(looks), around), record),
         shadow=shadow_record(sources.shadows, pair.bundles, reviewed, good),
         latency_incumbent=latency_incumbent,
         latency_candidate=latency_candidate,
@@ -161,18 +164,6 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         data_fingerprint=fingerprint,
         at=datetime.now(UTC),
     )
-
-
-def _by_part(cases: list[Case], looks: list[Look]) -> tuple[Case, ...]:
-    """The cases with twins under one part's name: they are no independent trials."""
-    samples = tuple(Sample(Path(c.picture), c.name, c.label, c.part) for c in cases)
-    part = [case.part for case in cases]
-    twins = tuple(near_twins(Looks.of(looks).faces(), SplitRule().near_duplicate_at))
-    for first, members in groups_of(samples, twins).items():
-        for i in members:
-            part[i] = cases[first].part
-    pairs = zip(cases, part, strict=True)
-    return tuple(case.model_copy(update={"part": name}) for case, name in pairs)
 
 
 def _golden(dataset: Dataset) -> list[_Known]:
@@ -249,13 +240,14 @@ def _stem(name: str) -> str:
     return name.removesuffix(".jpg").removesuffix(".png")
 
 
-def _read(known: _Known) -> Image:
+def _read(known: _Known) -> tuple[Image, Image]:
+    """What was judged, and what that was cut from."""
     try:
         image = decode(known.path.read_bytes())
         if known.region is None:
-            return image
+            return image, image
         x, y, width, height = known.region
-        return cut(image, Region(name="judged", x=x, y=y, width=width, height=height))
+        return cut(image, Region(name="judged", x=x, y=y, width=width, height=height)), image
     except (OSError, ValueError) as error:
         raise DataError(f"{known.path}: cannot be read: {error}") from None
 

@@ -24,12 +24,14 @@ from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.compress.shape import Shape, load_shaped
 from training.models import Network, alike, classifier_keys
+from training.plan import SplitRule
 from training.plan_networks import Fit, Imbalance, Sampling, absent
 
 FACTS = "networks.json"
 OLD = "student.old.networks"
 HANDED = "teacher.handed"
 Role = Literal["teacher", "student"]
+_NEAR_AT = SplitRule().near_duplicate_at
 
 
 class Networks(Strict):
@@ -49,6 +51,9 @@ class Networks(Strict):
     student: str
     members: Annotated[int, Field(ge=1, exclude_if=lambda members: members == 1)] = 1
     """Networks that student.safetensors holds, under `trunk.members.N` where there are several."""
+    near_duplicate_at: Annotated[float, Field(exclude_if=lambda at: at == _NEAR_AT)] = _NEAR_AT
+    """The plan's split.near_duplicate_at: what was no twin to the release is none to who asks later
+    what it has learned."""
     compressed: Shape | None = None
     """What the student was made into, for the weights of compressed.safetensors; None where it has
     timm's shape: not compressed, or only sparse."""

@@ -67,7 +67,7 @@ class Case(Strict):
     is_defect: bool
     source: Literal["golden", "reviewed"]
     trained: bool
-    """The candidate learned from it: it can only speak against it."""
+    """The candidate learned from it, or from its part: it can only speak against it."""
     incumbent: Says
     candidate: Says
     caught: bool

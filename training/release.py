@@ -149,6 +149,7 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         teacher_sampling=plan.teacher.sampling if plan.teacher else None,
         student=plan.student.model,
         members=plan.student.members,
+        near_duplicate_at=plan.split.near_duplicate_at,
         compressed=shape_in(trained["student"].folder),
     )
     if "original" in trained:  # a later plan starts from it, and compresses anew

@@ -31,13 +31,18 @@ class Running(NamedTuple):
 def running_bundle(folder: Path) -> Running:
     """A bundle where its release left it. Raises BundleError, or ConfigError without networks."""
     bundle = read_bundle(folder)
-    networks = bundle.folder.resolve().parent.parent / "networks" / bundle.id
+    networks = networks_of(bundle)
     if not (networks / FACTS).is_file():
         raise ConfigError(
             f"--from-bundle {folder}: its networks are not in {networks}: name the bundle where "
             f"its release left it, DIR/bundles/{bundle.id}"
         )
     return Running(bundle, networks)
+
+
+def networks_of(bundle: Bundle) -> Path:
+    """Where its release left its networks, if the bundle lies where its release left it."""
+    return bundle.folder.resolve().parent.parent / "networks" / bundle.id
 
 
 def require_same_product(plan: Plan, bundle: Bundle) -> None:

@@ -23,7 +23,7 @@ from training.brief import sights_for_once
 from training.cli import main
 from training.dataset import SPLITS, SplitName, read_dataset
 from training.fit import Machine
-from training.handover import Role
+from training.handover import Role, read_networks
 from training.job import Data, Job
 from training.learned import require_unlearned
 from training.learned_record import LEARNED, PIXELS, memory_of, write_learned
@@ -181,6 +181,10 @@ def test_another_shot_of_a_part_is_known_where_the_plan_knows_twins(
     with pytest.raises(DataError, match=r"spot/11\.png, learned as nearly spot/00\.png"):
         ask(plan.replace(*TWINS), data)
     assert ask(plan, data) == ()
+
+
+def test_a_release_leaves_what_its_plan_calls_a_twin(first: Release) -> None:
+    assert read_networks(first.networks, "student", OLD).near_duplicate_at == 1.0
 
 
 def test_a_part_id_alone_says_nothing(first: Release, third: Path, ask: Ask) -> None:

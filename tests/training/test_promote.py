@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
+from inspector.contract.image import Image
 from inspector.contract.result import EvaluationName
 from inspector.contract.shadow import Opinion, ShadowMessage
 from inspector.contract.strict import read_toml
@@ -24,6 +25,8 @@ from tests.training.said import Station, jpeg
 from training.cli import main
 from training.dataset import read_dataset
 from training.deciding import decide
+from training.learned_record import Memory, write_memories
+from training.likeness import Looks, look
 from training.promotion import Case, Evidence, Latency, Says, Shadowed, Terms
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -69,7 +72,18 @@ class Line:
     def candidate(self, review_at: float = 0.31, **how: Any) -> Bundle:
         """Another bundle only by its limits, or how else it is to differ."""
         limits = Limits(review_at=review_at, reject_at=max(0.7, review_at))
-        return self.bundle(self.root / "new", limits=limits, **how)
+        made = self.bundle(self.root / "new", limits=limits, **how)
+        self.learned(made, picture(GREY, SIDE, SIDE, seed=1_000))
+        return made
+
+    def learned(self, bundle: Bundle, *images: Image, shown: str = "train") -> Path:
+        """What its release left of it."""
+        looks = Looks.of([look(image) for image in images])
+        memory = Memory.of(shown, [f"learned{i}" for i in range(len(images))], looks)
+        folder = self.root / "networks" / bundle.id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_memories(folder, {"student": memory})
+        return folder
 
     def promote(self, candidate: Bundle, *more: object) -> int:
         words = ["promote", candidate.folder, self.incumbent.folder, "--data", self.data]
@@ -81,6 +95,19 @@ class Line:
         key = line.split(" ", maxsplit=1)[0]
         kept = [each for each in FEW.splitlines() if not each.startswith(key)]
         self.terms.write_text("\n".join([*kept, line]), encoding="utf-8")
+
+    def add(self, name: str, image: Image, label: str, part: str, split: str) -> None:
+        """One more picture in the data that both bundles are made of."""
+        cv2.imwrite(str(self.data / name), image)
+        with (self.data / "manifest.csv").open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow((name, label, part, split))
+        self.made_of = read_dataset(self.data).fingerprint()
+        self.incumbent = self.bundle(self.plant)
+
+    def trained(self, source: str = "reviewed") -> list[bool]:
+        """Of each such picture, in turn."""
+        found = json.loads((self.out / "promote.json").read_text())["evidence"]["cases"]
+        return [case["trained"] for case in found if case["source"] == source]
 
     def reasons(self) -> str:
         return "\n".join(json.loads((self.out / "promote.json").read_text())["decision"]["reasons"])
@@ -174,14 +201,9 @@ def test_a_picture_the_candidate_trained_on_is_no_proof_of_its_worth(line: Line)
     station = Station(line.root)
     station.say("good", jpeg(picture(GREY, SIDE, SIDE, seed=70)), part="P-1")
     station.say("good", jpeg(picture(GREY, SIDE, SIDE, seed=71)), part="P-2")
-    with (line.data / "manifest.csv").open("a", encoding="utf-8") as file:
-        file.write("more.png,good,P-1,train\n")
-    cv2.imwrite(str(line.data / "more.png"), picture(GREY, SIDE, SIDE, seed=72))
-    line.made_of = read_dataset(line.data).fingerprint()
+    line.add("more.png", picture(GREY, SIDE, SIDE, seed=72), "good", "P-1", "train")
     assert line.promote(line.candidate(), "--reviews", station.folder) == 0
-    found = json.loads((line.out / "promote.json").read_text())["evidence"]["cases"]
-    trained = {case["part"]: case["trained"] for case in found if case["source"] == "reviewed"}
-    assert trained == {"P-1": True, "P-2": False}
+    assert line.trained() == [True, False]
 
 
 def shadowed(line: Line, candidate: Bundle, counted: int = 1) -> Path:
@@ -256,12 +278,8 @@ def test_a_shadow_and_its_copy_are_one_record(line: Line) -> None:
 
 def test_frames_of_one_part_are_one_trial_also_where_nobody_wrote_its_id(line: Line) -> None:
     once = picture(DARK, SIDE, SIDE, seed=90)
-    with (line.data / "manifest.csv").open("a", newline="", encoding="utf-8") as file:
-        for i in range(3):
-            cv2.imwrite(str(line.data / f"again{i}.png"), once + np.uint8(i))
-            csv.writer(file).writerow((f"again{i}.png", "dark", f"again{i}", "golden"))
-    line.made_of = read_dataset(line.data).fingerprint()
-    line.incumbent = line.bundle(line.plant)
+    for i in range(3):
+        line.add(f"again{i}.png", once + np.uint8(i), "dark", f"again{i}", "golden")
     line.ask("golden_defects_at_least = 8")
     assert line.promote(line.candidate()) == 5
     assert "golden defects: 7 parts; asked: at least 8: collect 1 more" in line.reasons()
