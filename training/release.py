@@ -152,13 +152,14 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         near_duplicate_at=plan.split.near_duplicate_at,
         compressed=shape_in(trained["student"].folder),
     )
+    shown = trained["student"].folder  # a compressed one: of an archive, all that it was shown
     if "original" in trained:  # a later plan starts from it, and compresses anew
         trained = {**trained, "student": trained["original"], "compressed": trained["student"]}
         del trained["original"]
     states = {role: load(stage.folder / BEST) for role, stage in trained.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_split(data, folder)
-    write_learned(plan, data, trained["student"].folder, folder)
+    write_learned(plan, data, shown, folder)
     write_networks(folder, networks, states)
 
 

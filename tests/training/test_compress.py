@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,13 +12,14 @@ import torch
 from inspector.contract.bundle import Bundle, read_bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import decode, fit
-from tests.training.plates import write_class_folders
-from tests.training.releases import Forked, kill_in, require_same_files
+from tests.training.plates import draw, write_class_folders
+from tests.training.releases import Forked, kill_in, require_same_files, run, short
 from tests.training.test_prune import small_net
 from training.checkpoint import load
 from training.comparison import METRICS, Outcome, Row, comparison_of
 from training.compress.steps import cuts_of
 from training.handover import FACTS, compressed_network
+from training.learned_record import Memory, memory_of, shown_of_archive, write_memories
 from training.plan import read_plan
 from training.plan_compress import Compress
 from training.plan_smoke import smoke
@@ -173,6 +175,29 @@ def test_handed_on_weights_of_another_shape_are_refused_in_words(
     (tmp_path / "compressed.safetensors").unlink()
     with pytest.raises(ConfigError, match="holds no compressed student"):
         compressed_network(tmp_path)
+
+
+def test_a_compressed_student_says_all_of_an_archive_that_it_was_shown(tmp_path: Path) -> None:
+    data, archive = write_class_folders(tmp_path / "data"), tmp_path / "archive"
+    archive.mkdir()
+    rng = np.random.default_rng(99)
+    names = {f"{i}.png" for i in range(4)}
+    for name in sorted(names):
+        cv2.imwrite(str(archive / name), draw(rng, "spot"))
+    plan = short().replace("views = 2", 'views = 2\nunlabelled = { folder = "archive" }')
+    plan += "[compress]\nepochs = 1\n[compress.sparse]\nsparsity = 0.5\nsteps = 1\n"
+
+    def shown() -> set[str]:
+        entries = memory_of(run(tmp_path, plan, data, "out").networks, "student").entries
+        return {entry.image for entry in entries if entry.shown == "archive"}
+
+    assert shown() == names
+    # as if the teacher had been sure of two of them only, and the student of all
+    (original,) = tmp_path.glob("out/work/student-*")
+    few = shown_of_archive(original)
+    write_memories(original, {"student": Memory(few.entries[:2], few.looks)})
+    shutil.rmtree(tmp_path / "out/networks")
+    assert shown() == names
 
 
 def test_smoke_cuts_once_for_each_kind(compressed: Compressed) -> None:
