@@ -9,8 +9,8 @@ from pathlib import Path
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import Image, decode
-from training.dataset import SPLITS, SplitName
-from training.learned import Knows
+from training.dataset import SPLITS
+from training.learned import HELD_BACK, Knows
 from training.learned_record import FITTED, Memory, memory_of
 from training.likeness import Look, Looks, look, near_twins
 from training.split import groups_of
@@ -27,20 +27,11 @@ _Twins = tuple[tuple[int, int], ...]
 class Freshness:
     """Looks at every picture once; says what it leaves out, and why."""
 
-    def __init__(
-        self,
-        near_at: float,
-        left_out: list[LeftOut],
-        learned: Knows,
-        held: tuple[SplitName, ...],
-    ) -> None:
-        """near_at: as split.near_duplicate_at; learned: what must train, if anything; held: the
-        sets that limits and figures stand on.
-        """
+    def __init__(self, near_at: float, left_out: list[LeftOut], learned: Knows) -> None:
+        """near_at: as split.near_duplicate_at; learned: what must train, if anything."""
         self._near_at = near_at
         self._left_out = left_out
         self._learned = learned
-        self._held = held
         self._looks: dict[str, Look] = {}
         self._asked: tuple[list[str], _Twins] = ([], ())
         self.placed: set[str] = set()
@@ -129,9 +120,9 @@ class Freshness:
 
     def _apart(self, rows: list[Row], fresh: set[str]) -> list[Row]:
         """Without what ties two sets together, as a part or as twins, and with nothing held back
-        that was learned. The newest goes first. Then what is held back, where the other trains: a
-        bundle has learned that, so that it knows its twin. Likeness is to the average picture,
-        which new ones move a little.
+        that was learned. The newest goes first. Then what is held back, where the other trains, or
+        chose an epoch: a bundle has learned that, so that it knows its twin. Likeness is to the
+        average picture, which new ones move a little.
         """
         while True:
             rows = self._not_learned(rows)
@@ -142,14 +133,13 @@ class Freshness:
                 if len(named) < 2:
                     continue
                 new = [i for i in members if samples[i].name in fresh]
-                trained = [i for i in members if samples[i].split in set(FITTED) - set(self._held)]
-                held = [i for i in members if samples[i].split in self._held]
                 lowest = next(split for split in SPLITS if split in named)
-                why, what = "ties two sets together", ""
-                if not new and trained and held:
-                    why, what = TWIN_LEARNED, f" beside {samples[trained[0]].name}"
-                    new = held
-                for i in new or [i for i in members if samples[i].split == lowest]:
+                firm = [i for i in members if samples[i].split == lowest]
+                why, what, out = "ties two sets together", "", new or firm
+                if not new and lowest in FITTED:
+                    why, what = TWIN_LEARNED, f" beside {samples[firm[0]].name}"
+                    out = [i for i in members if i not in firm]
+                for i in out:
                     part, where = samples[i].name, samples[i].split or "new"
                     loose[i] = LeftOut(why=why, part=part, what=f"{where}{what}")
             if not loose:
@@ -160,9 +150,8 @@ class Freshness:
     def _not_learned(self, rows: list[Row]) -> list[Row]:
         """Without what is held back and was learned; what is new and was learned trains."""
         looks = Looks.of([self._looks[row.sample.name] for row in rows])
-        asked = (None, *self._held)
         known: dict[int, str] = {}
-        for split in asked:
+        for split in (None, *HELD_BACK):
             places = [i for i, row in enumerate(rows) if row.sample.split == split]
             known |= self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
         kept = []
@@ -188,9 +177,14 @@ def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Memory
         for row in read_rows(version)
         if row.sample.split in FITTED and row.sample.name not in there
     }
-    looks = Looks.of([look(_read(row)) for row in gone.values()])
-    memory = Memory.of("train", list(gone), looks)
-    return memory.with_all([memory_of(networks, "student")]) if networks else memory
+    memories = []
+    for split in FITTED:  # a twin of one that only chose an epoch may still do so
+        mine = {name: row for name, row in gone.items() if row.sample.split == split}
+        looks = Looks.of([look(_read(row)) for row in mine.values()])
+        memories.append(Memory.of(split, list(mine), looks))
+    if networks:
+        memories.append(memory_of(networks, "student"))
+    return Memory().with_all(memories)
 
 
 def _read(row: Row) -> Image:

@@ -1,8 +1,8 @@
 """Networks that are handed on must not be judged by parts that they have learned.
 
 A teacher tells its student what it remembers, and a student that starts from one remembers itself:
-limits chosen on such parts, and figures of them, would promise what new parts do not hold. A part
-is known by its picture's pixels, or by one that is nearly it; not by a part id, which another
+whatever is chosen on such parts, and figures of them, would promise what new parts do not hold. A
+part is known by its picture's pixels, or by one that is nearly it; not by a part id, which another
 product, or next year's count, has as well.
 """
 
@@ -17,6 +17,9 @@ from training.likeness import Looks, nearly, same
 from training.plan import Plan
 from training.running import SPLIT
 
+HELD_BACK: tuple[SplitName, ...] = ("validation", "calibration", "golden")
+"""Epoch, temperature, INT8 and a search's winner are chosen on the first, limits, novelty's too, on
+the second where there is one, and figures are of the last."""
 _UNSAID = (
     f"not all that {{names}} learned is known (of an older program, or without {LEARNED}): should "
     f"parts that are held back here be among it, figures and limits flatter"
@@ -30,8 +33,9 @@ def require_unlearned(plan: Plan, data: Data, say: Callable[[str], None]) -> tup
     unknown: list[str] = []
     looks, kept = data.images.looks, data.images.report.kept
     files = {sample.name: sample.image for sample in data.images.samples}
-    sets = held_back(calibration=len(data.rows["calibration"]) > 0)
-    held = {name: data.places(name) for name in sets}
+    held = {name: places for name in HELD_BACK if (places := data.places(name))}
+    *some, last = held
+    sets = f"{', '.join(some)} or {last}"
     for key, role, folder in taken_over(plan):
         memory = memory_of(folder, role)
         if memory.unsaid:
@@ -44,18 +48,13 @@ def require_unlearned(plan: Plan, data: Data, say: Callable[[str], None]) -> tup
         if known:
             raise DataError(
                 f"plan: {key} {str(folder)!r}: has learned {len(known)} of the "
-                f"{sum(map(len, held.values()))} pictures that are {' or '.join(held)} here (the "
-                f"first: {kept[min(known)]}, learned as {known[min(known)]}): its figures and "
+                f"{sum(map(len, held.values()))} pictures that are {sets} here (the first: "
+                f"{kept[min(known)]}, learned as {known[min(known)]}): its figures and "
                 f"limits would flatter. Let inspector-train collect --from-bundle make the data, "
                 f"give it a split column that keeps its sets ({folder / SPLIT} has them), or train "
                 f"anew"
             )
     return tuple(unknown)
-
-
-def held_back(*, calibration: bool) -> tuple[SplitName, SplitName]:
-    """The sets that limits, novelty's too, and figures stand on."""
-    return ("calibration" if calibration else "validation"), "golden"
 
 
 class Knows:

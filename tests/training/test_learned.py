@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from inspector.contract.errors import ConfigError, DataError
-from inspector.contract.image import ImageSpec
+from inspector.contract.image import ImageSpec, decode
 from inspector.contract.review import Undo
 from inspector.delivery.reviews import FILE, ReviewStore
 from tests.training.plates import draw
 from tests.training.releases import Release, run, short
-from tests.training.said import Station
+from tests.training.said import Station, jpeg
 from training.brief import sights_for_once
 from training.cli import main
 from training.dataset import SPLITS, SplitName, read_dataset
@@ -149,7 +149,7 @@ def test_a_network_is_not_judged_by_parts_that_it_learned_before(
     path.write_text(taking(first.networks, key), encoding="utf-8")
     assert main(["release", str(path), "--data", str(data), "--out", str(out), "--quiet"]) == 65
     said = capfd.readouterr().err
-    assert f"plan: {key} {str(first.networks)!r}: has learned 1 of the 13 pictures" in said
+    assert f"plan: {key} {str(first.networks)!r}: has learned 1 of the 19 pictures" in said
     assert f"(the first: {learned}, learned as good/00.png)" in said
     assert not list(out.glob("work/student-*")), "found before the training"
 
@@ -201,7 +201,7 @@ def test_what_was_learned_releases_ago_or_without_a_label_is_not_forgotten(
     archive = second.data.parent / "archive"
     folder = {"first": first.data, "second": second.data, "archive": archive}[learned]
     picture = folder / ("good/00.png" if learned != "archive" else "spot/1.png")
-    with pytest.raises(DataError, match="has learned 1 of the 13 pictures"):
+    with pytest.raises(DataError, match="has learned 1 of the 19 pictures"):
         ask(taking(second.networks, key), golden(third, picture))
 
 
@@ -227,17 +227,20 @@ def test_a_teacher_that_is_only_asked_learns_nothing_by_it(
     assert ask(taking(second.networks, HANDED), golden(third, second.data / "good/00.png")) == ()
 
 
-def test_without_calibration_parts_the_limits_stand_on_validation_parts(
-    first: Release, third: Path, ask: Ask
+@pytest.mark.parametrize("key", [HANDED, OLD])
+@pytest.mark.parametrize("sets", ["validation or golden", "validation, calibration or golden"])
+def test_what_chooses_an_epoch_may_have_chosen_one_before_but_not_have_trained(
+    first: Release, third: Path, ask: Ask, key: str, sets: str
 ) -> None:
-    rows = {n: s if s != "calibration" else "train" for n, s in rows_of(third).items()}
-    plan = taking(first.networks, OLD).replace("calibration = 0.25", "calibration = 0.0")
-    write(third, rows)
-    with pytest.raises(DataError, match="that are validation or golden here"):
+    plan = taking(first.networks, key)
+    if "calibration" not in sets:
+        rows = {n: s if s != "calibration" else "train" for n, s in rows_of(third).items()}
+        plan = plan.replace("calibration = 0.25", "calibration = 0.0")
+        write(third, rows)
+    with pytest.raises(DataError, match=f"that are {sets} here"):
         ask(plan, golden(third, first.data / "good/00.png", "validation"))
-    # it chose an epoch before, and chooses one again
     assert ask(plan, golden(third, first.data / "good/06.png", "validation")) == ()
-    with pytest.raises(DataError, match="that are validation or golden here"):
+    with pytest.raises(DataError, match=f"that are {sets} here"):
         ask(plan, golden(third, first.data / "good/06.png"))
 
 
@@ -412,6 +415,46 @@ def test_what_was_held_back_before_anybody_named_the_bundle_goes_out(
     line.collect(station)
     assert (why, spot["image"], "golden, as spot/1.png") in line.left_out()
     line.require_releasable()
+
+
+def test_a_validation_picture_that_the_bundle_trained_on_goes_out(
+    line: Line, second: Release, station: Station
+) -> None:
+    station.say_all("good", 1)
+    line.collect(station)
+    version = line.version
+    with (version / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    spot = next(row for row in rows if row["label"] == "spot" and row["split"] == "validation")
+    shutil.copy(second.data.parent / "archive/spot/1.png", version / spot["image"])
+    with pytest.raises(DataError, match=r"learned as spot/1\.png"):
+        line.require_releasable()
+    line.collect(station)
+    why = "held back, but learned before"
+    assert (why, spot["image"], "validation, as spot/1.png") in line.left_out()
+    line.require_releasable()
+
+
+def test_the_shot_of_a_validation_part_stays_where_another_was_taken_back(
+    line: Line, station: Station
+) -> None:
+    plan = line.plan.read_text(encoding="utf-8")
+    line.plan.write_text(short(), encoding="utf-8")  # which knows no twins
+    others = {}
+    for i in range(12):
+        shot = station.take("scratch")
+        one = station.say("scratch", shot, part=f"P-{i}")[0]
+        other = station.say("scratch", jpeg(nearly(decode(shot))), part=f"P-{i}")[0]
+        others[f"s1/{one.review.result_id}.jpg"] = other
+    line.collect(station, names_bundle=True)
+    validation = [name for name in others if line.sets()[name] == "validation"]
+    assert validation
+    line.plan.write_text(plan, encoding="utf-8")
+    with ReviewStore(station.folder / FILE) as store:
+        for other in others.values():
+            store.undo(Undo(review=other.id, by="anna", at=other.review.at))
+    line.collect(station, names_bundle=False)
+    assert all(line.sets().get(name) == "validation" for name in validation)
 
 
 def test_a_part_that_was_taken_back_and_comes_again_trains_where_it_did(
