@@ -3,7 +3,9 @@
 Sources: Hinton et al. 2015, section 3 ("the transfer set could consist entirely of unlabelled
 data"); Beyer et al. 2022, section 5. A picture that is, or nearly is, one of the parts held back
 for validation, limits or the golden set would show the student what it is to be judged on, so it
-is left out.
+is left out. A station whose recipe names a region keeps whole frames, of which nothing says where
+the region lay, while labelled pictures of it are cuts: neither is one known by the other, nor is it
+what the network is to see. Frames are told by their proportions.
 """
 
 from collections import Counter
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import DataError
-from inspector.contract.image import decode, fit
+from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.dataset import IMAGE_SUFFIXES, SPLITS
@@ -27,6 +29,16 @@ from training.run import Stage
 from training.scan import LOOKS
 
 WORDS = "words.json"
+PICTURE, MAP = ".jpg", ".map.png"
+"""As a station's archive calls a picture, and beside it where its bundle saw a defect."""
+SHAPE_WITHIN = 0.02
+"""By so much of itself width / height may be another than a labelled picture's: made small, a
+picture's sides are rounded."""
+OTHER_SHAPE = (
+    "of another shape than any labelled picture (a station with a region keeps whole frames)"
+)
+Size = tuple[int, int]
+"""Width and height."""
 
 
 class Unlabelled(NamedTuple):
@@ -50,12 +62,13 @@ class _Kept(Strict):
 
 def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     """Read a folder's pictures once. Raises DataError where there is none to use."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    files = _pictures(folder)
     if not files:
         raise DataError(f"plan: student.unlabelled.folder {str(folder)!r}: holds no image")
     sets = [name for name in SPLITS if name != "train"]
     held_back = data.images.looks.taken([i for name in sets for i in data.places(name)])
     near_at = job.plan.split.near_duplicate_at
+    sizes = sorted({(width, height) for width, height, _ in data.images.report.sizes})
 
     def make(into: Path) -> None:
         spec = job.plan.image
@@ -72,6 +85,9 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
                 pixels[i] = fit(picture, spec)
             except (OSError, ValueError):
                 left_out["unreadable"] += 1
+                continue
+            if sizes and not _is_shaped_as(picture, sizes):
+                left_out[OTHER_SHAPE] += 1
                 continue
             seen = look(picture)
             both = {seen.digest, digest_of(pixels[i])}
@@ -98,10 +114,23 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
 
     digest = fingerprint([file_sha256(path) for path in files])
     held_key = list(held_back.digests)
-    stage = job.run.stage("unlabelled", make, 2, digest, job.plan.image, near_at, held_key)
+    stage = job.run.stage("unlabelled", make, 3, digest, job.plan.image, near_at, held_key, sizes)
     for line in load_unlabelled(stage).lines:
         job.screen.say(f"  {line}")
     return stage
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """All of a folder and below, a station's maps left out: they are no pictures of a part."""
+    found = {p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
+    maps = {p for p in found if p.name.endswith(MAP)}
+    beside = {p for p in maps if p.with_name(p.name.removesuffix(MAP) + PICTURE) in found}
+    return sorted(found - beside)
+
+
+def _is_shaped_as(picture: Image, sizes: list[Size]) -> bool:
+    high, wide = picture.shape[:2]
+    return any(abs(wide * height / (high * width) - 1.0) <= SHAPE_WITHIN for width, height in sizes)
 
 
 def load_unlabelled(stage: Stage) -> Unlabelled:
