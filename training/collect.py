@@ -18,7 +18,6 @@ from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.image import Image, Region, cut, decode, whole
 from training.dataset import Sample, read_dataset
 from training.freshness import LEARNED_BEFORE, TWIN_LEARNED, Freshness, learned_before
-from training.learned import Knows
 from training.plan import Plan
 from training.reviewed import Reviewed, read_reviewed
 from training.running import Running, read_split, require_same_product
@@ -75,9 +74,8 @@ def collect(plan: Plan, sources: Sequence[Path], into: Path, given: From | None,
     known = {row.key for row in start.rows}
     left_out: list[LeftOut] = []
     fresh = _rows_of([each for each in reviewed if each.key not in known], start, left_out)
-    near_at = plan.split.near_duplicate_at
-    learned = learned_before(into, rows, given.running.networks if given else None)
-    freshness = Freshness(near_at, left_out, Knows(learned, near_at))
+    before = learned_before(into, rows, given.running.networks if given else None)
+    freshness = Freshness(plan.split.near_duplicate_at, left_out, before)
     both = freshness.of(rows, fresh, bar)
     both = _enough(both, freshness, plan, left_out)
     both = _spread(both, freshness, plan, left_out)

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import Image, decode
-from training.dataset import SPLITS
+from training.dataset import SPLITS, SplitName
 from training.learned import HELD_BACK, Knows
 from training.learned_record import FITTED, Memory, memory_of
 from training.likeness import Look, Looks, look, near_twins
@@ -19,21 +20,38 @@ from training.versions import LeftOut, Row, all_versions, read_rows
 SAME, NEARLY = "same picture as another", "nearly the same as another"
 TWIN_LEARNED = "held back, but a part that trains ties to it"
 LEARNED_BEFORE = "held back, but learned before"
+OF_GOLDEN = "a part of the golden set"
 ALIKE = (SAME, NEARLY, TWIN_LEARNED, LEARNED_BEFORE)
 """Left out for being in the data already: whoever trains on it has seen them."""
 _Twins = tuple[tuple[int, int], ...]
 
 
+class Before(NamedTuple):
+    """What was learned before, if anything, and must train."""
+
+    memory: Memory
+    parts: frozenset[str] = frozenset()
+    """Part ids of which no picture is left."""
+
+
 class Freshness:
     """Looks at every picture once; says what it leaves out, and why."""
 
-    def __init__(self, near_at: float, left_out: list[LeftOut], learned: Knows) -> None:
-        """near_at: as split.near_duplicate_at; learned: what must train, if anything."""
+    def __init__(self, near_at: float, left_out: list[LeftOut], before: Before) -> None:
+        """near_at: as split.near_duplicate_at."""
         self._near_at = near_at
         self._left_out = left_out
-        self._learned = learned
+        self._learned = Knows(before.memory, near_at)
+        self._gone = before.parts
         self._looks: dict[str, Look] = {}
         self._asked: tuple[list[str], _Twins] = ([], ())
+        self._fresh: set[str] = set()
+        self._ties: dict[str, int] = {}
+        """Of each name its group, before anything was left out: what goes must not take with it
+        that another picture is of the same part.
+        """
+        self._learned_ties: set[int] = set()
+        self._golden_ties: dict[int, str] = {}
         self.placed: set[str] = set()
         """Names of new pictures that train, since they were learned before."""
 
@@ -49,13 +67,55 @@ class Freshness:
         """
         for row in bar([*rows, *fresh], len(rows) + len(fresh)):
             self._looks[row.sample.name] = look(_read(row))
+        self._tie(rows, fresh)
         fresh = self._of_other_parts(rows, fresh)
         fresh = self._of_other_pixels(rows, fresh)
-        both = self._unlike(rows, fresh)
-        return self._apart(both, {row.sample.name for row in fresh})
+        return self._apart(self._tied(self._unlike(rows, fresh)))
 
     def twins(self, rows: list[Row]) -> _Twins:
-        """Pairs of rows that are nearly the same picture."""
+        """Pairs of rows that are nearly the same picture, or of one part by one that was left
+        out. Two that were there are tied by no new one: while it is here it is told with them.
+        """
+        new: dict[int, list[int]] = {}
+        old: dict[int, dict[str | None, int]] = {}
+        for i, row in enumerate(rows):
+            tie = self._ties[row.sample.name]
+            if row.sample.name in self._fresh:
+                new.setdefault(tie, []).append(i)
+            else:
+                old.setdefault(tie, {}).setdefault(row.sample.split, i)
+        tied = [
+            (one, other)
+            for tie, members in new.items()
+            for other in members
+            for one in (members[0], *old.get(tie, {}).values())
+            if one != other
+        ]
+        return (*self._nearly(rows), *tied)
+
+    def _tie(self, rows: list[Row], fresh: list[Row]) -> None:
+        both = [*rows, *fresh]
+        self._fresh = {row.sample.name for row in fresh}
+        first: dict[str, int] = {}
+        same = [(first.setdefault(self._digest(row), i), i) for i, row in enumerate(both)]
+        known: set[int] = set()
+        for split in (None, *HELD_BACK):
+            known.update(self._known(both, split))
+        # what is in the data already has learned no more than what is there: that one was asked
+        known -= {i for one, i in same if one < len(rows) <= i}
+        samples = tuple(row.sample for row in both)
+        for tie, members in groups_of(samples, (*self._nearly(both), *same)).items():
+            self._ties |= {samples[i].name: tie for i in members}
+            if any(i in known or samples[i].part in self._gone for i in members):
+                self._learned_ties.add(tie)
+            golden = [samples[i].name for i in members if samples[i].split == "golden"]
+            if golden:
+                self._golden_ties[tie] = golden[0]
+
+    def _digest(self, row: Row) -> str:
+        return self._looks[row.sample.name].digest
+
+    def _nearly(self, rows: list[Row]) -> _Twins:
         names = [row.sample.name for row in rows]
         if len(names) < 2:
             return ()
@@ -73,17 +133,17 @@ class Freshness:
         kept = []
         for row in fresh:
             if row.sample.part in golden:
-                self._drop(row, "a part of the golden set", row.sample.part)
+                self._drop(row, OF_GOLDEN, row.sample.part)
             else:
                 kept.append(row)
         return kept
 
     def _of_other_pixels(self, rows: list[Row], fresh: list[Row]) -> list[Row]:
         """Without the very same picture; none of several whose labels contradict."""
-        first = {self._looks[row.sample.name].digest: row for row in rows}
+        first = {self._digest(row): row for row in rows}
         kept: dict[str, Row] = {}
         for row in fresh:
-            digest = self._looks[row.sample.name].digest
+            digest = self._digest(row)
             other = first.setdefault(digest, row)
             if other is row:
                 kept[digest] = row
@@ -101,7 +161,7 @@ class Freshness:
         """Without what looks like a golden picture, or like one of its class that is there."""
         both = [*rows, *fresh]
         partners: dict[int, list[int]] = {}
-        for i, j in self.twins(both):
+        for i, j in self._nearly(both):
             partners.setdefault(j, []).append(i)
         kept = list(range(len(rows)))
         there = set(kept)
@@ -118,7 +178,26 @@ class Freshness:
                 there.add(j)
         return [both[i] for i in kept]
 
-    def _apart(self, rows: list[Row], fresh: set[str]) -> list[Row]:
+    def _tied(self, rows: list[Row]) -> list[Row]:
+        """Without what is of a golden part by a picture that was left out; what is of a part that
+        was learned before trains.
+        """
+        kept = []
+        for row in rows:
+            tie = self._ties[row.sample.name]
+            if row.sample.name in self._fresh and tie in self._golden_ties:
+                self._drop(row, OF_GOLDEN, self._golden_ties[tie])
+            elif row.sample.name in self._fresh and tie in self._learned_ties:
+                kept.append(self._placed(row))
+            else:
+                kept.append(row)
+        return kept
+
+    def _placed(self, row: Row) -> Row:
+        self.placed.add(row.sample.name)
+        return replace(row, sample=replace(row.sample, split="train"))
+
+    def _apart(self, rows: list[Row]) -> list[Row]:
         """Without what ties two sets together, as a part or as twins, and with nothing held back
         that was learned. The newest goes first. Then what is held back, where the other trains, or
         chose an epoch: a bundle has learned that, so that it knows its twin. Likeness is to the
@@ -132,7 +211,7 @@ class Freshness:
                 named = {samples[i].split for i in members} - {None}
                 if len(named) < 2:
                     continue
-                new = [i for i in members if samples[i].name in fresh]
+                new = [i for i in members if samples[i].name in self._fresh]
                 lowest = next(split for split in SPLITS if split in named)
                 firm = [i for i in members if samples[i].split == lowest]
                 why, what, out = "ties two sets together", "", new or firm
@@ -149,24 +228,27 @@ class Freshness:
 
     def _not_learned(self, rows: list[Row]) -> list[Row]:
         """Without what is held back and was learned; what is new and was learned trains."""
-        looks = Looks.of([self._looks[row.sample.name] for row in rows])
         known: dict[int, str] = {}
         for split in (None, *HELD_BACK):
-            places = [i for i, row in enumerate(rows) if row.sample.split == split]
-            known |= self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
+            known |= self._known(rows, split)
         kept = []
         for i, row in enumerate(rows):
             if i not in known:
                 kept.append(row)
             elif row.sample.split is None:
-                self.placed.add(row.sample.name)
-                kept.append(replace(row, sample=replace(row.sample, split="train")))
+                kept.append(self._placed(row))
             else:
                 self._drop(row, LEARNED_BEFORE, f"{row.sample.split}, as {known[i]}")
         return kept
 
+    def _known(self, rows: list[Row], split: SplitName | None) -> dict[int, str]:
+        """Which rows of a set were learned before, and as what."""
+        looks = Looks.of([self._looks[row.sample.name] for row in rows])
+        places = [i for i, row in enumerate(rows) if row.sample.split == split]
+        return self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
 
-def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Memory:
+
+def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Before:
     """What earlier versions had a bundle learn that is no longer there; and what is learned by the
     student in a folder of networks.
     """
@@ -184,7 +266,8 @@ def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Memory
         memories.append(Memory.of(split, list(mine), looks))
     if networks:
         memories.append(memory_of(networks, "student"))
-    return Memory().with_all(memories)
+    parts = {row.sample.part for row in gone.values()} - {row.sample.part for row in rows}
+    return Before(Memory().with_all(memories), frozenset(parts))
 
 
 def _read(row: Row) -> Image:

@@ -143,6 +143,33 @@ def test_what_is_or_looks_like_a_golden_picture_never_trains(line: Line, station
     }
 
 
+def test_a_picture_that_is_left_out_still_says_what_its_part_is(
+    line: Line, station: Station
+) -> None:
+    def shots_of(split: str) -> list[np.ndarray]:
+        names = [n for (n, label), s in line.splits.items() if (label, s) == ("scratch", split)]
+        found = [cv2.imread(str(line.released.data / name)) for name in sorted(names)]
+        return [image for image in found if image is not None]
+
+    for i, image in enumerate(shots_of("golden")):
+        station.say("scratch", jpeg(image, 90), part=f"golden-{i}")  # looks like it
+        station.say("scratch", station.take("scratch"), part=f"golden-{i}")
+    trained = shots_of("train")
+    for i, image in enumerate(trained):
+        same = cv2.imencode(".png", image)[1].tobytes()
+        station.say("scratch", same if i % 2 else jpeg(image, 90), part=f"train-{i}")
+        station.say("scratch", station.take("scratch"), part=f"train-{i}")
+    # nor are two new ones apart that only a third ties together
+    station.say("spot", once := station.take("spot"), part="one")
+    station.say("spot", once, part="other")
+    station.say("spot", station.take("spot"), part="other")
+    line.collect(station.folder)
+    sets = {sample.part: sample.split for sample in of_stations(line.data)}
+    assert sets.pop("one") == sets.pop("other")
+    assert sets == {f"train-{i}": "train" for i in range(len(trained))}
+    assert line.why()["a part of the golden set"] == len(shots_of("golden"))
+
+
 def test_pictures_that_add_nothing_and_people_who_do_not_agree_are_left_out_and_listed(
     line: Line, station: Station
 ) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.image import ImageSpec, decode
-from inspector.contract.review import Undo
+from inspector.contract.review import Kept, Undo
 from inspector.delivery.reviews import FILE, ReviewStore
 from tests.training.plates import draw
 from tests.training.releases import Release, run, short
@@ -472,6 +472,25 @@ def test_a_part_that_was_taken_back_and_comes_again_trains_where_it_did(
     with ReviewStore(station.folder / FILE) as store:
         for i in trained:  # alone: by their shares, some of them would be held back now
             store.put(said[i].review.model_copy(update={"by": "ben"}), pictures[i])
+    line.collect(station, names_bundle=False)
+    mine = [split for name, split in line.sets().items() if "s1/" in name]
+    assert mine == len(trained) * ["train"] != []
+
+
+def test_another_shot_of_a_part_that_trained_and_was_taken_back_trains(
+    line: Line, station: Station
+) -> None:
+    def shot(i: int) -> Kept:
+        return station.say("scratch", station.take("scratch"), part=f"P-{i}")[0]
+
+    said = [shot(i) for i in range(8)]
+    line.collect(station)
+    trained = [i for i in range(8) if line.sets()[f"s1/b-{i + 1}.jpg"] == "train"]
+    with ReviewStore(station.folder / FILE) as store:
+        for each in said:
+            store.undo(Undo(review=each.id, by="anna", at=each.review.at))
+    for i in trained:  # alone: by their shares, some of them would be held back
+        shot(i)
     line.collect(station, names_bundle=False)
     mine = [split for name, split in line.sets().items() if "s1/" in name]
     assert mine == len(trained) * ["train"] != []
