@@ -239,6 +239,7 @@ def outcomes_of(plan: Plan, judged: Judged, seed: int, fold: int) -> list[Outcom
                 "picture_escape_at_overkill": escape_at_overkill(parts.by_picture, FIXED),
                 "overkill_at_escape": overkill_at_escape(parts, FIXED),
             },
+            unknown=report.unknown,
         )
         shares = dict(zip(names, golden.probabilities.tolist(), strict=True))
         told = dict(zip(names, right.tolist(), strict=True))

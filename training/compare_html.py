@@ -43,6 +43,7 @@ def write_html(found: Comparison, path: Path) -> None:
         f"picture with all of its tiles, one thread, {plain(found.machine)}; a busy machine takes "
         "longer, and where equal networks differ in ms, that is how much.</p>",
         f'<p class="caveat">{plain(found.caveat)}</p>',
+        *(f'<p class="caveat">{plain(words)}.</p>' for words in found.unknown),
         '<div class="plots">',
         *_plots(found),
         "</div>",

@@ -47,6 +47,8 @@ class Row(Strict):
     """Pictures that trained it or chose something for it."""
     figures: dict[str, float]
     """By the names of METRICS."""
+    unknown: tuple[str, ...] = ()
+    """Of what networks that the plan takes over have learned: the figures may flatter."""
 
 
 class Contender(Strict):
@@ -98,6 +100,15 @@ class Comparison(Strict):
     """Pictures that a model judged which had not learned from them."""
     doubts: tuple[Doubt, ...]
     """Those whose label such models contradict."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """That of the rows, each once with the plans that it is of."""
+        plans: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            for words in row.unknown:
+                plans.setdefault(words, {})[row.plan] = None
+        return tuple(f"{', '.join(mine)}: {words}" for words, mine in plans.items())
 
 
 class Outcome(NamedTuple):

@@ -228,6 +228,7 @@ def _judged(
         parameters=row.parameters,
         macs=row.macs,
         file_bytes=row.file_bytes,
+        unknown=report.unknown,
     )
 
 

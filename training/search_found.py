@@ -52,6 +52,8 @@ class Tried(Strict):
     parameters: int | None = None
     macs: int | None = None
     file_bytes: int | None = None
+    unknown: tuple[str, ...] = ()
+    """Of what networks that the plan takes over have learned: its figures may flatter."""
 
     @property
     def name(self) -> str:
@@ -86,6 +88,11 @@ class Found(Strict):
         """The quickest first."""
         mine = [each for each in self.tried if each.outcome == "judged"]
         return tuple(sorted(mine, key=lambda each: (each.latency_ms, each.overkill)))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """That of all students, each once."""
+        return tuple(dict.fromkeys(words for each in self.tried for words in each.unknown))
 
     @property
     def front(self) -> tuple[Tried, ...]:

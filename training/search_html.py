@@ -23,6 +23,7 @@ def write_html(found: Found, path: Path) -> None:
     body = [
         f"<h1>{plain(title)}</h1>",
         f'<p class="verdict">{plain(found.verdict())}.</p>',
+        *(f'<p class="verdict">{plain(words)}.</p>' for words in found.unknown),
         f"<p>{len(found.judged)} of {found.space} students were trained and judged, on "
         f"{found.goods} good and {found.defects} defective validation parts. Calibration and "
         "golden set were not looked at: the winner's release is their first use. Figures of the "

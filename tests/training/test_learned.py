@@ -270,6 +270,27 @@ def test_what_is_not_known_of_an_older_programs_networks_stands_in_every_report(
         assert "not all that plate-old learned is known" in said
 
 
+def test_what_is_not_known_stands_once_on_the_pages_of_a_comparison_and_of_a_search(
+    first: Release, third: Path, tmp_path: Path
+) -> None:
+    networks = shutil.copytree(first.networks, tmp_path / "plate-old")
+    (networks / LEARNED).unlink()
+    space = '[search]\nmodels = ["test_resnet"]\nwidths = [64]\nweights = "none"\n'
+    plan = taking(networks, HANDED) + space + 'precisions = ["fp32"]\n'
+    plans = [tmp_path / "one.toml", tmp_path / "other.toml"]
+    for path in plans:
+        named = plan.replace('"plate"', f'"{path.stem}"')
+        path.write_text(named.replace("views = 2", "views = 1"), encoding="utf-8")
+    out, data = str(tmp_path / "out"), ["--data", str(third), "--quiet"]
+    assert main(["compare", *map(str, plans), "--out", out, "--folds", "1", *data]) == 0
+    words = "teacher.handed: not all that plate-old learned is known"
+    page = (tmp_path / "out/compare.html").read_text(encoding="utf-8")
+    assert page.count(words) == page.count(f"one, other: {words}") == 1
+    budgets = ["--latency-ms", "1000", "--escape", "90%", "--overkill", "99%", "--no-release"]
+    assert main(["search", str(plans[0]), "--out", out, *budgets, *data]) == 0
+    assert (tmp_path / "out/search.html").read_text(encoding="utf-8").count(words) == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "words", "no looks", "cut looks"])
 def test_a_record_that_is_damaged_is_refused(
     first: Release, third: Path, tmp_path: Path, ask: Ask, damage: str
