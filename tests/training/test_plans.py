@@ -7,6 +7,7 @@ import pytest
 import training
 from inspector.contract.errors import ConfigError
 from training.plan import Plan, read_plan
+from training.plan_networks import Fit, Peer
 from training.plan_smoke import SIDE, TEACHER_SIDE, smoke
 
 PLANS = sorted((Path(training.__file__).parent / "plans").rglob("*.toml"))
@@ -17,7 +18,7 @@ def test_a_plan_that_comes_with_the_package_is_read(path: Path) -> None:
     plan = read_plan(path)
     small = smoke(plan)
     assert Plan.model_validate(small.model_dump()) == small
-    networks = (*small.teachers, small.student, *small.student.peers)
+    networks: tuple[Fit | Peer, ...] = (*small.teachers, small.student, *small.student.peers)
     assert {each.weights for each in networks} == {"none"}, "nothing is fetched"
     assert bool(small.student.views) == bool(plan.student.views)  # a new view each epoch stays so
 
