@@ -34,8 +34,7 @@ def require_unlearned(plan: Plan, data: Data, say: Callable[[str], None]) -> tup
     looks, kept = data.images.looks, data.images.report.kept
     files = {sample.name: sample.image for sample in data.images.samples}
     held = {name: places for name in HELD_BACK if (places := data.places(name))}
-    *some, last = held
-    sets = f"{', '.join(some)} or {last}"
+    sets = " or ".join(filter(None, (", ".join([*held][:-1]), *[*held][-1:])))
     for key, role, folder in taken_over(plan):
         memory = memory_of(folder, role)
         if memory.unsaid:
