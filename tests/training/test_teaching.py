@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.special import softmax
+from scipy.stats import entropy
 
 from tests.training.plates import draw, write_class_folders, written_plan
 from tests.training.releases import Release, run, short
@@ -24,7 +26,6 @@ from training.precision import SPEED, precision_of
 from training.release import read_sights
 from training.run import Run, Stage
 from training.screen import Screen
-from training.soft import soft_kl
 from training.speed import Choice
 from training.teaching import fit_teachers
 
@@ -36,13 +37,21 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Release:
 
 
 def test_mutual_learning_is_each_ones_mean_divergence_from_the_others() -> None:
-    three = [torch.tensor([[a, 0.0]]) for a in (2.0, 0.5, -1.0)]
+    three = [torch.tensor([[a, 0.0]], requires_grad=True) for a in (2.0, 0.5, -1.0)]
+    said = [softmax(each.detach().numpy(), axis=1) for each in three]
     expected = sum(
-        (soft_kl(three[i], three[j], 1.0) + soft_kl(three[i], three[k], 1.0)) / 2
+        (entropy(said[j], said[i], axis=1) + entropy(said[k], said[i], axis=1)) / 2
         for i, j, k in ((0, 1, 2), (1, 0, 2), (2, 0, 1))
     )
-    assert float(mutual(three)) == pytest.approx(float(expected), rel=1e-6)
+    loss = mutual(three)
+    assert float(loss.detach()) == pytest.approx(float(np.sum(expected)), rel=1e-5)
     assert float(mutual(three[:1])) == 0.0
+    # Each is drawn towards the others, and none is drawn along to meet it.
+    torch.autograd.backward(loss)
+    for i, j, k in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
+        gradient = three[i].grad
+        assert gradient is not None
+        assert gradient.numpy() == pytest.approx(said[i] - (said[j] + said[k]) / 2, rel=1e-5)
 
 
 def test_labelled_and_unlabelled_pictures_are_one_row_of_pictures() -> None:
