@@ -1,5 +1,6 @@
 """What a student's loss is made of beside labels and answers, each term worked out in numpy."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from scipy.stats import entropy
 from torch import Tensor
 
 from inspector.contract.image import ImageSpec
+from tests.training.plates import draw
 from tests.training.test_views import CPU, SIDE, student, teachers_of, views_of
 from tests.training.untrained import opinionated
 from training.distill import Remembered, Taught
 from training.features import Hints, tapped
+from training.fit import predict
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Hint, Mix
@@ -75,6 +78,48 @@ def test_the_loss_to_what_the_running_student_knew_is_of_the_classes_it_knew(
     expected = 0.4 * far(theirs, ours, 3.0)
     assert expected > 0.1
     assert both - plain == pytest.approx(expected, rel=1e-2)  # answers are kept in half precision
+
+
+def test_a_class_that_the_running_student_knew_is_kept_better_the_more_it_teaches(
+    tmp_path: Path,
+) -> None:
+    """There is no scratch among what is shown later on: nothing else speaks of them."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(36) % 3
+    pixels = np.stack([draw(rng, ("good", "scratch", "spot")[c], SIDE) for c in targets])
+    plates = Material(pixels, targets, np.arange(24), np.arange(24, 36), 3)
+    how = student(model="test_resnet", alpha=0.0, temperature=2.0, views=1, imbalance="none")
+    knows = opinionated(how.model)
+    follow(Taught(how, plates, None, knows, CPU), knows, plates, plates.train, lr=3e-3)
+    assert found(knows, plates) > 0.8
+    others, kept = plates.train[targets[plates.train] != 1], []
+    for weight in (0.0, 2.0):
+        now = copy.deepcopy(knows)
+        old = Remembered(teachers_of(knows, how, plates, tmp_path), [0, 1, 2], weight)
+        follow(Taught(how, plates, None, now, CPU, remembered=old), now, plates, others, lr=1e-3)
+        kept.append(found(now, plates))
+    assert kept[0] < 0.2
+    assert kept[1] > 0.6
+
+
+def follow(
+    taught: Taught, network: Network, material: Material, rows: NDArray[np.int64], *, lr: float
+) -> None:
+    """A dozen steps on these rows."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    batch = views_of(material, Mix()).batch(rows, 0)
+    for _ in range(12):
+        loss = taught(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def found(network: Network, material: Material) -> float:
+    """Mean probability of a scratch, of those validated, where there is one."""
+    rows = material.validation[material.targets[material.validation] == 1]
+    says = softmax(predict(network, material.pixels, rows, CPU), axis=1)
+    return float(says[:, 1].mean())
 
 
 def test_a_hint_weighs_what_the_plan_says(
