@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -90,7 +91,15 @@ def learn_from(
         ]
         if unlabelled and how.unlabelled:
             material = _with_unlabelled(
-                work, material, how.unlabelled, unlabelled, teachers, networks, sees, folder
+                work,
+                material,
+                how.unlabelled,
+                unlabelled,
+                teachers,
+                networks,
+                sees,
+                folder,
+                mean=how.combine,
             )
         asked = None
         if networks:
@@ -164,10 +173,12 @@ def _with_unlabelled(
     teachers: list[Network],
     sees: Sequence[ImageSpec | None],
     folder: Path,
+    *,
+    mean: Literal["mean_logits", "mean_probabilities"],
 ) -> Material:
     """The material with the pictures of whose class the teachers are sure enough.
 
-    taught: the stages of the teachers.
+    taught: the stages of the teachers. mean: how their answers become one, here as in teaching.
     """
     archive = load_unlabelled(stage)
     pixels = archive.pixels
@@ -175,16 +186,12 @@ def _with_unlabelled(
     kept = folder / "confident.npy"
     if not kept.exists():
         rows = np.arange(len(pixels))
-        answers = [
-            torch.from_numpy(
-                predict(
-                    teacher, _in_size(pixels, drawn_as, its or work.plan.image), rows, work.machine
-                )
-            )
+        said = [
+            predict(teacher, _in_size(pixels, drawn_as, its or work.plan.image), rows, work.machine)
             for teacher, its in zip(teachers, sees, strict=True)
         ]
-        told = combine(answers, work.plan.student.combine)
-        sure = torch.softmax(told, dim=1).max(dim=1).values
+        logits = combine([torch.from_numpy(each) for each in said], mean)
+        sure = torch.softmax(logits, dim=1).max(dim=1).values
         chosen = rows[sure.numpy() >= rule.confidence_at_least]
         with work.machine.team.first():
             if not kept.exists():

@@ -55,6 +55,8 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
     if sights.apart:
         seen = (*teachers, split)
     drawn, apart = sights.drawn, sights.apart
+    # Pictures without labels were once chosen by mean_logits, whatever the plan said.
+    version = 3 if how.unlabelled and how.combine == "mean_probabilities" else 2
     for generation in range(1, how.generations + 1):
         stem = "student" if generation == 1 else f"student-{generation}"
         unlabelled = unlabelled_of(drawn.job, drawn.data)
@@ -78,7 +80,7 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
             its = _seeded(job, seed_of(seed, member))
             make = partial(together, its, task)
             of = (*seen, identity(alone), its.plan.seed, *extra)
-            members.append(job.run.stage(name, make, 2, *of))
+            members.append(job.run.stage(name, make, version, *of))
         teachers, teacher_plans, seen = tuple(members), (alone,) * how.members, tuple(members)
         drawn, apart = sights.own, None  # taught by those that see what it sees
         # what was taken off the teacher's answers is not in those of its students

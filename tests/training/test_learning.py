@@ -1,0 +1,145 @@
+"""What a plan says of who teaches reaches the training: small networks, from plan to weights."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from tests.training.plates import PLAN, draw, written_plan
+from tests.training.untrained import opinionated
+from training.checkpoint import BEST, save
+from training.dataset import Sample, SplitName
+from training.fit import Machine
+from training.job import Data, Job, Work
+from training.learning import learn_as_student, views_of
+from training.likeness import Looks, look
+from training.models import Network
+from training.plan import Plan
+from training.plan_networks import Teacher
+from training.run import Run, Stage
+from training.scan import Images, ScanReport
+from training.screen import Screen
+from training.unlabelled import load_unlabelled, read_unlabelled
+
+CPU = Machine(torch.device("cpu"), 1)
+LABELS = ("good", "scratch", "spot")
+TAUGHT_BY = Teacher(model="test_resnet", weights="none", epochs=1)
+STRONG = 20.0
+MEANS = ["mean_logits", "mean_probabilities"]
+
+
+def plan_of(folder: Path, keys: str) -> Plan:
+    """A plan of a small student with these keys."""
+    head, _, student = PLAN.partition("[student]")
+    student = student.replace("mobilenetv2_035", "test_resnet")
+    for key in ("epochs = 3", "batch = 8", "views = 2"):
+        student = student.replace(f"{key}\n", "")
+    return written_plan(folder, f"{head}[student]\n{keys}\n{student}")
+
+
+def data_of(sets: dict[SplitName, dict[str, int]], seed: int = 0) -> Data:
+    """So many plates of each class in each set."""
+    rng = np.random.default_rng(seed)
+    said = [
+        (name, label) for name, of in sets.items() for label in LABELS for _ in range(of[label])
+    ]
+    pixels = np.stack([draw(rng, label) for _, label in said])
+    names = tuple(f"{row}.png" for row in range(len(said)))
+    samples = tuple(
+        Sample(Path(name), name, label, name) for name, (_, label) in zip(names, said, strict=True)
+    )
+    report = ScanReport(
+        layout="", images=len(said), kept=names, classes={}, parts={}, twins=(), findings=()
+    )
+    rows: dict[SplitName, NDArray[np.int64]] = {
+        "train": np.zeros(0, np.int64),
+        "validation": np.zeros(0, np.int64),
+        "calibration": np.zeros(0, np.int64),
+        "golden": np.zeros(0, np.int64),
+    }
+    rows |= {name: np.flatnonzero([its == name for its, _ in said]) for name in sets}
+    images = Images(samples, pixels, report, Looks.of([look(each) for each in pixels]))
+    return Data(images, rows, np.array([LABELS.index(label) for _, label in said]), LABELS)
+
+
+def learned(
+    plan: Plan, data: Data, folder: Path, teachers: int = 0, unlabelled: Stage | None = None
+) -> Path:
+    """Where the plan's student was trained, taught by so many of `teacher`."""
+    stages = []
+    for seed in range(teachers):
+        (folder / f"teacher-{seed}").mkdir(parents=True)
+        save(folder / f"teacher-{seed}" / BEST, teacher(seed).state_dict())
+        stages.append(Stage(folder / f"teacher-{seed}", ""))
+    into = folder / "student"
+    into.mkdir(parents=True)
+    learn_as_student(
+        Work(plan, CPU, Screen(quiet=True)),
+        into,
+        data=data,
+        teachers=tuple(stages),
+        teacher_plans=(TAUGHT_BY,) * teachers,
+        unlabelled=unlabelled,
+        apart=None,
+        name="student",
+    )
+    return into
+
+
+def teacher(seed: int) -> Network:
+    """One of strong opinions."""
+    network = opinionated("test_resnet", seed)
+    with torch.no_grad():
+        network.trunk.get_classifier().weight.mul_(STRONG)  # type: ignore[operator]
+    return network
+
+
+def combined(images: NDArray[np.uint8], how: str) -> NDArray[np.float64]:
+    """What two teachers answer together, as logits."""
+    with torch.no_grad():
+        both = [teacher(seed)(torch.from_numpy(images)).double().numpy() for seed in range(2)]
+    if how == "mean_logits":
+        return np.asarray(np.mean(both, axis=0))
+    return np.asarray(np.log(np.mean([softmax(each, axis=1) for each in both], axis=0)))
+
+
+@pytest.mark.parametrize("how", MEANS)
+def test_several_teachers_answers_become_one_as_the_plan_says(tmp_path: Path, how: str) -> None:
+    data = data_of({"train": dict.fromkeys(LABELS, 3), "validation": dict.fromkeys(LABELS, 1)})
+    plan = plan_of(tmp_path, f'epochs = 1\nviews = 1\ncombine = "{how}"')
+    folder = learned(plan, data, tmp_path, teachers=2)
+    rows = data.rows["train"]
+    images = views_of(plan, data.material(plan)).batch(rows, 0).images.numpy()
+    expected = [softmax(combined(images, mean), axis=1) for mean in MEANS]
+    assert np.abs(expected[0] - expected[1]).max() > 0.05
+    kept = np.load(folder / "answers.npy")[:, 0].astype(np.float64)
+    assert softmax(kept, axis=1) == pytest.approx(expected[MEANS.index(how)], abs=5e-3)
+
+
+@pytest.mark.parametrize("how", MEANS)
+def test_only_pictures_of_which_the_teachers_together_are_sure_enough_are_taught(
+    tmp_path: Path, how: str
+) -> None:
+    data = data_of({"train": dict.fromkeys(LABELS, 3), "validation": dict.fromkeys(LABELS, 1)})
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    rng = np.random.default_rng(99)
+    for i in range(8):
+        cv2.imwrite(str(archive / f"{i}.png"), draw(rng, LABELS[i % 3]))
+    keys = f'epochs = 1\nviews = 1\ncombine = "{how}"\nunlabelled = {{ folder = "archive"'
+    asked = plan_of(tmp_path, f"{keys} }}")
+    run = Run(tmp_path / "archived", lambda _: None)
+    stage = read_unlabelled(Job(asked, run, CPU, Screen(quiet=True)), data, archive)
+    run.close()
+    pixels = np.array(load_unlabelled(stage).pixels)
+    sure = [softmax(combined(pixels, mean), axis=1).max(axis=1) for mean in MEANS]
+    least, more = np.sort(sure[MEANS.index(how)])[3:5]
+    plan = plan_of(tmp_path, f"{keys}, confidence_at_least = {(least + more) / 2} }}")
+    folder = learned(plan, data, tmp_path, teachers=2, unlabelled=stage)
+    chosen = np.flatnonzero(sure[MEANS.index(how)] >= more)
+    assert np.load(folder / "confident.npy").tolist() == chosen.tolist()
+    assert len(np.load(folder / "answers.npy")) == 9 + 4, "labelled ones, and these"
