@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tests.training.plates import PLAN, draw, written_plan
-from tests.training.untrained import opinionated
-from training.checkpoint import BEST, save
+from tests.training.untrained import SPEC, opinionated
+from training.checkpoint import BEST, history_of, save
 from training.dataset import Sample, SplitName
 from training.fit import Machine
+from training.handover import Networks, write_networks
 from training.job import Data, Job, Work
 from training.learning import learn_as_student, views_of
 from training.likeness import Looks, look
@@ -143,3 +144,34 @@ def test_only_pictures_of_which_the_teachers_together_are_sure_enough_are_taught
     chosen = np.flatnonzero(sure[MEANS.index(how)] >= more)
     assert np.load(folder / "confident.npy").tolist() == chosen.tolist()
     assert len(np.load(folder / "answers.npy")) == 9 + 4, "labelled ones, and these"
+
+
+HINT = 'hints = [{ student = "layer1", teacher = "layer2" }]'
+# Both are fresh, and so agree almost: it takes a great weight to see that they do not quite.
+PEER = 'peers = [{ model = "test_resnet", weights = "none" }]'
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "beside"),
+    [
+        ("hint_weight", 5.0, HINT),
+        ("mutual_weight", 1e5, f"{PEER}\nalpha = 0.0"),
+        ("old.weight", 5.0, 'alpha = 0.0\nold.networks = "OLD"'),
+    ],
+    ids=["hints", "peers", "old"],
+)
+def test_a_weight_of_the_plan_changes_what_its_student_learns(
+    tmp_path: Path, key: str, value: float, beside: str
+) -> None:
+    few = dict.fromkeys(LABELS, 1)
+    data = data_of({"train": {"good": 8, "scratch": 4, "spot": 2}, "validation": few})
+    facts = Networks(labels=LABELS, image=SPEC, teacher=None, student="test_resnet")
+    write_networks(tmp_path / "OLD", facts, {"student": teacher(7).state_dict()})
+    beside = beside.replace("OLD", str(tmp_path / "OLD"))
+    losses = []
+    for weight in (0.0, value):
+        plan = plan_of(tmp_path, f"epochs = 1\nviews = 1\n{beside}\n{key} = {weight}")
+        folder = learned(plan, data, tmp_path / f"{weight}", teachers=int(plan.student.alpha > 0))
+        (row,) = history_of(Stage(folder, ""))
+        losses.append(row.loss)
+    assert abs(losses[1] - losses[0]) > 0.05
