@@ -39,7 +39,7 @@ class Teachers:
         networks: list[Network],
         material: Material,
         folder: Path,
-        precisions: Sequence[str],
+        precisions: list[str],  # a word would be a sequence of letters
         machine: Machine,
         *,
         views: int,
