@@ -83,6 +83,21 @@ def started(words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_two_processes_learn_what_one_learns(class_folders: Path, tmp_path: Path) -> None:
+    plan = written(tmp_path, ALONE.replace("epochs = 5", "epochs = 2"))
+    for number in (2, 1):
+        learned(plan, class_folders, tmp_path / f"{number}", processes=number)
+    require_alike(history(tmp_path / "2"), history(tmp_path / "1"), epochs=2)
+
+
+def require_alike(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], epochs: int) -> None:
+    assert [row["epoch"] for row in ours] == list(range(1, epochs + 1))
+    for two, one in zip(ours, theirs, strict=True):
+        assert two["lr"] == one["lr"]
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["macro_recall"] == pytest.approx(one["macro_recall"], abs=0.2)
+
+
 @pytest.mark.slow
 def test_two_processes_killed_twice_and_resumed_learn_what_one_learns(
     class_folders: Path, tmp_path: Path
@@ -107,12 +122,7 @@ def test_two_processes_killed_twice_and_resumed_learn_what_one_learns(
 
     assert "student: goes on where it was" in learned(plan, class_folders, out, processes=2)
     learned(plan, class_folders, tmp_path / "one", processes=1)
-    ours, theirs = history(out), history(tmp_path / "one")
-    assert [row["epoch"] for row in ours] == [1, 2, 3, 4, 5]
-    for two, one in zip(ours, theirs, strict=True):
-        assert two["lr"] == one["lr"]
-        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
-        assert two["macro_recall"] == pytest.approx(one["macro_recall"], abs=0.2)
+    require_alike(history(out), history(tmp_path / "one"), epochs=5)
     kept = [next(each.glob("work/student-*")).name for each in (out, tmp_path / "one")]
     assert kept[0] == kept[1]  # how many trained it is not in the stage's name
     assert not list(out.glob("work/student-*/meeting"))
