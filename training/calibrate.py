@@ -147,13 +147,16 @@ def at_temperature_1(probabilities: NDArray[np.float32], temperature: float) -> 
 
 
 def calibration_of(
-    temperature: Temperature, probabilities: NDArray[np.float32], targets: NDArray[np.int64]
+    temperature: Temperature,
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    targets: NDArray[np.int64],
 ) -> Calibration:
-    """Before and after on these parts; probabilities are the graph's, the temperature in them."""
+    """On parts it was not fitted to; before, after: parts x classes, without it and with it."""
     return Calibration(
         temperature=temperature,
-        before=reliability(at_temperature_1(probabilities, temperature.value), targets),
-        after=reliability(probabilities, targets),
+        before=reliability(before, targets),
+        after=reliability(after, targets),
     )
 
 

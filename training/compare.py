@@ -13,13 +13,14 @@ from typing import NamedTuple
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
+from training.answers import answers_of
 from training.compare_html import write_html
 from training.comparison import METRICS, Comparison, Outcome, Row, comparison_of
 from training.dataset import Dataset
 from training.evaluate import escape_at_overkill, overkill_at_escape
 from training.folds import Fold
 from training.job import Job, part_numbers
-from training.judging import answers_of, network_of
+from training.judging import network_of
 from training.plan import Plan
 from training.release import Judged, read_sights, train_and_judge
 from training.screen import clock_text

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.errors import QualityGateError, TrainingError
-from inspector.contract.outputs import Outputs
 from inspector.contract.table import csv_line
 from inspector.contract.verdict import Verdict
 from inspector.contract.whole import write_whole
-from training.calibrate import calibration_of, read_temperature
+from training.answers import Answers, answers_of, untempered
+from training.calibrate import Calibration, calibration_of, read_temperature
 from training.checkpoint import history_of
 from training.compress.found import Quantised
 from training.compress.rows import StepRow
 from training.dataset import SPLITS, SplitName
-from training.evaluate import Held, figures, held, require_scores, verdicts_of
+from training.evaluate import Held, figures, verdicts_of
 from training.export import DEFECT_MAP, INPUT, Timing, has_map, open_session
-from training.job import Data, judged_sets, part_numbers
+from training.job import Data, part_numbers
 from training.limits import choose_limits
 from training.novelty import NoveltyLimit, choose_novelty_at, rank_correlation
 from training.origin import without_path
@@ -31,7 +31,6 @@ from training.report_html import Mistake, write_html
 from training.run import Stage
 from training.severity import expected_cost, severity_of
 from training.ship import VARIANT_OF, choose_model, int8_ratio, quality_faults, travelling
-from training.standing import of_pictures
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02, "fp16": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU, and a GPU
@@ -103,7 +102,14 @@ def candidate_of(
             continue
         network = trained[network_of(role)]
         milliseconds = times[role].median_ms
-        row = _model_row(plan, role, stage.folder, network, answers, milliseconds)
+        temperature = read_temperature(network.calibrated)
+        calibration = calibration_of(
+            temperature,
+            untempered(plan, data, role, judged.folder, temperature.value),
+            answers["golden"].probabilities,
+            answers["golden"].held.targets,
+        )
+        row = _model_row(plan, role, stage.folder, calibration, answers, milliseconds)
         novelty = answers["validation"].held.novelty
         if novelty is not None:
             strange[role] = novelty
@@ -149,41 +155,11 @@ def network_of(role: str) -> str:
     return role.split("-")[0]
 
 
-class Answers(NamedTuple):
-    """What a model says of a set held back."""
-
-    probabilities: NDArray[np.float32]
-    held: Held
-    rows: NDArray[np.int64]
-
-
-def answers_of(
-    plan: Plan, data: Data, role: str, judged: Path, numbers: NDArray[np.int64]
-) -> dict[SplitName, Answers]:
-    """Raises TrainingError where the model has no score for a part."""
-    answers = {}
-    for name in judged_sets(data):
-        rows = data.rows[name]
-        probabilities = np.load(judged / f"{role}-{name}.npy")
-        file = judged / f"{role}-{name}-novelty.npy"
-        novelty = np.load(file) if file.exists() else None
-        if data.layout is not None:
-            said = Outputs(probabilities, None, novelty)
-            rows, probabilities, novelty = of_pictures(
-                data.layout, rows, said, data.labels, plan.good
-            )
-        targets = data.part_targets(rows)
-        parts = held(probabilities, targets, data.labels, plan.good, numbers[rows], novelty)
-        require_scores(parts, f"{role}, {name} set")
-        answers[name] = Answers(probabilities, parts, rows)
-    return answers
-
-
 def _model_row(
     plan: Plan,
     role: str,
     exported: Path,
-    network: Trained,
+    calibration: Calibration,
     answers: dict[SplitName, Answers],
     milliseconds: float,
 ) -> ModelRow:
@@ -205,7 +181,6 @@ def _model_row(
         name: figures(*answers[name][:2], choice.limits, quality.confidence, severities)
         for name in ("validation", "golden")
     }
-    golden = answers["golden"]
     return ModelRow(
         role=role,
         architecture=plan.architecture(role),
@@ -214,9 +189,7 @@ def _model_row(
         macs=facts["macs"],
         file_bytes=(exported / "model.onnx").stat().st_size,
         latency_ms=milliseconds,
-        calibration=calibration_of(
-            read_temperature(network.calibrated), golden.probabilities, golden.held.targets
-        ),
+        calibration=calibration,
         choice=choice,
         novelty=novelty,
         validation=both["validation"],

@@ -20,10 +20,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
 from inspector.contract.errors import ConfigError, DataError, TrainingError
+from training.answers import answers_of
 from training.dataset import Dataset, SplitName
 from training.evaluate import Held, escape_at_overkill, overkill_at_escape
 from training.job import Job, part_numbers
-from training.judging import answers_of
 from training.models import build
 from training.plan import Plan, fingerprint
 from training.release import Judged, train_and_judge

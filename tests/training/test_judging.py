@@ -57,7 +57,7 @@ def row_of(plan: Plan, role: str, sure: float, parts: int, golden_sure: float) -
         macs=1,
         file_bytes=1,
         latency_ms=0.5 if role.endswith("int8") else 1.0,
-        calibration=calibration_of(temperature, probabilities, targets),
+        calibration=calibration_of(temperature, probabilities, probabilities, targets),
         choice=choice,
         validation=golden,
         golden=golden,

@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from inspector.contract.bundle import Bundle, Manifest, read_bundle
 from inspector.contract.image import Tiling, decode, fit
-from inspector.contract.outputs import acceptable, expected_of, golden_parts, scored
+from inspector.contract.outputs import Outputs, acceptable, expected_of, golden_parts, scored
+from inspector.contract.outputs import with_overview as pooled
 from inspector.contract.variant import Wanted
 from inspector.contract.verdict import Evaluation, Limits, Prediction, judge, worst
 from inspector.hmi.bundles import detail, golden_picture
@@ -21,7 +23,15 @@ from inspector.runtime.loader import open_runtime
 from inspector.station.cycle import Job
 from inspector.station.recipe import Recipe
 from tests.training.plates import PLAN, draw
+from training import job as training_job
+from training.answers import untempered
 from training.cli import main
+from training.dataset import read_dataset
+from training.fit import Machine
+from training.plan import read_plan
+from training.release import read_sights
+from training.run import Run
+from training.screen import Screen
 from training.standing import standing
 
 TILES = """fit = "pad"
@@ -121,6 +131,36 @@ def test_a_temperature_that_is_fitted_to_tiles_says_tiles(released: Released) ->
 def with_overview(tmp_path_factory: pytest.TempPathFactory) -> Released:
     more = ("border = 10", "overview = true", "overview_shows = 2")
     return Released(tmp_path_factory.mktemp("overview"), *more)
+
+
+def test_what_was_said_before_the_temperature_is_told_of_each_tile_and_overview(
+    with_overview: Released,
+) -> None:
+    """Taken off what both say together it would be another answer, of more than two classes."""
+    plan, data = read_plan(with_overview.plan), read_dataset(with_overview.data)
+    run = Run(with_overview.out / "work", lambda _: None)
+    try:
+        job = training_job.Job(plan, run, Machine(torch.device("cpu"), 1), Screen(quiet=True))
+        its = read_sights(job, data, data.fingerprint(marks=True)).own.data
+    finally:
+        run.close()
+    assert its.layout is not None
+    (folder,) = with_overview.out.glob(f"work/answers-student-{12 * '[0-9a-f]'}")
+    off, rows = 3.0, its.rows["golden"]
+    alone = np.load(folder / "student-golden.npy") ** off
+    alone /= alone.sum(axis=1, keepdims=True)
+    good = np.array([label in plan.good for label in its.labels])
+    expected = []
+    for picture in dict.fromkeys(its.layout.picture[rows].tolist()):
+        mine = its.layout.picture[rows] == picture
+        whole, tiles = (alone[mine & (its.layout.overview[rows] == k)] for k in (True, False))
+        said = pooled(Outputs(np.concatenate([whole, tiles]), None, None), good).probabilities
+        expected.append(said[said[:, ~good].sum(axis=1).argmax()])
+    found = untempered(plan, its, "student", folder, off)
+    np.testing.assert_allclose(found, np.array(expected), atol=1e-5)
+    together = untempered(plan, its, "student", folder, 1.0) ** off
+    together /= together.sum(axis=1, keepdims=True)
+    assert np.abs(found - together).max() > 1e-3
 
 
 @pytest.mark.parametrize("which", ["released", "with_overview"])
