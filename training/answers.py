@@ -22,6 +22,11 @@ class Answers(NamedTuple):
     held: Held
     rows: NDArray[np.int64]
 
+    @property
+    def told(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The probabilities, and what the pictures are."""
+        return self.probabilities, self.held.targets
+
 
 class _Said(NamedTuple):
     rows: NDArray[np.int64]

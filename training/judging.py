@@ -100,15 +100,10 @@ def candidate_of(
                 raise
             broken[role] = str(error)
             continue
-        network = trained[network_of(role)]
         milliseconds = times[role].median_ms
-        temperature = read_temperature(network.calibrated)
-        calibration = calibration_of(
-            temperature,
-            untempered(plan, data, role, judged.folder, temperature.value),
-            answers["golden"].probabilities,
-            answers["golden"].held.targets,
-        )
+        temperature = read_temperature(trained[network_of(role)].calibrated)
+        before = untempered(plan, data, role, judged.folder, temperature.value)
+        calibration = calibration_of(temperature, before, *answers["golden"].told)
         row = _model_row(plan, role, stage.folder, calibration, answers, milliseconds)
         novelty = answers["validation"].held.novelty
         if novelty is not None:
