@@ -87,8 +87,7 @@ def candidate_of(
     Raises TrainingError where a model has no score for a part; a small form is then not shipped.
     """
     numbers = part_numbers(data.images)
-    kept = json.loads((judged.folder / "latency.json").read_text(encoding="utf-8"))
-    times = {role: Timing(**each) for role, each in kept.items()}
+    times = _times(judged.folder)
     rows: list[ModelRow] = []
     strange: dict[str, NDArray[np.float64]] = {}
     broken: dict[str, str] = {}
@@ -100,11 +99,10 @@ def candidate_of(
                 raise
             broken[role] = str(error)
             continue
-        milliseconds = times[role].median_ms
         temperature = read_temperature(trained[network_of(role)].calibrated)
         before = untempered(plan, data, role, judged.folder, temperature.value)
         calibration = calibration_of(temperature, before, *answers["golden"].told)
-        row = _model_row(plan, role, stage.folder, calibration, answers, milliseconds)
+        row = _model_row(plan, role, stage.folder, calibration, answers, times[role])
         novelty = answers["validation"].held.novelty
         if novelty is not None:
             strange[role] = novelty
@@ -145,6 +143,11 @@ def candidate_of(
     return Candidate(report, files, *golden)
 
 
+def _times(judged: Path) -> dict[str, Timing]:
+    kept = json.loads((judged / "latency.json").read_text(encoding="utf-8"))
+    return {role: Timing(**each) for role, each in kept.items()}
+
+
 def network_of(role: str) -> str:
     """The network that a role is a form of: teacher or student."""
     return role.split("-")[0]
@@ -156,7 +159,7 @@ def _model_row(
     exported: Path,
     calibration: Calibration,
     answers: dict[SplitName, Answers],
-    milliseconds: float,
+    time: Timing,
 ) -> ModelRow:
     facts = json.loads((exported / "facts.json").read_text(encoding="utf-8"))
     kinds: dict[str, Precision] = {
@@ -183,7 +186,7 @@ def _model_row(
         parameters=facts["parameters"],
         macs=facts["macs"],
         file_bytes=(exported / "model.onnx").stat().st_size,
-        latency_ms=milliseconds,
+        latency_ms=time.median_ms,
         calibration=calibration,
         choice=choice,
         novelty=novelty,
