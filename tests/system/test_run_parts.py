@@ -178,9 +178,10 @@ def test_a_deadline_that_the_model_misses_rejects_every_part(tmp_path: Path) -> 
     path = write_station(tmp_path, slow, recipe={"deadline_ms": 10})
     assert wait(start_station(path)) == 0
     results = rows(tmp_path)
-    assert len(results) == 12
     assert {each["evaluation"] for each in results} == {"UNDEFINED"}
     assert all("deadline of 10 ms missed; judged" in each["reason"] for each in results)
+    # a busy disk reads a picture later than that: a part more, which no frame came for
+    assert len([each for each in results if "no frame for 10 ms" not in each["reason"]]) == 12
     assert "more than 5 ms, half of the recipe's deadline: parts may be late" in log(tmp_path)
 
 
