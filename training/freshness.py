@@ -98,9 +98,7 @@ class Freshness:
         self._fresh = {row.sample.name for row in fresh}
         first: dict[str, int] = {}
         same = [(first.setdefault(self._digest(row), i), i) for i, row in enumerate(both)]
-        known: set[int] = set()
-        for split in (None, *HELD_BACK):
-            known.update(self._known(both, split))
+        known = set(self._known(both))
         # what is in the data already has learned no more than what is there: that one was asked
         known -= {i for one, i in same if one < len(rows) <= i}
         samples = tuple(row.sample for row in both)
@@ -228,9 +226,7 @@ class Freshness:
 
     def _not_learned(self, rows: list[Row]) -> list[Row]:
         """Without what is held back and was learned; what is new and was learned trains."""
-        known: dict[int, str] = {}
-        for split in (None, *HELD_BACK):
-            known |= self._known(rows, split)
+        known = self._known(rows)
         kept = []
         for i, row in enumerate(rows):
             if i not in known:
@@ -241,11 +237,15 @@ class Freshness:
                 self._drop(row, LEARNED_BEFORE, f"{row.sample.split}, as {known[i]}")
         return kept
 
-    def _known(self, rows: list[Row], split: SplitName | None) -> dict[int, str]:
-        """Which rows of a set were learned before, and as what."""
+    def _known(self, rows: list[Row]) -> dict[int, str]:
+        """Which rows, of those that are new or held back, were learned before, and as what."""
         looks = Looks.of([self._looks[row.sample.name] for row in rows])
-        places = [i for i, row in enumerate(rows) if row.sample.split == split]
-        return self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
+        asked: tuple[SplitName | None, ...] = (None, *HELD_BACK)
+        known: dict[int, str] = {}
+        for split in asked:
+            places = [i for i, row in enumerate(rows) if row.sample.split == split]
+            known |= self._learned.of(looks, places, split, lambda i: _file_digest(rows[i]))
+        return known
 
 
 def learned_before(into: Path, rows: list[Row], networks: Path | None) -> Before:
