@@ -16,13 +16,14 @@ from torch import nn
 
 from inspector.contract.errors import ConfigError
 from training.distill import Labels, Taught
-from training.fit import CLIP_NORM, Machine, Objective
+from training.fit import CLIP_NORM, Objective
 from training.learning import fresh, hints_of, views_of
-from training.material import Material
 from training.models import Network
-from training.plan_networks import Fit
-from training.sights import Sights
-from training.speed import fastest
+from training.plan_networks import Student, Teacher
+from training.precision import SPEED, precision_of, settle
+from training.precision import measure as measure_precision
+from training.run import Stage
+from training.sights import Sight, Sights
 from training.teachers import Teachers
 from training.views import Batch
 
@@ -88,10 +89,8 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
         raise ConfigError(f"plan {plan.name!r}: has no teacher; bench measures what one costs")
     material, classes = sights.material, len(data.labels)
     how = plan.student.model_copy(update={"weights": "none", "peers": ()})
-    how = how.model_copy(update={"precision": _quickest(how, material, machine, learning=True)})
     plans = [its.model_copy(update={"weights": "none"}) for its in plan.teachers]
     teachers = [fresh(its, classes, 0) for its in plans]
-    precisions = [_quickest(its, material, machine, learning=False) for its in plans]
     sees = apart.sees if apart else (None,) * len(plans)
     dims = how.feature_dims if how.feature_weight else 0
     rows = material.train[:images]
@@ -101,13 +100,24 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
         return shown.batches(rows, view, how.batch, machine.threads)
 
     with TemporaryDirectory() as folder:
+        root = Path(folder)
+        precisions = [
+            _asked_in(its, network, sight, root / f"teacher-{i}")
+            for i, (its, network, sight) in enumerate(
+                zip(plans, teachers, sights.teachers, strict=True)
+            )
+        ]
+
+        def student() -> tuple[Student, Network]:
+            network = fresh(how, classes, 0)
+            return settle(how, network, material, root, job.work), network
 
         def taught(name: str, views: int) -> _Way:
-            network = fresh(how, classes, 0)
+            settled, network = student()
             asked = Teachers(
                 teachers,
                 material,
-                Path(folder) / name.split()[0],
+                root / name.split()[0],
                 precisions,
                 machine,
                 views=views,
@@ -115,12 +125,12 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
                 sees=sees,
             )
             hints = hints_of(how, network, teachers, plan.image, sees)
-            taught = Taught(how, material, asked, network, machine, hints=hints)
-            return _Way(name, network, taught, how.lr)
+            objective = Taught(settled, material, asked, network, machine, hints=hints)
+            return _Way(name, network, objective, how.lr)
 
-        alone = fresh(how, classes, 0)
+        settled, alone = student()
         ways = [
-            _Way("labels alone, no teacher", alone, Labels(how, material, machine), how.lr),
+            _Way("labels alone, no teacher", alone, Labels(settled, material, machine), how.lr),
             taught("kept answers, read again", 1),
             taught("teacher asked every time", 0),
         ]
@@ -130,10 +140,12 @@ def measure(sights: Sights, *, images: int, rounds: int) -> list[Speed]:
     return [way.speed() for way in ways]
 
 
-def _quickest(how: Fit, material: Material, machine: Machine, *, learning: bool) -> str:
-    """Its precision; where the plan says auto, what a job would find on this machine."""
-    if how.precision != "auto":
-        return how.precision
-    images = torch.from_numpy(np.array(material.pixels[material.train[: how.batch]]))
-    network = fresh(how, material.classes, 0).to(machine.device)
-    return fastest(network, images.to(machine.device), learning=learning).way.precision
+def _asked_in(how: Teacher, network: Network, sight: Sight, folder: Path) -> str:
+    """A teacher's precision; where the plan says auto, what a job measures on pictures of its size:
+    how it would train, or, handed on, how it is asked.
+    """
+    if how.precision == "auto":
+        folder.mkdir()
+        pixels = sight.data.images.pixels[sight.data.rows["train"][: how.batch]]
+        measure_precision(network, pixels, folder / SPEED, sight.job.work, learning=not how.handed)
+    return precision_of(how, Stage(folder, ""))
