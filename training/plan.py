@@ -117,6 +117,12 @@ class Plan(Section):
         """The teacher and the plan's further ones; none where the student learns without."""
         return (self.teacher, *self.ensemble) if self.teacher else ()
 
+    @property
+    def named_teachers(self) -> tuple[tuple[str, Teacher], ...]:
+        """The same with the section that each is written in."""
+        names = ("teacher", *("ensemble" for _ in self.ensemble))
+        return tuple(zip(names, self.teachers, strict=False))
+
     def seen_by(self, teacher: Teacher) -> ImageSpec:
         """The pictures that a teacher sees: the plan's, or the same in its own size."""
         if teacher.width is None:
@@ -152,9 +158,7 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def _teachers_go_with_the_rest(self) -> Self:
-        for name, how in (("teacher", self.teacher), *(("ensemble", t) for t in self.ensemble)):
-            if how is None:
-                continue
+        for name, how in self.named_teachers:
             if how.handed and name == "ensemble":
                 raise ValueError("ensemble.handed: only [teacher] may be handed on from a release")
             if not how.handed:  # what a handed one learned, its release knows (`resolved`)

@@ -23,8 +23,7 @@ def require_restorable(plan: Plan) -> None:
     if plan.export.prior != "training":
         return
     student = plan.student
-    teachers = [("teacher" if i == 0 else "ensemble", t) for i, t in enumerate(plan.teachers)]
-    for section, how in (*teachers, ("student", student)):
+    for section, how in (*plan.named_teachers, ("student", student)):
         if how.imbalance in ("class_weights", "effective_number"):
             raise ConfigError(
                 f"plan: export.prior 'training' goes with {section}.imbalance 'logit_adjustment' "
@@ -37,7 +36,7 @@ def require_restorable(plan: Plan) -> None:
             f"plan: export.prior 'training' goes with student.rebalance 0 or 1: what "
             f"{student.rebalance:g} does to the answers cannot be taken back"
         )
-    for section, how in teachers:
+    for section, how in plan.named_teachers:
         theirs = how.leaves_prior_out or student.rebalance == 1.0
         if theirs != student.leaves_prior_out:
             without, with_it = (section, "labels") if theirs else ("labels", section)
