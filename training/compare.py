@@ -4,7 +4,6 @@ Each run is the chain of release.py up to the judging, in one work folder: what 
 same teacher for several students) is computed once, and a killed comparison goes on where it was.
 """
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
+from inspector.contract.table import csv_line
 from inspector.contract.whole import write_whole
 from training.answers import answers_of
 from training.compare_html import write_html
@@ -255,12 +255,11 @@ def write_comparison(found: Comparison, folder: Path, dataset: Dataset) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "compare.json", found.model_dump_json(indent=1).encode())
     heads = ["plan", "role", "seed", "fold", "architecture", "parameters", "latency_ms", "golden"]
-    with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow([*heads, *METRICS])
-        for row in found.rows:
-            figures = [f"{row.figures[name]:.6f}" for name in METRICS]
-            rows.writerow([*(getattr(row, head) for head in heads), *figures])
+    lines = [csv_line([*heads, *METRICS])]
+    for row in found.rows:
+        figures = [f"{row.figures[name]:.6f}" for name in METRICS]
+        lines.append(csv_line([*(getattr(row, head) for head in heads), *figures]))
+    write_whole(folder / "compare.csv", b"".join(lines))
     write_html(found, folder / "compare.html")
     samples = {sample.name: sample for sample in dataset.samples}
     write_whole(folder / "second_look.csv", table_of(found.doubts))

@@ -1,10 +1,10 @@
 """What a search found, as data (search.json): every student tried, the front, the winner."""
 
-import csv
 from pathlib import Path
 from typing import Literal
 
 from inspector.contract.strict import Strict
+from inspector.contract.table import csv_line
 from inspector.contract.whole import write_whole
 
 HEADS = (
@@ -142,10 +142,8 @@ class Found(Strict):
 def write_found(found: Found, folder: Path) -> None:
     """search.json, and search.csv with one row a student."""
     write_whole(folder / "search.json", found.model_dump_json(indent=1).encode())
-    with (folder / "search.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(HEADS)
-        rows.writerows([_cell(getattr(each, head)) for head in HEADS] for each in found.tried)
+    rows = ([_cell(getattr(each, head)) for head in HEADS] for each in found.tried)
+    write_whole(folder / "search.csv", b"".join(csv_line(row) for row in (HEADS, *rows)))
 
 
 def table(found: Found) -> list[str]:
