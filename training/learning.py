@@ -26,7 +26,7 @@ from training.precision import precision_of, settle
 from training.run import Stage
 from training.sights import Apart
 from training.soft import combine
-from training.teachers import Teachers
+from training.teachers import Teachers, kept_in
 from training.unlabelled import load_unlabelled
 from training.views import Views
 
@@ -103,11 +103,14 @@ def learn_from(
             )
         asked = None
         if networks:
+            precisions = list(map(precision_of, teacher_plans, teachers))
+            shown = (*teachers, *([unlabelled] if unlabelled else []))
+            shared = kept_in(folder, plan, how, material, shown, precisions, sees)
             asked = Teachers(
                 networks,
                 material,
-                folder,
-                list(map(precision_of, teacher_plans, teachers)),
+                shared if how.views else folder,
+                precisions,
                 work.machine,
                 views=how.views,
                 dims=how.feature_dims if how.feature_weight else 0,

@@ -1,6 +1,7 @@
 """Teachers that are asked about views: what they say is kept, so that each is asked once."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,10 +14,12 @@ from training.features import tapped
 from training.fit import Machine, autocast
 from training.material import Material, brought
 from training.models import Network
+from training.plan import Plan, fingerprint
+from training.plan_networks import Student
+from training.run import KEY_DIGITS, Stage
 from training.soft import combine
 from training.views import Batch, Kept, chunks, principal
 
-BASIS = "basis.npz"
 BASIS_IMAGES = 512
 """Training pictures that tell in which directions a teacher's features differ."""
 BASIS_BATCH = 32
@@ -29,6 +32,39 @@ class Answer(NamedTuple):
     """batch x classes."""
     features: Tensor | None
     """batch x dims: the teacher's pooled features along their principal directions."""
+
+
+def kept_in(
+    beside: Path,
+    plan: Plan,
+    how: Student,
+    material: Material,
+    shown: Sequence[Stage],
+    precisions: Sequence[str],
+    sees: Sequence[ImageSpec | None],
+) -> Path:
+    """The folder of what these teachers say to these views, whichever student asks.
+
+    Students that differ in what they make of it (method, temperature, architecture, size) share it:
+    their teachers are paid for once. What decides which views are in a batch is in the name, so
+    that each ends as if it had asked alone.
+
+    beside: a student's stage. shown: the teachers, whose keys stand for the pictures too, and the
+    archive where there is one.
+    """
+    rows = sha256(material.train.tobytes())
+    if material.unlabelled is not None:
+        rows.update(material.unlabelled.tobytes())
+    drawn = material.larger.image if material.larger else plan.image
+    key = fingerprint(
+        [stage.key for stage in shown],
+        list(precisions),
+        [its or plan.image for its in sees],
+        how.combine,
+        [*plan.drawn_by, drawn, plan.seed, how.views, how.mix, how.batch, how.sampling],
+        [rows.hexdigest(), material.unlabelled_shown],
+    )
+    return beside.with_name(f"views-{key[:KEY_DIGITS]}")
 
 
 class Teachers:
@@ -65,7 +101,7 @@ class Teachers:
         folder.mkdir(exist_ok=True)
         with machine.team.first():
             if dims:
-                centre, basis = self._learn_basis(dims, material, folder / BASIS)
+                centre, basis = self._learn_basis(dims, material, folder / f"basis-{dims}.npz")
                 self._centre = torch.from_numpy(centre).to(machine.device)
                 self._basis = torch.from_numpy(basis).to(machine.device)
             if views:
@@ -73,7 +109,7 @@ class Teachers:
                 self._logits = Kept(folder / "answers.npy", rows, views, material.classes)
                 if self._basis is not None:
                     found = self._basis.shape[1]
-                    self._features = Kept(folder / "features.npy", rows, views, found)
+                    self._features = Kept(folder / f"features-{dims}.npy", rows, views, found)
 
     @property
     def dims(self) -> int:

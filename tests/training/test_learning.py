@@ -1,5 +1,6 @@
 """What a plan says of who teaches reaches the training: small networks, from plan to weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,22 +9,25 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import Tensor
 
 from tests.training.plates import PLAN, draw, written_plan
 from tests.training.untrained import SPEC, opinionated
-from training.checkpoint import BEST, history_of, save
+from training.checkpoint import BEST, history_of, load, save
 from training.dataset import Sample, SplitName
 from training.fit import Machine
 from training.handover import Networks, write_networks
 from training.job import Data, Job, Work
 from training.learning import learn_as_student, views_of
 from training.likeness import Looks, look
+from training.material import Larger
 from training.models import Network
 from training.plan import Plan
 from training.plan_networks import Teacher
 from training.run import Run, Stage
 from training.scan import Images, ScanReport
 from training.screen import Screen
+from training.teachers import Answer, Teachers, kept_in
 from training.unlabelled import load_unlabelled, read_unlabelled
 
 CPU = Machine(torch.device("cpu"), 1)
@@ -68,15 +72,20 @@ def data_of(sets: dict[SplitName, dict[str, int]], seed: int = 0) -> Data:
 
 
 def learned(
-    plan: Plan, data: Data, folder: Path, teachers: int = 0, unlabelled: Stage | None = None
+    plan: Plan,
+    data: Data,
+    folder: Path,
+    teachers: int = 0,
+    unlabelled: Stage | None = None,
+    name: str = "student",
 ) -> Path:
     """Where the plan's student was trained, taught by so many of `teacher`."""
     stages = []
     for seed in range(teachers):
-        (folder / f"teacher-{seed}").mkdir(parents=True)
+        (folder / f"teacher-{seed}").mkdir(parents=True, exist_ok=True)
         save(folder / f"teacher-{seed}" / BEST, teacher(seed).state_dict())
         stages.append(Stage(folder / f"teacher-{seed}", ""))
-    into = folder / "student"
+    into = folder / name
     into.mkdir(parents=True)
     learn_as_student(
         Work(plan, CPU, Screen(quiet=True)),
@@ -89,6 +98,12 @@ def learned(
         name="student",
     )
     return into
+
+
+def answers_beside(student: Path) -> NDArray[np.float64]:
+    """What its teachers said: pictures x views x classes."""
+    (kept,) = student.parent.glob("views-*/answers.npy")
+    return np.asarray(np.load(kept), np.float64)
 
 
 def teacher(seed: int) -> Network:
@@ -117,7 +132,7 @@ def test_several_teachers_answers_become_one_as_the_plan_says(tmp_path: Path, ho
     images = views_of(plan, data.material(plan)).batch(rows, 0).images.numpy()
     expected = [softmax(combined(images, mean), axis=1) for mean in MEANS]
     assert np.abs(expected[0] - expected[1]).max() > 0.05
-    kept = np.load(folder / "answers.npy")[:, 0].astype(np.float64)
+    kept = answers_beside(folder)[:, 0]
     assert softmax(kept, axis=1) == pytest.approx(expected[MEANS.index(how)], abs=5e-3)
 
 
@@ -143,7 +158,69 @@ def test_only_pictures_of_which_the_teachers_together_are_sure_enough_are_taught
     folder = learned(plan, data, tmp_path, teachers=2, unlabelled=stage)
     chosen = np.flatnonzero(sure[MEANS.index(how)] >= more)
     assert np.load(folder / "confident.npy").tolist() == chosen.tolist()
-    assert len(np.load(folder / "answers.npy")) == 9 + 4, "labelled ones, and these"
+    assert len(answers_beside(folder)) == 9 + 4, "labelled ones, and these"
+
+
+SEEN = "epochs = 2\nviews = 2\nbatch = 4\n"
+
+
+def test_students_of_the_same_views_ask_once_and_each_ends_as_if_it_had_asked_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of({"train": dict.fromkeys(LABELS, 3), "validation": dict.fromkeys(LABELS, 1)})
+    asked: list[int] = []
+    ask = Teachers._ask
+
+    def counted(self: Teachers, images: Tensor, drawn: Tensor | None) -> Answer:
+        asked.append(len(images))
+        return ask(self, images, drawn)
+
+    monkeypatch.setattr(Teachers, "_ask", counted)
+    first = plan_of(tmp_path, SEEN + 'method = "mse"')
+    second = plan_of(tmp_path, SEEN + "temperature = 4.0\nfeature_weight = 1.0")
+    third = plan_of(tmp_path, SEEN.replace("epochs = 2", "epochs = 3") + 'method = "dist"')
+    plans = {"first": first, "second": second, "third": third}
+    said = []
+    for name, plan in plans.items():
+        before = len(asked)
+        learned(plan, data, tmp_path / "together", teachers=2, name=name)
+        said.append(sum(asked[before:]))
+    assert said == [18, 18, 0], "of nine pictures two views; then for features; both were kept"
+    for name, plan in plans.items():
+        alone = learned(plan, data, tmp_path / name, teachers=2)
+        ours, its = load(tmp_path / "together" / name / BEST), load(alone / BEST)
+        assert all(torch.equal(ours[key], its[key]) for key in its | ours)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SEEN.replace("batch = 4", "batch = 3"),
+        SEEN.replace("views = 2", "views = 1"),
+        SEEN + 'sampling = "balanced"\nimbalance = "none"',
+        SEEN + 'mix = { kind = "mixup", share = 0.5 }',
+        SEEN + 'combine = "mean_probabilities"',
+    ],
+)
+def test_students_of_other_views_ask_anew(tmp_path: Path, other: str) -> None:
+    data = data_of({"train": dict.fromkeys(LABELS, 3), "validation": dict.fromkeys(LABELS, 1)})
+    for name, keys in (("first", SEEN), ("second", other)):
+        learned(plan_of(tmp_path, keys), data, tmp_path / "both", teachers=2, name=name)
+    assert len(list(tmp_path.glob("both/views-*/answers.npy"))) == 2
+
+
+def test_a_teacher_that_sees_more_is_asked_once_for_students_of_any_size(tmp_path: Path) -> None:
+    data = data_of({"train": dict.fromkeys(LABELS, 3), "validation": dict.fromkeys(LABELS, 1)})
+    plan, folders = plan_of(tmp_path, SEEN), set()
+    for side, its in ((32, 64), (48, 64), (48, 48)):
+        image, seen = (plan.image.model_copy(update={"width": n, "height": n}) for n in (side, its))
+        larger = Larger(data.images.pixels, seen, image) if its > side else None
+        smaller = plan.model_copy(update={"image": image})
+        material = replace(data.material(smaller), larger=larger)
+        by, sees = [Stage(tmp_path, "teacher")], [seen if larger else None]
+        beside = tmp_path / f"student-{side}"
+        folders.add(kept_in(beside, smaller, smaller.student, material, by, ["fp32"], sees))
+    assert len(folders) == 2, "of a teacher that sees what its student sees, others"
 
 
 HINT = 'hints = [{ student = "layer1", teacher = "layer2" }]'

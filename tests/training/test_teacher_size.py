@@ -96,7 +96,8 @@ def test_teacher_and_student_are_exported_and_reported_at_their_own_sizes(seen: 
 def test_a_job_killed_while_a_larger_teacher_speaks_ends_with_the_same_bundle(
     seen: Seen, tmp_path: Path
 ) -> None:
-    kill_in("student", "answers.npy", (*seen.words, tmp_path / "out"), tmp_path / "out")
+    kill_in("views", "answers.npy", (*seen.words, tmp_path / "out"), tmp_path / "out")
+    assert not list(tmp_path.glob("out/work/student-*/done.json"))
     done = Forked(*seen.words, tmp_path / "out").end()
     assert done.returncode == 0, done.stderr
     require_same_files(seen.bundle, read_bundle(Path(done.stdout.strip())))
