@@ -20,6 +20,8 @@ from training.run import KEY_DIGITS, Stage
 from training.soft import combine
 from training.views import Batch, Kept, chunks, principal
 
+VERSION = 1
+"""Of how teachers are asked: raised where the same ones would answer otherwise."""
 BASIS_IMAGES = 512
 """Training pictures that tell in which directions a teacher's features differ."""
 BASIS_BATCH = 32
@@ -57,6 +59,7 @@ def kept_in(
         rows.update(material.unlabelled.tobytes())
     drawn = material.larger.image if material.larger else plan.image
     key = fingerprint(
+        VERSION,
         [stage.key for stage in shown],
         list(precisions),
         [its or plan.image for its in sees],
