@@ -104,12 +104,10 @@ def learn_from(
         asked = None
         if networks:
             precisions = list(map(precision_of, teacher_plans, teachers))
-            shown = (*teachers, *([unlabelled] if unlabelled else []))
-            shared = kept_in(folder, plan, how, material, shown, precisions, sees)
             asked = Teachers(
                 networks,
                 material,
-                shared if how.views else folder,
+                kept_in(folder, plan, how, material, (*teachers, unlabelled), precisions, sees),
                 precisions,
                 work.machine,
                 views=how.views,

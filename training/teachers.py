@@ -41,7 +41,7 @@ def kept_in(
     plan: Plan,
     how: Student,
     material: Material,
-    shown: Sequence[Stage],
+    shown: Sequence[Stage | None],
     precisions: Sequence[str],
     sees: Sequence[ImageSpec | None],
 ) -> Path:
@@ -51,16 +51,18 @@ def kept_in(
     their teachers are paid for once. What decides which views are in a batch is in the name, so
     that each ends as if it had asked alone.
 
-    beside: a student's stage. shown: the teachers, whose keys stand for the pictures too, and the
-    archive where there is one.
+    beside: a student's stage; it is the folder itself where no view comes again. shown: the
+    teachers, whose keys stand for the pictures too, and the archive where there is one.
     """
+    if not how.views:
+        return beside
     rows = sha256(material.train.tobytes())
     if material.unlabelled is not None:
         rows.update(material.unlabelled.tobytes())
     drawn = material.larger.image if material.larger else plan.image
     key = fingerprint(
         VERSION,
-        [stage.key for stage in shown],
+        [stage.key for stage in shown if stage],
         list(precisions),
         [its or plan.image for its in sees],
         how.combine,
