@@ -1,7 +1,6 @@
 """Teachers that are asked about views: what they say is kept, so that each is asked once."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -56,9 +55,9 @@ def kept_in(
     """
     if not how.views:
         return beside
-    rows = sha256(material.train.tobytes())
-    if material.unlabelled is not None:
-        rows.update(material.unlabelled.tobytes())
+    rows = [
+        None if some is None else some.tolist() for some in (material.train, material.unlabelled)
+    ]
     drawn = material.larger.image if material.larger else plan.image
     key = fingerprint(
         VERSION,
@@ -67,7 +66,7 @@ def kept_in(
         [its or plan.image for its in sees],
         how.combine,
         [*plan.drawn_by, drawn, plan.seed, how.views, how.mix, how.batch, how.sampling],
-        [rows.hexdigest(), material.unlabelled_shown],
+        [rows, material.unlabelled_shown],
     )
     return beside.with_name(f"views-{key[:KEY_DIGITS]}")
 
