@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
-from inspector.contract.table import csv_line
+from inspector.contract.table import csv_table
 from inspector.contract.whole import write_whole
 from training.answers import answers_of
 from training.compare_html import write_html
@@ -255,11 +255,11 @@ def write_comparison(found: Comparison, folder: Path, dataset: Dataset) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "compare.json", found.model_dump_json(indent=1).encode())
     heads = ["plan", "role", "seed", "fold", "architecture", "parameters", "latency_ms", "golden"]
-    lines = [csv_line([*heads, *METRICS])]
+    lines: list[list[object]] = [[*heads, *METRICS]]
     for row in found.rows:
         figures = [f"{row.figures[name]:.6f}" for name in METRICS]
-        lines.append(csv_line([*(getattr(row, head) for head in heads), *figures]))
-    write_whole(folder / "compare.csv", b"".join(lines))
+        lines.append([*(getattr(row, head) for head in heads), *figures])
+    write_whole(folder / "compare.csv", csv_table(lines))
     write_html(found, folder / "compare.html")
     samples = {sample.name: sample for sample in dataset.samples}
     write_whole(folder / "second_look.csv", table_of(found.doubts))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.errors import QualityGateError, TrainingError
-from inspector.contract.table import csv_line
+from inspector.contract.table import csv_table
 from inspector.contract.verdict import Verdict
 from inspector.contract.whole import write_whole
 from training.answers import Answers, answers_of, untempered
@@ -243,13 +243,12 @@ def write_report(data: Data, candidate: Candidate, folder: Path) -> None:
     golden = candidate.golden
     verdicts = verdicts_of(golden, candidate.report.shipped_row.choice.limits)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "golden.csv").open("wb") as file:
-        file.write(csv_line(("image", "label", "score", "novelty", "evaluation")))
-        for i, row in enumerate(candidate.rows):
-            sample, score = data.images.samples[row], f"{golden.scores[i]:.6f}"
-            novelty = "" if golden.novelty is None else f"{golden.novelty[i]:.4f}"
-            name = verdicts[i].evaluation.name
-            file.write(csv_line((sample.name, sample.label, score, novelty, name)))
+    lines = [("image", "label", "score", "novelty", "evaluation")]
+    for i, row in enumerate(candidate.rows):
+        sample, score = data.images.samples[row], f"{golden.scores[i]:.6f}"
+        novelty = "" if golden.novelty is None else f"{golden.novelty[i]:.4f}"
+        lines.append((sample.name, sample.label, score, novelty, verdicts[i].evaluation.name))
+    write_whole(folder / "golden.csv", csv_table(lines))
     draw_report(data, candidate, folder, times=True)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from inspector.contract.strict import Strict
-from inspector.contract.table import csv_line
+from inspector.contract.table import csv_table
 from inspector.contract.whole import write_whole
 
 HEADS = (
@@ -143,7 +143,7 @@ def write_found(found: Found, folder: Path) -> None:
     """search.json, and search.csv with one row a student."""
     write_whole(folder / "search.json", found.model_dump_json(indent=1).encode())
     rows = ([_cell(getattr(each, head)) for head in HEADS] for each in found.tried)
-    write_whole(folder / "search.csv", b"".join(csv_line(row) for row in (HEADS, *rows)))
+    write_whole(folder / "search.csv", csv_table((HEADS, *rows)))
 
 
 def table(found: Found) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.contract.strict import Strict
-from inspector.contract.table import csv_line
+from inspector.contract.table import csv_table
 from training.dataset import Sample
 
 COLUMNS = (
@@ -121,10 +121,10 @@ def _by_part(found: list[tuple[float, Doubt]]) -> tuple[Doubt, ...]:
 
 def table_of(doubts: Sequence[Doubt]) -> bytes:
     """second_look.csv."""
-    rows = [csv_line(COLUMNS)]
+    rows: list[Sequence[object]] = [COLUMNS]
     for doubt in doubts:
         values = doubt.model_dump()
         for name in ("probability_of_label", "probability"):
             values[name] = f"{values[name]:.4f}"
-        rows.append(csv_line(values[name] for name in COLUMNS))
-    return b"".join(rows)
+        rows.append([values[name] for name in COLUMNS])
+    return csv_table(rows)

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from inspector.contract.errors import ConfigError, DataError
 from inspector.contract.outputs import Outputs
 from inspector.contract.strict import Strict
-from inspector.contract.table import csv_line
+from inspector.contract.table import csv_table
 from inspector.contract.verdict import Limits
 from inspector.contract.whole import write_whole
 from training.dataset import SPLITS, Dataset
@@ -238,9 +238,7 @@ def _write(found: Sequence[LeftOut], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps([each.model_dump(mode="json") for each in found], indent=1)
     write_whole(out / "novelty.json", text.encode())
-    with (out / "novelty.csv").open("wb") as file:
-        file.write(csv_line(COLUMNS))
-        file.writelines(csv_line(_cells(each)) for each in found)
+    write_whole(out / "novelty.csv", csv_table((COLUMNS, *map(_cells, found))))
 
 
 def _cells(each: LeftOut) -> list[object]:

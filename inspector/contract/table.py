@@ -113,6 +113,11 @@ def csv_line(values: Iterable[Any]) -> bytes:
     return text.getvalue().encode()
 
 
+def csv_table(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Several such lines, the head's first."""
+    return b"".join(map(csv_line, rows))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
