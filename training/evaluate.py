@@ -225,7 +225,7 @@ def figures(
 def escape_at_overkill(parts: Held, share: float) -> float:
     """Escape rate at the limit that stops at most this share of these very good parts."""
     good = parts.good_parts()
-    spared = good[len(good) - 1 - int(share * len(good))]
+    spared = good[max(0, len(good) - 1 - int(share * len(good)))]
     return float((parts.defect_parts(parts.defects) <= spared).mean())
 
 

@@ -30,7 +30,14 @@ from training.report import ModelRow, Precision, Report, code_text, machine_text
 from training.report_html import Mistake, write_html
 from training.run import Stage
 from training.severity import expected_cost, severity_of
-from training.ship import VARIANT_OF, choose_model, int8_ratio, quality_faults, travelling
+from training.ship import (
+    VARIANT_OF,
+    choose_model,
+    contradictions,
+    int8_ratio,
+    quality_faults,
+    travelling,
+)
 
 TOLERANCE = {"fp32": 0.001, "int8": 0.02, "fp16": 0.02}
 """Of a golden probability, by precision: int8 kernels round differently on another CPU, and a GPU
@@ -179,6 +186,10 @@ def _model_row(
         name: figures(*answers[name][:2], choice.limits, quality.confidence, severities)
         for name in ("validation", "golden")
     }
+    against = contradictions(choice.goals, both["golden"], quality.confidence)
+    if against:
+        sentence = "; ".join((choice.sentence, *(f"but {each}" for each in against)))
+        choice = choice.model_copy(update={"sentence": sentence})
     return ModelRow(
         role=role,
         architecture=plan.architecture(role),

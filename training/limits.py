@@ -109,8 +109,9 @@ def choose_limits(
     that the parts are too few for, even without a miss, takes the highest limit at which the
     observed rate meets it, and proves nothing. reject_at is the lowest limit, not below
     review_at, that rejects no more good parts outright than the plan allows. What the goals need
-    stays `margin`, the golden tolerance, below the parts it stops, so that another machine's
-    rounding does not let more calibration parts escape than are proven.
+    stays `margin`, the golden tolerance, below the parts it stops (of small scores half of them:
+    `_below`), so that another machine's rounding does not let more calibration parts escape than
+    are proven.
     """
     goals = goals_of(quality, parts.defects)
     scores = {goal.name: parts.defect_parts(goal.classes) for goal in goals}
@@ -128,10 +129,10 @@ def choose_limits(
     needed = at_no_cost(min(allowed.values()), good, scores[goals[0].name], margin)
     review_at = min(needed, _spending(quality.overkill_to_spend, good))
     spared = int(quality.reject_overkill_at_most * len(good))
-    reject_at = max(review_at, _above(good[len(good) - 1 - spared], good))
+    reject_at = max(review_at, _above(good[max(0, len(good) - 1 - spared)], good))
 
     def held(goal: Goal) -> GoalHeld:
-        mine, alone = scores[goal.name], _below(allowed[goal.name], margin)
+        mine, alone = scores[goal.name], float(_below(allowed[goal.name], margin))
         return GoalHeld(
             name=goal.name,
             classes=goal.classes,
@@ -189,16 +190,16 @@ def at_no_cost(
     the least suspicious defect above it. It stays proven: in a fixed sequence every limit below a
     proven one is proven with it. good, defects: one score a part, ascending.
     """
-    alone = _below(ceiling, margin)
+    alone = float(_below(ceiling, margin))
     passing = good[good < alone]
     if not len(passing):
         return alone
     floor = float(passing[-1])
-    apart = defects[(defects - margin > floor) & (defects < ceiling)]
+    apart = defects[(_below(defects, margin) > floor) & (defects < ceiling)]
     top = float(apart[0]) if len(apart) else ceiling
     between = np.clip([floor, top], ODDS_MIN, 1.0 - ODDS_MIN)
     half_way = float(expit(logit(between).mean()))
-    return min(half_way, _below(top, margin))
+    return min(half_way, float(_below(top, margin)))
 
 
 def trade_off(
@@ -233,8 +234,15 @@ def _overkill(good: NDArray[np.float64], review_at: float, confidence: float) ->
     return Rate.of(int((good >= review_at).sum()), len(good), confidence)
 
 
-def _below(score: float, margin: float) -> float:
-    return float(min(1.0, max(0.0, score - margin)))
+def _below(scores: NDArray[np.float64] | float, margin: float) -> NDArray[np.float64]:
+    """Where a limit stops such scores though they come out lower by a rounding.
+
+    A margin is one of probabilities in the middle, where 0.02 are 0.08 in log-odds; the same
+    rounding moves a small score by far less. So it is never more than half of the score (0.69 in
+    log-odds): a limit of 0 would stop every part.
+    """
+    stopped = np.asarray(scores, np.float64)
+    return stopped - np.minimum(margin, stopped / 2.0)
 
 
 def _above(score: float, good: NDArray[np.float64]) -> float:

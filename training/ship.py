@@ -1,9 +1,13 @@
 """Which precision ships: INT8 only where it is quicker on this machine, and as safe."""
 
+from collections.abc import Sequence
+
 from inspector.contract.bounds import lower_bound
 from inspector.contract.variant import VariantName
 from training.compress.found import Quantised
+from training.evaluate import Figures
 from training.export import Timing
+from training.limits import GoalHeld
 from training.plan import Plan
 from training.plan_export import Export
 from training.report import ModelRow
@@ -13,6 +17,10 @@ FASTER = 0.9
 times: their ratio repeats to 1.5 % on a busy machine, that of the medians to 5 % (measured)."""
 NEAR = 0.05
 """A ratio this near to that line may be on its other side when it is measured again."""
+OVERKILL_GROWTH_AT_MOST = 0.02
+"""Share of good validation parts that a small form's own limits may stop beyond FP32's: its limits
+lie further below the defects they stop, and where scores are small every good part may lie
+between."""
 NOVELTY_RANKS_AT_LEAST = 0.9
 """Rank correlation of INT8's novelty with FP32's on the validation parts. On a network that was not
 fine-tuned it was 0.68: other parts were called strange, though accuracy stayed."""
@@ -76,6 +84,12 @@ def why_unsafe(plain: ModelRow, small: ModelRow, loss_at_most: float) -> str | N
     for name, loss in lost.items():
         if loss > loss_at_most:
             return f"loses {100 * loss:.2f} points of {name} on validation parts"
+    mine, theirs = small.validation.overkill, plain.validation.overkill
+    if mine.rate - theirs.rate > OVERKILL_GROWTH_AT_MOST:
+        return (
+            f"stops {mine.events} of {mine.n} good validation parts, FP32 {theirs.events}: at most "
+            f"{100 * OVERKILL_GROWTH_AT_MOST:g} points more are allowed"
+        )
     if small.novelty_ranks is not None and small.novelty_ranks < NOVELTY_RANKS_AT_LEAST:
         return (
             f"finds other parts strange than FP32: rank correlation of novelty "
@@ -107,23 +121,33 @@ def travelling(
 def quality_faults(plan: Plan, row: ModelRow) -> list[str]:
     """What of the plan's quality a model misses, in words."""
     quality, overkill = plan.quality, row.golden.overkill
-    faults = []
-    if row.choice.basis != "certified" and not quality.allow_uncertified:
+    faults: list[str] = []
+    if row.choice.basis == "certified":
+        faults.extend(contradictions(row.choice.goals, row.golden, quality.confidence))
+    elif not quality.allow_uncertified:
         faults.append(f"{row.choice.sentence} (quality.allow_uncertified = true accepts that)")
-    for goal in row.choice.goals:
-        escape = row.golden.severity_escape.get(goal.name, row.golden.escape)
-        at_least = lower_bound(escape.events, escape.n, quality.confidence)
-        if at_least > goal.at_most and not quality.allow_uncertified:
-            faults.append(
-                f"the golden set contradicts the goal for {goal.name}: escape "
-                f"{escape.events}/{escape.n}, at least {100 * at_least:.2f} %"
-            )
     if overkill.rate > quality.overkill_rate_at_most:
         faults.append(
             f"overkill {overkill} on the golden set, the plan allows "
             f"{100 * quality.overkill_rate_at_most:g} %"
         )
     return faults
+
+
+def contradictions(
+    goals: Sequence[GoalHeld], golden: Figures, confidence: float
+) -> tuple[str, ...]:
+    """Goals that the golden set says are missed, at this confidence, in words."""
+    found = []
+    for goal in goals:
+        escape = golden.severity_escape.get(goal.name, golden.escape)
+        at_least = lower_bound(escape.events, escape.n, confidence)
+        if at_least > goal.at_most:
+            found.append(
+                f"the golden set contradicts the goal for {goal.name}: escape "
+                f"{escape.events}/{escape.n}, at least {100 * at_least:.2f} %"
+            )
+    return tuple(found)
 
 
 def choice_warning(plan: Plan, ratio: float | None) -> str | None:

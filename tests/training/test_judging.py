@@ -10,13 +10,13 @@ from scipy.special import softmax
 from inspector.contract.errors import QualityGateError, TrainingError
 from tests.training.plates import PLAN
 from training.calibrate import calibration_of, fit_temperature
-from training.evaluate import figures, held, require_scores
+from training.evaluate import Rate, figures, held, require_scores
 from training.judging import require_quality
 from training.limits import choose_limits
 from training.plan import Plan, read_plan
 from training.plan_export import Export
 from training.report import ModelRow, Report
-from training.ship import choose_model
+from training.ship import choose_model, why_unsafe
 
 LABELS, GOOD = ("good", "scratch", "spot"), ("good",)
 
@@ -114,6 +114,27 @@ def test_a_golden_set_that_contradicts_a_severitys_goal_stops_the_bundle(tmp_pat
     plan = plan_of(tmp_path, CRITICAL)
     text = refusal(plan, row_of(plan, "student", 6.0, 1_200, 2.0))
     assert re.search(r"the golden set contradicts the goal for critical: escape \d+/200", text)
+
+
+def test_a_goal_that_calibration_proves_and_golden_contradicts_stops_the_bundle_of_any_plan(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path, f"allow_uncertified = true\n{CRITICAL}")
+    text = refusal(plan, row_of(plan, "student", 6.0, 1_200, 2.0))
+    assert re.search(r"the golden set contradicts the goal for critical: escape \d+/200", text)
+    unproven = row_of(plan, "student", 6.0, 600, 2.0)  # the plan takes what nothing proves
+    require_quality(plan, report_of(unproven))
+
+
+def test_int8_that_stops_more_good_parts_by_its_own_limits_is_not_shipped(tmp_path: Path) -> None:
+    plain = row_of(plan_of(tmp_path, ""), "student", 6.0, 1_200, 6.0)
+    small = row_of(plan_of(tmp_path, ""), "student-int8", 6.0, 1_200, 6.0)
+    assert why_unsafe(plain, small, 0.003) is None
+    stopped = small.validation.model_copy(update={"overkill": Rate.of(7, 200, 0.95)})
+    why = why_unsafe(plain, small.model_copy(update={"validation": stopped}), 0.003)
+    allowed = "at most 2 points more are allowed"
+    before = plain.validation.overkill.events
+    assert why == f"stops 7 of 200 good validation parts, FP32 {before}: {allowed}"
 
 
 def test_int8_that_gives_no_scores_is_not_shipped_and_the_report_says_why(tmp_path: Path) -> None:

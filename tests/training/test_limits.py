@@ -230,6 +230,22 @@ def test_no_good_part_more_is_stopped_than_the_goal_alone_would_cost(seed: int) 
 
 
 @pytest.mark.parametrize("margin", [0.001, 0.02])
+def test_the_margin_of_small_scores_leaves_good_parts_their_way_through(margin: float) -> None:
+    """A rare defect's probability is small, whatever the model makes of it (export.prior)."""
+    good, defects = np.linspace(1e-6, 2e-4, 500), np.linspace(1e-3, 5e-3, 100)
+    choice = choose_limits(parts(good, defects), Quality(), margin=margin)
+    assert 2e-4 < choice.limits.review_at < 1e-3
+    assert choice.overkill.events == 0
+    assert choice.basis == "certified"
+
+
+def test_all_good_parts_may_be_rejected_outright_where_the_plan_says_so() -> None:
+    held, every = drawn(3, 200, 300), Quality(reject_overkill_at_most=1.0)
+    limits = choose_limits(held, every, margin=0.0).limits
+    assert limits.reject_at == limits.review_at
+
+
+@pytest.mark.parametrize("margin", [0.001, 0.02])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_margin_does_not_take_the_limit_below_good_parts_that_the_goal_alone_would_spare(
     seed: int, margin: float
