@@ -105,6 +105,15 @@ def test_what_was_said_meanwhile_is_not_spoken_over(desk: ReviewDesk) -> None:
     assert desk.put(item, Said(label="good", by="ben"), opinions=1).review.opinion == 2
 
 
+def test_a_review_says_which_areas_of_the_picture_were_judged(desk: ReviewDesk) -> None:
+    item = desk.queue(EVERYTHING)[0]
+    image = cv2.imread(str(item.picture))
+    assert image is not None
+    kept = desk.put(item, Said(label="dent", by="anna"))
+    assert kept.review.areas == ((0, 0, image.shape[1], image.shape[0]),)
+    assert [each.review.areas for each in desk.store.all()] == [kept.review.areas]
+
+
 def test_parts_nobody_has_seen_come_first_and_a_second_look_is_anothers(desk: ReviewDesk) -> None:
     policy = EVERYTHING.model_copy(update={"second_opinion": 1.0})
     first = desk.queue(policy)[0]

@@ -149,17 +149,23 @@ def _settle(rows: list[Row], reviewed: list[Reviewed]) -> tuple[list[Row], list[
     changed: list[str] = []
     for row in rows:
         part = now.get(row.key) if row.key else None
-        if part is None or part.label == row.sample.label:
+        was = row.sample
+        if part is None or (part.label, part.severity) == (was.label, was.severity):
             kept.append(row)
         elif part.label is None:
-            changed.append(f"{row.sample.name}: taken out, its reviews: {part.standing}")
+            changed.append(f"{was.name}: taken out, its reviews: {part.standing}")
         else:
-            changed.append(f"{row.sample.name}: {row.sample.label} is now {part.label}")
-            sample = replace(row.sample, label=part.label, severity=part.severity)
+            sample = replace(was, label=part.label, severity=part.severity)
+            changed.append(f"{was.name}: {_graded(was)} is now {_graded(sample)}")
             # the picture stays the one the version has
             origin = {**_origin_of(part), "image_sha256": row.origin["image_sha256"]}
             kept.append(replace(row, sample=sample, origin=origin))
     return kept, changed
+
+
+def _graded(sample: Sample) -> str:
+    grade = sample.severity
+    return sample.label if grade is None else f"{sample.label} of severity {grade:g}"
 
 
 def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) -> list[Row]:
@@ -182,7 +188,7 @@ def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) ->
             left_out.append(LeftOut(why="judged in several regions", part=part.name, what=what))
             continue
         try:
-            rows.append(_row_of(part, part.label, data, start))
+            rows.append(_row_of(part, part.label, data))
         except ValueError as error:
             left_out.append(
                 LeftOut(why="its picture is unreadable", part=part.name, what=str(error))
@@ -190,12 +196,12 @@ def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) ->
     return rows
 
 
-def _row_of(part: Reviewed, label: str, data: bytes, start: Start) -> Row:
+def _row_of(part: Reviewed, label: str, data: bytes) -> Row:
     """The part of the picture that the model saw. Raises ValueError where it is none."""
     facts, suffix = part.facts, ".jpg"
     image = decode(data)
-    if facts.region is not None and not start.tiles:
-        x, y, width, height = facts.region
+    if part.area is not None:
+        x, y, width, height = part.area
         region = Region(name="judged", x=x, y=y, width=width, height=height)
         if region.model_copy(update={"name": "whole"}) != whole(image):
             data, suffix = _png(cut(image, region)), ".png"

@@ -7,15 +7,16 @@ picture is judged as a station judges it, with each bundle's own limits.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import BundleError, DataError, ModelError
-from inspector.contract.image import Image, Region, cut, decode
+from inspector.contract.image import Image
 from inspector.contract.result import NAMES
+from inspector.contract.verdict import WORST_FIRST, Evaluation
 from inspector.runtime.fitness import require_suits
 from inspector.runtime.loader import open_runtime
 from inspector.runtime.onnx import OnnxRuntime
@@ -23,15 +24,14 @@ from inspector.station.judging import Job, judge_image
 from inspector.station.recipe import Recipe
 from inspector.station.stopwatch import Stopwatch
 from training.dataset import Dataset
-from training.freshness import ALIKE
 from training.held_out import Record, Seen, settled
+from training.known import golden_pictures, reviewed_pictures
 from training.likeness import Look, Looks, look
 from training.promotion import Case, Evidence, Latency, Says
 from training.report import machine_text
-from training.reviewed import Reviewed, read_reviewed
+from training.reviewed import read_reviewed
 from training.shadow_record import shadow_record
 from training.turns import in_turns
-from training.versions import FACTS, read_facts, read_rows
 
 ROUNDS = 200
 TIMED_PICTURES = 16
@@ -48,20 +48,6 @@ class Sources(NamedTuple):
     """Stations' settings, or copies of their folders."""
     shadows: Sequence[Path] = ()
     """Stations' settings, or folders of shadows."""
-
-
-class _Known(NamedTuple):
-    """A picture whose class is known, before it is judged."""
-
-    path: Path
-    name: str
-    part: str
-    label: str
-    is_golden: bool
-    trained: bool
-    region: tuple[int, int, int, int] | None = None
-    stopped_there: bool = False
-    """By the incumbent, at its station."""
 
 
 class Pair:
@@ -84,6 +70,10 @@ class Pair:
             return Says(evaluation="UNDEFINED", label=None, score=None)
         name = NAMES[judged.verdict.evaluation]
         return Says(evaluation=name, label=judged.label, score=judged.score)
+
+    def ask_all(self, job: Job, images: Sequence[Image]) -> Says:
+        """Of a part that is judged in several places: what its worst says."""
+        return min((self.ask(job, image) for image in images), key=_rank)
 
     def in_turns(self, images: Sequence[Image], rounds: int = ROUNDS) -> tuple[Latency, Latency]:
         """What a picture costs the candidate and the incumbent."""
@@ -117,7 +107,8 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     good = candidate.manifest.good
     reviewed = read_reviewed(sources.reviews)
     record = Record.of(candidate)
-    known = [*_golden(dataset), *_reviewed(reviewed, sources, dataset, pair.bundles)]
+    shown, unshown = reviewed_pictures(reviewed, sources.data, dataset, pair.bundles)
+    known = [*golden_pictures(dataset), *shown]
     if not known:
         raise DataError(f"{sources.data}: names no golden set, and nothing is reviewed")
     cases: list[Case] = []
@@ -126,13 +117,14 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     timed: list[Image] = []
     for i in bar(range(len(known)), len(known)):
         each = known[i]
-        image, whole = _read(each)
-        looks.append(look(image))
-        if whole.shape != image.shape:
+        images, whole = each.read()
+        alone = images[0] if len(images) == 1 else whole
+        looks.append(look(alone))
+        if whole.shape != alone.shape:
             around[i] = look(whole)
         if len(timed) < TIMED_PICTURES:
-            timed.append(image)
-        mine, theirs = pair.ask(pair.candidate, image), pair.ask(pair.incumbent, image)
+            timed.append(images[0])
+        mine, theirs = (pair.ask_all(job, images) for job in (pair.candidate, pair.incumbent))
         case = Case(
             name=each.name,
             picture=str(each.path),
@@ -152,6 +144,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
         incumbent=incumbent.id,
         candidate=candidate.id,
         unfit=pair.unfit(),
+        unshown=unshown,
         unknown=(*_unknown(candidate, dataset, fingerprint), *record.unsaid()),
         classes=tuple(sorted({case.label for case in cases if case.is_defect})),
         cases=settled(cases, Seen(Looks.of(looks), around), record),
@@ -166,90 +159,9 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     )
 
 
-def _golden(dataset: Dataset) -> list[_Known]:
-    return [
-        _Known(s.image, s.name, s.part, s.label, is_golden=True, trained=False)
-        for s in dataset.samples
-        if s.split == "golden"
-    ]
-
-
-def _reviewed(
-    reviewed: list[Reviewed], sources: Sources, dataset: Dataset, pair: tuple[Bundle, Bundle]
-) -> list[_Known]:
-    """What people agree on, the golden set's own left out."""
-    candidate, incumbent = pair
-    learned = _Learned.of(sources.data, dataset)
-    tiles = candidate.manifest.tiles is not None
-    known = []
-    for part in reviewed:
-        if part.label is None or part.key in learned.golden or part.picture_bytes() is None:
-            continue
-        facts = part.facts
-        if facts.regions > 1 and not tiles:
-            continue  # the whole picture is no picture of what was judged
-        stopped = facts.bundle == incumbent.id and facts.evaluation in ("NOT_OK", "NOT_DECIDABLE")
-        known.append(
-            _Known(
-                part.picture,
-                part.name,
-                facts.part or part.name,
-                part.label,
-                is_golden=False,
-                trained=learned.has(part),
-                region=None if tiles else facts.region,
-                stopped_there=stopped,
-            )
-        )
-    return known
-
-
-class _Learned(NamedTuple):
-    """What of the stations' parts is in the data, or so much like it that it was left out."""
-
-    golden: frozenset[tuple[str, str]]
-    names: frozenset[str]
-    pictures: frozenset[str]
-    parts: frozenset[str]
-
-    @classmethod
-    def of(cls, data: Path, dataset: Dataset) -> Self:
-        parts = frozenset(s.part for s in dataset.samples if s.split != "golden")
-        if not (data / FACTS).is_file():  # no version of `collect`: it has no station's parts
-            return cls(frozenset(), frozenset(), frozenset(), parts)
-        rows = [row for row in read_rows(data) if row.key]
-        twins = [each.part for each in read_facts(data).left_out if each.why in ALIKE]
-        return cls(
-            golden=frozenset(row.key for row in rows if row.key and row.sample.split == "golden"),
-            names=frozenset(_stem(name) for name in (*twins, *(row.sample.name for row in rows))),
-            pictures=frozenset(row.origin["image_sha256"] for row in rows),
-            parts=parts,
-        )
-
-    def has(self, part: Reviewed) -> bool:
-        facts = part.facts
-        return (
-            part.name in self.names
-            or facts.image_sha256 in self.pictures
-            or facts.part in self.parts
-        )
-
-
-def _stem(name: str) -> str:
-    """Of a picture in a version: STATION/RESULT."""
-    return name.removesuffix(".jpg").removesuffix(".png")
-
-
-def _read(known: _Known) -> tuple[Image, Image]:
-    """What was judged, and what that was cut from."""
-    try:
-        image = decode(known.path.read_bytes())
-        if known.region is None:
-            return image, image
-        x, y, width, height = known.region
-        return cut(image, Region(name="judged", x=x, y=y, width=width, height=height)), image
-    except (OSError, ValueError) as error:
-        raise DataError(f"{known.path}: cannot be read: {error}") from None
+def _rank(says: Says) -> tuple[int, float]:
+    """The worst first, as a station ranks regions."""
+    return WORST_FIRST.index(Evaluation[says.evaluation]), -(says.score or 0.0)
 
 
 def _unknown(candidate: Bundle, dataset: Dataset, fingerprint: str) -> tuple[str, ...]:

@@ -73,12 +73,12 @@ def settled(cases: Sequence[Case], seen: Seen, record: Record) -> tuple[Case, ..
     """
     samples = tuple(Sample(Path(c.picture), c.name, c.label, c.part) for c in cases)
     part = [case.part for case in cases]
-    usual = near_twins(seen.judged.faces(), SplitRule().near_duplicate_at)
-    for first, members in groups_of(samples, tuple(usual)).items():
+    alike = tuple(near_twins(seen.judged.faces(), record.near_at))
+    for first, members in groups_of(samples, alike).items():
         for i in members:
             part[i] = cases[first].part
     known, trained = _known(cases, seen, record), [case.trained for case in cases]
-    for members in groups_of(samples, _twins(seen, record.near_at)).values():
+    for members in groups_of(samples, (*alike, *_whole_twins(seen, record.near_at))).values():
         learned = any(i in known for i in members)
         said = learned or any(trained[i] for i in members)
         for i in members:
@@ -100,11 +100,10 @@ def _known(cases: Sequence[Case], seen: Seen, record: Record) -> set[int]:
     return known | {places[i] for i in found}
 
 
-def _twins(seen: Seen, near_at: float) -> _Twins:
-    """`Knows` compares what is there with the very pixels of what was learned, and leaves it to
-    these pairs that a twin of such a one is learned as well.
+def _whole_twins(seen: Seen, near_at: float) -> _Twins:
+    """Cases whose frames are alike. `Knows` compares what is there with the very pixels of what was
+    learned, and leaves it to such pairs that a twin of such a one is learned as well.
     """
     places = list(seen.whole)
-    wholes = near_twins(Looks.of(list(seen.whole.values())).faces(), near_at)
-    cut = near_twins(seen.judged.faces(), near_at)
-    return (*cut, *((places[i], places[j]) for i, j in wholes))
+    found = near_twins(Looks.of(list(seen.whole.values())).faces(), near_at)
+    return tuple((places[i], places[j]) for i, j in found)

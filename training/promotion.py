@@ -123,6 +123,8 @@ class Evidence(Strict):
     candidate: str
     unfit: tuple[str, ...]
     """Why a station would not take it, or it is not known what it learned from."""
+    unshown: tuple[str, ...]
+    """Reviewed defects that no bundle can be shown again, and why."""
     unknown: tuple[str, ...]
     """What is not known of the candidate's training."""
     classes: tuple[str, ...]

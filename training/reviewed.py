@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.contract.errors import ConfigError
-from inspector.contract.review import Kept, Label, Review, Standing, standing_of
+from inspector.contract.review import Box, Kept, Label, Review, Standing, standing_of
 from inspector.delivery.reviews import FILE, picture_at, read_reviews
 
 
@@ -32,9 +32,19 @@ class Reviewed:
 
     @property
     def severity(self) -> float | None:
-        """The mean of those who rated it."""
+        """The mean of those who rated it, to four digits: a version's file says it as exactly."""
         rated = [each.severity for each in self.reviews if each.severity is not None]
-        return sum(rated) / len(rated) if rated else None
+        return round(sum(rated) / len(rated), 4) if rated else None
+
+    @property
+    def area(self) -> Box | None:
+        """Around all that was judged of the picture; None where that is not known."""
+        judged = self.facts.judged()
+        if not judged:
+            return None
+        left, top = min(box[0] for box in judged), min(box[1] for box in judged)
+        right = max(box[0] + box[2] for box in judged)
+        return left, top, right - left, max(box[1] + box[3] for box in judged) - top
 
     def picture_bytes(self) -> bytes | None:
         """As the people saw it; None where it is gone, or is another one now."""

@@ -27,6 +27,7 @@ def shadow_record(
     labels = {part.key: part.label for part in reviewed}
     tallies: dict[tuple[str, str], ShadowTally] = {}
     disagreed: dict[tuple[str, str], Disagreed] = {}
+    listed: dict[tuple[str, str], set[str]] = {}
     for folder in map(shadow_folder, sources):
         for tally in read_tallies(folder):
             if (tally.serving, tally.shadow) != (incumbent, candidate):
@@ -38,6 +39,7 @@ def shadow_record(
         for message in read_disagreements(folder):
             if (message.serving.bundle, message.shadow.bundle) != (incumbent, candidate):
                 continue
+            listed.setdefault((message.station, message.boot), set()).add(message.result_id)
             part = message.station, message.result_id
             label = labels.get(part)
             disagreed[part] = Disagreed(
@@ -49,11 +51,12 @@ def shadow_record(
                 incumbent=_says(message.serving),
                 candidate=_says(message.shadow),
             )
-    counted = sum(each.disagreements for each in tallies.values())
+    # each start by itself: one that was killed before it counted lists more than it has counted
+    lost = (max(0, each.disagreements - len(listed.get(key, ()))) for key, each in tallies.items())
     return Shadowed(
         judged=sum(each.judged for each in tallies.values()),
         disagreed=tuple(disagreed.values()),
-        lost=max(0, counted - len(disagreed)),  # the list rotates, the count does not
+        lost=sum(lost),  # the list rotates, the count does not
     )
 
 

@@ -59,6 +59,8 @@ class Review(Strict):
     """How many of the picture were judged."""
     region: Box | None
     """The one that was judged, where it was one."""
+    areas: tuple[Box, ...] | None = None
+    """All that were judged; null: kept by a program that did not say."""
     image_sha256: Sha256
     """Of the picture's bytes, as the person saw it and the store keeps it."""
     label: Label | None
@@ -72,6 +74,12 @@ class Review(Strict):
     @field_serializer("captured_at", "at")
     def _milliseconds(self, value: datetime | None) -> str | None:
         return None if value is None else utc_text(value)
+
+    def judged(self) -> tuple[Box, ...] | None:
+        """All that were judged of the picture; None where that is not known."""
+        if self.areas is not None:
+            return self.areas
+        return (self.region,) if self.region is not None else None
 
 
 class Undo(Strict):

@@ -62,6 +62,7 @@ class Item(Strict):
     captured_at: AwareDatetime | None = None
     regions: Annotated[int, Field(ge=1)]
     region: Box | None
+    areas: tuple[Box, ...]
     picture: Path
     opinions: int
     """How many people have said something, those who took it back left out."""
@@ -247,13 +248,12 @@ class ReviewDesk:
             return None
         facts = {name: row.get(name) for name in Item.model_fields if name in row}
         facts |= {"part": (row.get("part") or {}).get("id"), "interest": interest}
-        regions = row.get("regions") or []
-        one = regions[0] if len(regions) == 1 else None
-        facts["regions"] = len(regions)
-        facts["region"] = tuple(one[side] for side in _SIDES) if one else None
         try:
+            areas = tuple(tuple(each[side] for side in _SIDES) for each in row["regions"])
+            facts["regions"], facts["areas"] = len(areas), areas
+            facts["region"] = areas[0] if len(areas) == 1 else None
             return Item.model_validate({**facts, "picture": picture, "opinions": opinions})
-        except ValidationError as error:
+        except (ValidationError, TypeError, KeyError) as error:
             words = f"journal {self._places.journal}: row {row.get('seq')} is no result: {error}"
             raise RecordError(words) from None
 

@@ -181,7 +181,7 @@ class Queues:
 
     def shown(self, item: Item, *, second: bool) -> dict[str, Any]:
         """What a person sees of a part; of what others said of it, nothing."""
-        words = item.model_dump(mode="json", exclude={"picture", "region"})
+        words = item.model_dump(mode="json", exclude={"picture", "region", "areas"})
         try:
             classes = self.of[item.station].classes(item.bundle)._asdict()
         except InspectorError as error:

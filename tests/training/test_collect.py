@@ -14,7 +14,7 @@ import torch
 from inspector.contract.errors import DataError
 from inspector.contract.image import decode
 from inspector.contract.review import Undo
-from inspector.delivery.reviews import FILE, ReviewStore
+from inspector.delivery.reviews import FILE, PICTURES, ReviewStore
 from tests.training.plates import PLAN
 from tests.training.releases import Released
 from tests.training.said import Station, dent, jpeg
@@ -22,12 +22,14 @@ from training.cli import main
 from training.dataset import SPLITS, Dataset, Sample, read_dataset
 from training.fit import Machine
 from training.job import Job, data_of
+from training.known import reviewed_pictures
 from training.plan import read_plan
 from training.release import prepare
+from training.reviewed import read_reviewed
 from training.run import Run
 from training.running import read_split, running_bundle
 from training.screen import Screen
-from training.versions import Collected, newest, read_facts
+from training.versions import FACTS, Collected, newest, read_facts
 
 LIKENESS = "near_duplicate_at = 0.97"
 
@@ -225,14 +227,50 @@ def test_a_part_that_was_judged_region_by_region_does_not_train_whole(
 ) -> None:
     picture = station.take("spot")
     review = station.review("spot", picture, "anna", None, 1)
+    quarters = ((0, 0, 32, 32), (32, 0, 32, 32), (0, 32, 32, 32), (32, 32, 32, 32))
+    apart = {"regions": 4, "region": None, "areas": quarters}
     with ReviewStore(station.folder / FILE) as store:
-        store.put(review.model_copy(update={"regions": 4, "region": None}), picture)
+        store.put(review.model_copy(update=apart), picture)
         cut = review.model_copy(update={"region": (0, 0, 32, 64), "seq": 2, "result_id": "b-2"})
         store.put(cut, picture)
     line.collect(station.folder)
     assert line.why() == {"judged in several regions": 1}
     (sample,) = of_stations(line.data)
     assert decode(sample.image.read_bytes()).shape == (64, 32, 3)  # as the model saw it
+
+
+def test_of_a_line_of_tiles_the_area_trains_that_its_recipe_names(
+    line: Line, station: Station
+) -> None:
+    station.say_all("spot", 2)
+    line.collect(station.folder)
+    (line.version / FACTS).write_text(
+        line.facts.model_copy(update={"tiles": True}).model_dump_json(), encoding="utf-8"
+    )
+    picture = station.take("spot")
+    review = station.review("spot", picture, "anna", None, 9)
+    left_half = {"regions": 2, "region": None, "areas": ((0, 0, 32, 32), (0, 32, 32, 32))}
+    with ReviewStore(station.folder / FILE) as store:
+        store.put(review.model_copy(update=left_half), picture)
+    line.collect(station.folder)
+    shapes = [decode(sample.image.read_bytes()).shape for sample in of_stations(line.data)]
+    assert sorted(shapes) == [(64, 32, 3), (64, 64, 3), (64, 64, 3)]
+
+
+def test_a_collected_picture_that_was_deleted_is_judged_again_from_the_version(
+    line: Line, station: Station
+) -> None:
+    station.say_all("spot", 8)
+    line.collect(station.folder)
+    shutil.rmtree(station.folder / PICTURES)
+    bundle = line.released.bundle
+    reviewed = read_reviewed([station.folder])
+    known, unshown = reviewed_pictures(reviewed, line.version, line.data, (bundle, bundle))
+    assert unshown == ()
+    assert {each.path for each in known} == {
+        sample.image for sample in of_stations(line.data) if sample.split != "golden"
+    }
+    assert known
 
 
 def test_a_part_seen_by_several_stations_is_in_one_set(
@@ -274,6 +312,19 @@ def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
     assert old.stat().st_ino == new.stat().st_ino  # one picture on the disk
     assert line.collect(station.folder, first=True) == 78
     assert "has v0002 already" in capsys.readouterr().err
+
+
+def test_another_grade_of_the_same_defect_is_taken_up(line: Line, station: Station) -> None:
+    kept = station.say("spot", station.take("spot"))[0].review
+    line.collect(station.folder)
+    with ReviewStore(station.folder / FILE) as store:
+        shot = (station.folder / PICTURES).rglob("*.jpg")
+        second = {"by": "ben", "severity": 1 / 3}
+        store.put(kept.model_copy(update=second), next(shot).read_bytes())
+    line.collect(station.folder)
+    assert line.facts.changed == ("s1/b-1.jpg: spot is now spot of severity 0.3333",)
+    assert line.collect(station.folder) == 0
+    assert line.version.name == "v0002"  # nothing is new
 
 
 def test_a_version_is_split_as_it_says_by_the_plan_that_trains_on_it(

@@ -316,6 +316,7 @@ def evidence(*some: list[Case]) -> Evidence:
         incumbent="old",
         candidate="new",
         unfit=(),
+        unshown=(),
         unknown=(),
         classes=("dark",),
         cases=tuple(case for each in some for case in each),

@@ -1,0 +1,155 @@
+"""Pictures whose class is known, for two bundles to judge: the golden set, and reviewed parts.
+
+A picture is shown as the station judged it: in the area that its recipe named, each of its regions
+for itself. A reviewed defect that cannot be shown again is said, never left out: it may be the one
+that a candidate would let pass.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from inspector.contract.bundle import Bundle
+from inspector.contract.errors import DataError
+from inspector.contract.image import Image, Region, cut, decode
+from inspector.contract.review import Box
+from training.dataset import Dataset
+from training.freshness import ALIKE
+from training.reviewed import Reviewed
+from training.versions import FACTS, read_facts, read_rows
+
+
+class Known(NamedTuple):
+    """A picture whose class is known, before it is judged."""
+
+    path: Path
+    name: str
+    part: str
+    label: str
+    is_golden: bool
+    trained: bool
+    areas: tuple[Box, ...] = ()
+    """What of it was judged, each by itself; empty: all of it."""
+    stopped_there: bool = False
+    """By the incumbent, at its station."""
+
+    def read(self) -> tuple[list[Image], Image]:
+        """What was judged, and what that was cut from. Raises DataError."""
+        try:
+            image = decode(self.path.read_bytes())
+            return [cut(image, _region(box)) for box in self.areas] or [image], image
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: cannot be read: {error}") from None
+
+
+def golden_pictures(dataset: Dataset) -> list[Known]:
+    return [
+        Known(s.image, s.name, s.part, s.label, is_golden=True, trained=False)
+        for s in dataset.samples
+        if s.split == "golden"
+    ]
+
+
+def reviewed_pictures(
+    reviewed: Iterable[Reviewed], data: Path, dataset: Dataset, pair: tuple[Bundle, Bundle]
+) -> tuple[list[Known], tuple[str, ...]]:
+    """What people agree on, the golden set's own left out; and what of it cannot be shown again.
+
+    data: a version of `collect`, or another data set; pair: the candidate and the incumbent.
+    """
+    candidate, incumbent = pair
+    tiles = candidate.manifest.tiles is not None or incumbent.manifest.tiles is not None
+    learned = _Learned.of(data, dataset)
+    known: list[Known] = []
+    gone: list[str] = []
+    unclear: list[str] = []
+    for part in reviewed:
+        if part.label is None or part.key in learned.golden:
+            continue
+        path: Path | None = part.picture
+        areas = _areas(part, tiles=tiles)
+        if part.picture_bytes() is None:  # collected pictures may be deleted: the version has them
+            path, areas = learned.kept.get(part.key), ()
+        if path is None or areas is None:
+            if part.label not in candidate.manifest.good:
+                (unclear if areas is None else gone).append(part.name)
+            continue
+        facts = part.facts
+        stopped = facts.bundle == incumbent.id and facts.evaluation in ("NOT_OK", "NOT_DECIDABLE")
+        known.append(
+            Known(
+                path,
+                part.name,
+                facts.part or part.name,
+                part.label,
+                is_golden=False,
+                trained=learned.has(part),
+                areas=areas,
+                stopped_there=stopped,
+            )
+        )
+    return known, _sentences(gone, unclear)
+
+
+def _areas(part: Reviewed, *, tiles: bool) -> tuple[Box, ...] | None:
+    """What to show of its picture: tiles are cut again from the area around them. None: unknown."""
+    judged = part.facts.judged()
+    if judged is None:
+        return () if part.facts.regions == 1 else None
+    return (part.area,) if tiles and part.area else judged
+
+
+def _sentences(gone: Sequence[str], unclear: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    for names, why in (
+        (gone, "picture is gone or another: put it back, or take the reviews back"),
+        (unclear, "judged areas are not known, by an older program's review: review them again"),
+    ):
+        if names:
+            some = f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            found.append(f"{len(names)} reviewed defects ({some}) whose {why}")
+    return tuple(found)
+
+
+def _region(box: Box) -> Region:
+    x, y, width, height = box
+    return Region(name="judged", x=x, y=y, width=width, height=height)
+
+
+class _Learned(NamedTuple):
+    """What of the stations' parts is in the data, or so much like it that it was left out."""
+
+    golden: frozenset[tuple[str, str]]
+    names: frozenset[str]
+    pictures: frozenset[str]
+    parts: frozenset[str]
+    kept: dict[tuple[str, str], Path]
+    """Pictures that the version has, as they were judged."""
+
+    @classmethod
+    def of(cls, data: Path, dataset: Dataset) -> Self:
+        parts = frozenset(s.part for s in dataset.samples if s.split != "golden")
+        if not (data / FACTS).is_file():  # no version of `collect`: it has no station's parts
+            return cls(frozenset(), frozenset(), frozenset(), parts, {})
+        rows = [row for row in read_rows(data) if row.key]
+        twins = [each.part for each in read_facts(data).left_out if each.why in ALIKE]
+        return cls(
+            golden=frozenset(row.key for row in rows if row.key and row.sample.split == "golden"),
+            names=frozenset(_stem(name) for name in (*twins, *(row.sample.name for row in rows))),
+            pictures=frozenset(row.origin["image_sha256"] for row in rows),
+            parts=parts,
+            kept={row.key: row.sample.image for row in rows if row.key},
+        )
+
+    def has(self, part: Reviewed) -> bool:
+        facts = part.facts
+        return (
+            part.name in self.names
+            or facts.image_sha256 in self.pictures
+            or facts.part in self.parts
+        )
+
+
+def _stem(name: str) -> str:
+    """Of a picture in a version: STATION/RESULT."""
+    return name.removesuffix(".jpg").removesuffix(".png")
