@@ -241,8 +241,9 @@ def build_job(settings: Settings) -> Job:
 
 
 def new_boot() -> str:
-    """Another one at every start, also where the clock stands still or goes back."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    """Another one at every start, also where the clock stands still or goes back, and where a plant
+    has power again and starts a thousand stations in one second."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(8)}"
 
 
 def _will(station: str, boot: str) -> bytes:

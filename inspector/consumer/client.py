@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from inspector.consumer.ledger import Row
 from inspector.consumer.settings import SubscribeSettings
@@ -49,7 +50,10 @@ class Subscriber:
         self._stop = stop
         self._sink: Sink = open_sink(settings.sink)
         self._followed = {
-            name: Followed(settings, name, self._sink.last(name)) for name in settings.stations
+            name: Followed(
+                settings, name, self._sink.last(name), partial(self._sink.stored_as, name)
+            )
+            for name in settings.stations
         }
         self._by_topic = {
             topic: each for each in self._followed.values() for topic in each.topics()

@@ -6,6 +6,7 @@ it, and what is missing is asked for again.
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ WAITING_MAX = 20_000
 REMEMBERED_MAX = 20_000  # of these it is checked that a second copy is the same
 ASK_MAX = 10_000  # rows a request: what one replay brings must find room to wait
 ASKED_IN_VAIN_MAX = 5
+
+StoredAs = Callable[[str], int | None]
+"""The row that a result_id is stored as, as far as the store can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Gap:
 
 
 class Ledger:
-    def __init__(self, last: int | None) -> None:
+    def __init__(self, last: int | None, stored_as: StoredAs = lambda _: None) -> None:
         """last: the row that is stored already; None: nothing is, the oldest there is is first."""
         self.next = (last or 0) + 1
         """The number that is stored next."""
@@ -50,6 +54,7 @@ class Ledger:
         self._waiting: dict[int, Row] = {}
         self._known: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
         self._ids: dict[str, int] = {}
+        self._stored_as = stored_as
         self._asked_in_vain = 0
         self._unreadable: set[int] = set()
         self.known_last = self.next - 1
@@ -62,7 +67,7 @@ class Ledger:
         self.gaps: list[Gap] = []
 
     def take(self, row: Row) -> list[Row]:
-        """The rows that may be stored now, in order."""
+        """The rows that may be stored now, in order. Raises what `stored_as` does."""
         self.known_last = max(self.known_last, row.seq)
         if row.seq in self._known:
             self._compare(row)
@@ -73,7 +78,9 @@ class Ledger:
         if row.seq != self.next and len(self._waiting) >= WAITING_MAX:
             return []  # it is missing, and will be asked for
         other = self._ids.get(row.result_id)
-        if other is not None:  # not stored either: whose name it is has been stored
+        if other is None:
+            other = self._stored_as(row.result_id)
+        if other not in (None, row.seq):  # not stored either: whose name it is has been stored
             self._differs(f"result {row.result_id}: as row {other}, then as row {row.seq}")
             return []
         self._remember(row)

@@ -64,17 +64,23 @@ class _PostgresSink:
             "CREATE TABLE IF NOT EXISTS {} ({}, payload jsonb NOT NULL,"
             # a part without a picture has no captured_at, and belongs to some hour too
             " stored_at timestamptz NOT NULL DEFAULT now(),"
-            " PRIMARY KEY (station, seq), UNIQUE (result_id))"
+            " PRIMARY KEY (station, seq), UNIQUE (station, result_id))"
         ).format(name, columns)
         self._unlike = 0
         self._last = sql.SQL(
             "SELECT seq, result_id FROM {} WHERE station = %s ORDER BY seq DESC LIMIT 1"
         ).format(name)
+        self._named = sql.SQL("SELECT seq FROM {} WHERE station = %s AND result_id = %s").format(
+            name
+        )
         names = sql.SQL(", ").join(map(sql.Identifier, (*COLUMNS, "payload")))
         places = sql.SQL(", ").join(sql.Placeholder() * (len(COLUMNS) + 1))
         self._insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(name, names, places)
         try:
-            self._db = psycopg.connect(**{**conninfo, "connect_timeout": CONNECT_S})
+            # autocommit: a look-up a row is one round trip, not three
+            self._db = psycopg.connect(
+                **{**conninfo, "connect_timeout": CONNECT_S}, autocommit=True
+            )
             with self._db.transaction():
                 self._db.execute("SET synchronous_commit = on")
                 self._db.execute(self._create)
@@ -82,12 +88,18 @@ class _PostgresSink:
             raise RecordError(f"PostgreSQL: {error}") from None
 
     def last(self, station: str) -> Position | None:
+        row = self._found(self._last, station)
+        return {"seq": row[0], "result_id": row[1]} if row else None
+
+    def stored_as(self, station: str, result_id: str) -> int | None:
+        row = self._found(self._named, station, result_id)
+        return int(row[0]) if row else None
+
+    def _found(self, query: "sql.Composed", *values: str) -> Any:
         try:
-            with self._db.transaction():
-                row = self._db.execute(self._last, (station,)).fetchone()
+            return self._db.execute(query, values).fetchone()
         except psycopg.Error as error:
             raise RecordError(f"PostgreSQL: {error}") from None
-        return {"seq": row[0], "result_id": row[1]} if row else None
 
     def write(self, row: Row) -> None:
         self._rows.append((*row.cells.values(), row.payload.decode()))

@@ -43,6 +43,9 @@ class Sink(Protocol):
     def last(self, station: str) -> Position | None:
         """The last row of this station that is stored; None where none is."""
 
+    def stored_as(self, station: str, result_id: str) -> int | None:
+        """The row of this station that was stored under this name; a file is not asked: None."""
+
     def write(self, row: Row) -> None:
         """Take it; it is not stored yet."""
 
@@ -116,6 +119,9 @@ class LineSink:
 
     def last(self, station: str) -> Position | None:
         return self._last.get(station)
+
+    def stored_as(self, station: str, result_id: str) -> int | None:  # noqa: ARG002 - no index
+        return None
 
     def write(self, row: Row) -> None:
         self._lines.append(self._line(row))
@@ -219,8 +225,8 @@ class SqlSink:
             columns = ", ".join(f'"{name}"' for name in COLUMNS if name not in KEYS)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS result (station TEXT NOT NULL, seq INTEGER NOT NULL,"
-                f" result_id TEXT NOT NULL UNIQUE, {columns}, payload TEXT NOT NULL,"
-                " PRIMARY KEY (station, seq)) WITHOUT ROWID"
+                f" result_id TEXT NOT NULL, {columns}, payload TEXT NOT NULL,"
+                " PRIMARY KEY (station, seq), UNIQUE (station, result_id)) WITHOUT ROWID"
             )
             self._file = path.stat()
         except (OSError, sqlite3.Error) as error:
@@ -231,11 +237,19 @@ class SqlSink:
 
     def last(self, station: str) -> Position | None:
         query = "SELECT seq, result_id FROM result WHERE station = ? ORDER BY seq DESC LIMIT 1"
+        row = self._found(query, station)
+        return {"seq": row[0], "result_id": row[1]} if row else None
+
+    def stored_as(self, station: str, result_id: str) -> int | None:
+        query = "SELECT seq FROM result WHERE station = ? AND result_id = ?"
+        row = self._found(query, station, result_id)
+        return int(row[0]) if row else None
+
+    def _found(self, query: str, *values: str) -> Any:
         try:
-            row = self._db.execute(query, (station,)).fetchone()
+            return self._db.execute(query, values).fetchone()
         except sqlite3.Error as error:
             raise RecordError(f"{self._path}: {error}") from error
-        return {"seq": row[0], "result_id": row[1]} if row else None
 
     def write(self, row: Row) -> None:
         self._rows.append((*row.cells.values(), row.payload.decode()))

@@ -4,7 +4,7 @@ import logging
 import secrets
 
 from inspector.consumer.heard import Told, read_reply, read_row, read_state
-from inspector.consumer.ledger import Gap, Ledger, Row
+from inspector.consumer.ledger import Gap, Ledger, Row, StoredAs
 from inspector.consumer.settings import SubscribeSettings
 from inspector.consumer.sinks import Position
 from inspector.contract.consumer import (
@@ -24,12 +24,18 @@ SAY_EVERY = 1_000  # messages that cannot be read: the first of a kind, then eac
 
 
 class Followed:
-    def __init__(self, settings: SubscribeSettings, station: Name, last: Position | None) -> None:
+    def __init__(
+        self,
+        settings: SubscribeSettings,
+        station: Name,
+        last: Position | None,
+        stored_as: StoredAs = lambda _: None,
+    ) -> None:
         self.name = station
         self._settings = settings
         self._place = Place.of(settings.topic_root, station)
         self._mine = self._place.consumer(settings.consumer)
-        self.ledger = Ledger(last["seq"] if last else None)
+        self.ledger = Ledger(last["seq"] if last else None, stored_as)
         self.stored = last
         self._acknowledged: Position | None = None
         self._asked: ReplayRequest | None = None
@@ -197,13 +203,9 @@ class Followed:
         log.error("station %s is followed no more: %s", self.name, self.contradicted)
 
     def _replay(self, missing: Gap) -> ReplayRequest:
-        words = {
-            "schema": 1,
-            "station": self.name,
-            "id": f"{self.requests + 1}-{secrets.token_hex(4)}",
-            "from": missing.first,
-            "to": missing.last,
-        }
+        name = f"{self.requests + 1}-{secrets.token_hex(4)}"
+        rows = {"from": missing.first, "to": missing.last}
+        words = {"schema": 1, "station": self.name, "id": name, **rows}
         return ReplayRequest.model_validate(words)
 
     def _take_state(self, told: Told) -> list[Row]:

@@ -17,6 +17,7 @@ from inspector.delivery.consumers import Identity
 from inspector.delivery.cursors import Cursors
 from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
 from inspector.delivery.mqtt import Courier
+from tests.brokers import Listener, Mosquitto
 from tests.delivery.results import result
 from tests.support import toml, until
 
@@ -164,6 +165,35 @@ class Subscription:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def name_twice(folder: Path, sink: dict[str, Any]) -> list[bytes]:
+    """Somebody sends a result_id that was stored before the consumer's start, and a second station
+    has those of the first. What the stations' journals hold, the first's before the second's.
+    """
+    (folder / "b").mkdir()
+    with (
+        Mosquitto(folder) as broker,
+        line(folder, broker.start().port) as station,
+        line(folder / "b", broker.port, station="b") as twin,
+        Listener(broker.port, "nothing") as anybody,
+    ):
+        settings = write_consumer(folder, broker.port, sink, stations=["station", "b"])
+        station.put(10)
+        assert Subscription(settings, "--expect", "10").wait()[0] == 0
+        subscription = Subscription(settings)
+        station.put(1)
+        assert until(lambda: station.acknowledged() == 11)
+        anybody.publish(PLACE.result, result(12, result_id="station-boot-3").to_json())
+        station.put(5)
+        for seq in range(1, 6):
+            twin.record(result_id=f"station-boot-{seq}")
+        twin.tell()
+        assert until(lambda: (station.acknowledged(), twin.acknowledged()) == (16, 5))
+        code, said = subscription.end()
+        assert (code, said.count("DIFFERS")) == (4, 1), said
+        assert "DIFFERS: result station-boot-3: as row 3, then as row 12" in said
+        return [*station.payloads(), *twin.payloads()]
 
 
 def stored_in_sqlite(path: Path) -> list[bytes]:

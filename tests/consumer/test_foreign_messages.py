@@ -18,7 +18,14 @@ from inspector.consumer.station import Followed
 from inspector.contract.consumer import replayed
 from inspector.contract.topics import Place
 from tests.brokers import Listener, Mosquitto
-from tests.consumer.lines import PLACE, Subscription, line, stored_in_sqlite, write_consumer
+from tests.consumer.lines import (
+    PLACE,
+    Subscription,
+    line,
+    name_twice,
+    stored_in_sqlite,
+    write_consumer,
+)
 from tests.consumer.odd import ODD, OTHERWISE
 from tests.delivery.results import result
 from tests.fuzz import mutate
@@ -168,6 +175,13 @@ def test_rows_that_cannot_be_read_become_a_gap_that_is_told_and_hold_nothing_up(
             assert said.count(gap) == 2, f"once when it was found, once at the end: {said}"
         payloads = station.payloads()
         assert stored_in_sqlite(tmp_path / "got") == [*payloads[1:4], *payloads[8:]]
+
+
+def test_a_result_id_stored_before_the_start_costs_one_message_and_another_station_may_have_it(
+    tmp_path: Path,
+) -> None:
+    sent = name_twice(tmp_path, {"kind": "sqlite", "path": "got.db"})
+    assert sorted(stored_in_sqlite(tmp_path / "got.db")) == sorted(sent)
 
 
 def _followed(folder: Path) -> tuple[SubscribeSettings, Followed]:

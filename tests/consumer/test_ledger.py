@@ -101,6 +101,22 @@ def test_a_result_whose_name_another_row_has_is_not_stored_and_its_number_is_ask
     assert len(ledger.differing) == 1
 
 
+def test_a_result_whose_name_is_stored_since_before_the_start_is_given_up_like_one_never_sent() -> (
+    None
+):
+    ledger = Ledger(4, stored_as={"boot-2": 2, "boot-6": 6}.get)
+    assert ledger.take(row(5, result_id="boot-2")) == []
+    assert ledger.differing == ["result boot-2: as row 2, then as row 5"]
+    assert seqs(ledger.take(row(6))) == [], "another process has stored it as this row: no clash"
+    assert ledger.missing() == Gap(5, 5)
+    for _ in range(ASKED_IN_VAIN_MAX):
+        assert ledger.gaps == []
+        ledger.take(row(5, result_id="boot-2"))
+        ready = ledger.asked_in_vain()
+    assert (seqs(ready), ledger.gaps) == ([6], [Gap(5, 5)])
+    assert len(ledger.differing) == 1
+
+
 def test_a_row_ahead_of_all_the_station_has_sent_keeps_no_missing_one_from_coming() -> None:
     ledger = Ledger(4)
     ledger.take(row(2**62))

@@ -13,7 +13,7 @@ from inspector.consumer.postgres import open_postgres
 from inspector.consumer.settings import PostgresSink
 from inspector.contract.errors import ConfigError, RecordError
 from tests.brokers import Mosquitto
-from tests.consumer.lines import Subscription, line, write_consumer
+from tests.consumer.lines import Subscription, line, name_twice, write_consumer
 from tests.consumer.odd import ODD, OTHERWISE, as_ours_with
 from tests.postgres import Postgres
 from tests.support import until
@@ -95,6 +95,15 @@ def test_a_row_of_which_the_server_refuses_a_piece_is_kept_whole_in_its_payload(
     dated, noted, both = (columns for _, columns in rows[-4:-1])
     assert [each["seq"] for each in (dated, noted, both)] == list(range(count - 3, count))
     assert [each["bundle"] is None for each in (dated, noted, both)] == [True, False, True]
+
+
+def test_a_result_id_stored_before_the_start_costs_one_message_and_another_station_may_have_it(
+    tmp_path: Path, server: Postgres
+) -> None:
+    server.write_conninfo(tmp_path)
+    sent = name_twice(tmp_path, {"kind": "postgres", "conninfo_file": "conninfo", "table": "named"})
+    rows = ask(server, "SELECT payload FROM named ORDER BY station DESC, seq")
+    assert [payload for (payload,) in rows] == [json.loads(each) for each in sent]
 
 
 def test_without_the_extra_it_says_which_one_is_missing(tmp_path: Path) -> None:

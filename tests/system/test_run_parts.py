@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.build import new_boot
 from inspector.contract.bundle import Bundle
 from inspector.delivery.journal import JournalReader
 from tests.brokers import Listener, Mosquitto
@@ -50,6 +51,11 @@ def log(folder: Path) -> str:
 
 def wait(station: subprocess.Popen[bytes]) -> int:
     return station.wait(timeout=60)
+
+
+def test_stations_that_start_in_one_second_have_each_a_boot_of_its_own() -> None:
+    boots = [new_boot() for _ in range(20_000)]
+    assert len(set(boots)) == len(boots)
 
 
 def test_a_folder_is_judged_to_its_end_without_any_broker(sealed: Bundle, tmp_path: Path) -> None:
