@@ -111,8 +111,8 @@ def _serve(there: Connection, folder: Path, settings: RuntimeSettings, images: i
 
 def _golden(bundle: Bundle) -> list[Image]:
     manifest = bundle.manifest
-    files = (bundle.folder / golden.file for golden in manifest.golden)
-    return [fit(decode(file.read_bytes()), manifest.image) for file in files]
+    pictures = (bundle.read(golden.file) for golden in manifest.golden)
+    return [fit(decode(picture), manifest.image) for picture in pictures]
 
 
 def _peak_mb() -> float:

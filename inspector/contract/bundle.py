@@ -15,7 +15,7 @@ A byte changed, added or missing anywhere makes `read_bundle` refuse the folder.
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -29,7 +29,7 @@ from inspector.contract.sums import FILES_MAX as FILES_MAX
 from inspector.contract.sums import SIGNATURE as SIGNATURE
 from inspector.contract.sums import SUMS as SUMS
 from inspector.contract.sums import file_sha256 as file_sha256
-from inspector.contract.sums import first_difference, sums_of, sync
+from inspector.contract.sums import first_difference, read_summed, sums_of, sync
 from inspector.contract.variant import FLOAT, Tolerance, Variant
 from inspector.contract.verdict import Limits
 
@@ -171,17 +171,23 @@ class Manifest(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose every byte was verified when it was read."""
+    """A bundle whose every byte was verified when it was read. Files are opened by `read` alone."""
 
     id: str
     manifest: Manifest
     folder: Path
+    sums: str
+    """SHA256SUMS as it was then."""
     variant: str = FLOAT
     """Which of the bundle's models the manifest speaks of."""
 
     def of(self, variant: Variant) -> "Bundle":
         """The same bundle with the variant in the place of its model."""
-        return Bundle(self.id, self.manifest.of(variant), self.folder, variant.name)
+        return replace(self, manifest=self.manifest.of(variant), variant=variant.name)
+
+    def read(self, file: str) -> bytes:
+        """The bytes that were verified, all in memory. Raises BundleError where they are others."""
+        return read_summed(self.folder, file, self.sums)
 
     @property
     def model_path(self) -> Path:
@@ -200,7 +206,7 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
     """
     if not folder.is_dir():
         raise BundleError(f"bundle {folder}: there is no such folder")
-    actual, recorded, text, signature = _texts(folder)
+    actual, recorded, signature = _texts(folder)
     if recorded != actual:
         raise BundleError(f"bundle {folder}: {first_difference(recorded, actual, SUMS)}")
     if trust is not None:
@@ -208,6 +214,7 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
             trust(recorded.encode("ascii"), signature)
         except BundleError as error:
             raise BundleError(f"bundle {folder}: {error}") from None
+    text = read_summed(folder, MANIFEST, actual)
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -222,16 +229,15 @@ def read_bundle(folder: Path, trust: Trust | None = None) -> Bundle:
     wrong = _fault_of_files(manifest, actual)
     if wrong is not None:
         raise BundleError(f"bundle {folder}: {MANIFEST} {wrong}")
-    return Bundle(bundle_id, manifest, folder)
+    return Bundle(bundle_id, manifest, folder, actual)
 
 
-def _texts(folder: Path) -> tuple[str, str, str, bytes | None]:
-    """Sums as they are and as recorded, manifest, signature. Raises BundleError in words."""
+def _texts(folder: Path) -> tuple[str, str, bytes | None]:
+    """Sums as they are and as recorded, signature. Raises BundleError in words."""
     try:
         return (
             sums_of(folder),
             (folder / SUMS).read_text(encoding="ascii"),
-            (folder / MANIFEST).read_text(encoding="utf-8"),
             _signature(folder),
         )
     except FileNotFoundError as error:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from inspector.contract.errors import BundleError
+from inspector.contract.inside import read_inside
 
 SUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.sig"
@@ -63,3 +64,17 @@ def sums_of(folder: Path) -> str:
             raise BundleError(f"bundle {folder}: more than {FILES_MAX} files or {BYTES_MAX} bytes")
         lines.append(f"{file_sha256(path)}  {name}\n")
     return "".join(lines)
+
+
+def read_summed(folder: Path, name: str, sums: str) -> bytes:
+    """The very bytes that `sums` are of: since they were verified, a file may have been changed by
+    whoever may write the folder. Raises BundleError.
+    """
+    try:
+        data = read_inside(folder, name, BYTES_MAX)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise BundleError(f"bundle {folder}: {name}: cannot be read: {words}") from None
+    if f"{hashlib.sha256(data).hexdigest()}  {name}\n" not in sums:
+        raise BundleError(f"bundle {folder}: {name} was changed after it had been verified")
+    return data

@@ -149,7 +149,7 @@ def self_test(runtime: ModelRuntime, bundle: Bundle) -> float:
     largest, found = 0.0, []
     for golden in manifest.golden:
         where = f"bundle {bundle.id}: self-test: {golden.file}"
-        image = fit(_read(bundle.folder / golden.file, where), manifest.image)
+        image = fit(_read(bundle, golden.file, where), manifest.image)
         try:
             outputs = runtime.outputs([image])
         except ModelError as error:
@@ -213,8 +213,8 @@ def _figures(prediction: Prediction) -> str:
     return f"score {prediction.defect_score:.4f}{novelty}"
 
 
-def _read(path: Path, where: str) -> Image:
+def _read(bundle: Bundle, file: str, where: str) -> Image:
     try:
-        return decode(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return decode(bundle.read(file))
+    except ValueError as error:
         raise BundleError(f"{where}: {error}") from None

@@ -1,8 +1,8 @@
 """A bundle's model in onnxruntime, on the CPU or on what else the installed one can."""
 
 import logging
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
@@ -20,6 +20,7 @@ PROVIDERS: dict[Provider, str] = {
     "cpu": CPU,
 }
 """As the settings name them, the quickest first."""
+WEIGHTS_FROM = "session.model_external_initializers_file_folder_path"
 BATCH_MAX_GPU = 64
 """Its kernels want work; not measured."""
 
@@ -46,7 +47,8 @@ class OnnxRuntime(ModelRuntime):
         ConfigError where the installed onnxruntime cannot do what the settings ask for.
         """
         super().__init__(bundle)
-        self._session = _open(bundle.model_path, threads, provider)
+        where = str(bundle.model_path)
+        self._session = _open(bundle.read(self.manifest.model.file), where, threads, provider)
         computes_on = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         if computes_on != "CPU":
             self.batch_max = BATCH_MAX_GPU
@@ -78,14 +80,14 @@ class OnnxRuntime(ModelRuntime):
         )
 
 
-def input_size(path: Path) -> tuple[int, int]:
+def input_size(model: bytes, name: str) -> tuple[int, int]:
     """(height, width) of a model's picture, 0 where the graph leaves it open.
 
     Raises BundleError where it is no model of pictures.
     """
-    shape = [each.shape for each in _open(path, threads=1, provider="cpu").get_inputs()]
+    shape = [each.shape for each in _open(model, name, threads=1, provider="cpu").get_inputs()]
     if len(shape) != 1 or len(shape[0]) != 4:
-        raise BundleError(f"{path.name}: takes {shape}, expected one batch x height x width x 3")
+        raise BundleError(f"{name}: takes {shape}, expected one batch x height x width x 3")
     height, width = (side if isinstance(side, int) else 0 for side in shape[0][1:3])
     return height, width
 
@@ -126,6 +128,8 @@ def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # of a model in memory it would read weights beside it from wherever the process was started
+    options.add_session_config_entry(WEIGHTS_FROM, os.devnull)
     options.log_severity_level = 3  # its warnings are for who exported the model
     if threads > 1:
         # a waiting thread that spins takes the core from courier and capture
@@ -133,15 +137,18 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _open(path: Path, threads: int, provider: Provider) -> Any:
+def _open(model: bytes, where: str, threads: int, provider: Provider) -> Any:
+    """The whole of the model is in these bytes: no file is opened, whose bytes may be others."""
     providers = providers_for(provider, ort.get_available_providers())
     try:
-        session = ort.InferenceSession(path, _options(threads), providers=providers)
+        session = ort.InferenceSession(model, _options(threads), providers=providers)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class
-        raise BundleError(f"{path}: onnxruntime cannot open it: {first_line(error)}") from None
+        raise BundleError(f"{where}: onnxruntime cannot open it: {first_line(error)}") from None
     if session.get_providers()[0] != providers[0]:  # it goes on with another without a word to us
         words = f"{providers[0]} does not start here (driver, libraries)"
         if provider != "auto":
             raise ConfigError(f"runtime.provider {provider}: {words}")
         log.warning("%s: %s computes", words, session.get_providers()[0])
+    if session.get_providers() == [CPU]:
+        session._model_bytes = None  # held to open it anew on the CPU, where it is
     return session

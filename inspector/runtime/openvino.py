@@ -60,8 +60,7 @@ class OpenVinoRuntime(ModelRuntime):
         self._core, version = _core()
         self.engine = f"openvino {version}, CPU, threads: {threads}"
         self._threads = threads
-        self._path = bundle.model_path
-        self._model = self._read()
+        self._model = self._read(bundle)
         self._requests: OrderedDict[int, openvino.InferRequest] = OrderedDict()
         self._under_way: _Run | None = None
         self._make_ready()
@@ -94,11 +93,12 @@ class OpenVinoRuntime(ModelRuntime):
     def _signature(self) -> Signature:
         return Signature(_values(self._model.inputs), _values(self._model.outputs))
 
-    def _read(self) -> "openvino.Model":
+    def _read(self, bundle: Bundle) -> "openvino.Model":
+        model = bundle.read(self.manifest.model.file)
         try:
-            return self._core.read_model(self._path)
+            return self._core.read_model(model)
         except Exception as error:  # noqa: BLE001 - whatever a foreign file makes it raise
-            words = f"{self._path}: openvino cannot open it: {_words(error)}"
+            words = f"{bundle.model_path}: openvino cannot open it: {_words(error)}"
             raise BundleError(words) from None
 
     def _request(self, images: int) -> "openvino.InferRequest":

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inspector.contract.bundle import SIGNATURE, SUMS, Trust, read_bundle
+from inspector.contract.bundle import SIGNATURE, Trust, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.keyfile import (
     PRIVATE_PEM,
@@ -84,9 +84,9 @@ def sign_bundle(folder: Path, private_key: Path) -> Path:
     # written beside the bundle: a station that looks just now must not find a strange file in it
     part = bundle.folder.with_name(f".{bundle.id}.sig.part")
     part.unlink(missing_ok=True)
-    _create(part, key.sign((bundle.folder / SUMS).read_bytes()), 0o644)
+    _create(part, key.sign(bundle.sums.encode("ascii")), 0o644)
     part.replace(path)
-    read_bundle(folder)  # SHA256SUMS was read twice: nothing may have changed between
+    read_bundle(folder)  # what was signed is what was verified, and so it is still
     return path
 
 

@@ -1,6 +1,7 @@
 """Under which conditions a study was made: what a reader must know to repeat it."""
 
 import getpass
+import hashlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from inspector import __version__
-from inspector.contract.bundle import SUMS, Bundle, file_sha256
+from inspector.contract.bundle import Bundle, file_sha256
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Limits
@@ -45,7 +46,7 @@ class BundleUsed(Strict):
         manifest = bundle.manifest
         return cls(
             id=bundle.id,
-            sha256=file_sha256(bundle.folder / SUMS),
+            sha256=hashlib.sha256(bundle.sums.encode()).hexdigest(),
             certificate=manifest.certificate,
             notice=manifest.data.notice,
             architecture=manifest.model.architecture,

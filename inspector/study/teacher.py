@@ -1,8 +1,9 @@
 """A model without a bundle as a second opinion: a teacher, exported as a bundle's model is."""
 
+import hashlib
 from pathlib import Path
 
-from inspector.contract.bundle import Bundle, ModelInfo, file_sha256
+from inspector.contract.bundle import Bundle, ModelInfo
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.verdict import Limits
 from inspector.runtime.onnx import OnnxRuntime, input_size
@@ -20,9 +21,10 @@ def teacher_job(model: Path, like: Bundle, recipe: Recipe, suspect_at: float | N
     where the file is no such model.
     """
     try:
-        digest = file_sha256(model)
+        data = model.read_bytes()
     except OSError as error:
         raise ConfigError(f"--teacher {model}: cannot be read: {error.strerror}") from None
+    digest = hashlib.sha256(data).hexdigest()
     manifest = like.manifest
     at = manifest.limits.review_at if suspect_at is None else suspect_at
     info = ModelInfo(
@@ -34,7 +36,7 @@ def teacher_job(model: Path, like: Bundle, recipe: Recipe, suspect_at: float | N
     )
     name = f"teacher-{digest[:DIGITS]}"
     try:
-        size = input_size(model)
+        size = input_size(data, model.name)
         image = manifest.image.model_copy(update={"height": size[0], "width": size[1]})
         limits = Limits(review_at=at, reject_at=max(at, manifest.limits.reject_at))
         changes = {
@@ -42,7 +44,8 @@ def teacher_job(model: Path, like: Bundle, recipe: Recipe, suspect_at: float | N
             "model": info,
             "limits": limits,
         }
-        bundle = Bundle(name, manifest.model_copy(update=changes), model.parent)
+        sums = f"{digest}  {model.name}\n"
+        bundle = Bundle(name, manifest.model_copy(update=changes), model.parent, sums)
         runtime = OnnxRuntime(bundle)
     except BundleError as error:
         raise ConfigError(f"--teacher {model}: {error}") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from inspector.contract.bundle import SUMS, Bundle, Manifest, read_bundle
+from inspector.contract.bundle import MANIFEST, SUMS, Bundle, Manifest, read_bundle
 from inspector.contract.errors import BundleError
 from tests.support import make_bundle, run_inspector
 
@@ -107,6 +107,15 @@ def test_a_pipe_is_refused_and_not_read(copy: Path, name: str) -> None:
     os.mkfifo(copy / name)
     with pytest.raises(BundleError, match="is not a file"):
         read_bundle(copy)
+
+
+def test_a_manifest_that_is_changed_between_the_sums_and_its_reading_is_refused(copy: Path) -> None:
+    def change(_sums: bytes, _signature: bytes | None) -> None:  # asked between the two
+        with (copy / MANIFEST).open("ab") as file:
+            file.write(b" ")
+
+    with pytest.raises(BundleError, match=r"manifest\.json was changed after"):
+        read_bundle(copy, change)
 
 
 def test_another_name_for_the_folder_is_refused(copy: Path) -> None:

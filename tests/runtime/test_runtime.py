@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from inspector.contract.errors import BundleError
@@ -39,6 +40,19 @@ def test_a_bundle_without_novelty_measures_none(tmp_path: Path) -> None:
     (prediction,) = runtime.predict([tinted(GREY + 51)])
     assert prediction.novelty is None
     assert judge(prediction, runtime.limits).evaluation is Evaluation.OK
+
+
+def test_a_model_with_weights_in_another_file_is_refused_also_where_that_lies_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beside(draft: Path) -> None:
+        path = draft / "model.onnx"
+        onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin")
+
+    bundle = make_bundle(tmp_path, work=3, spoil=beside)
+    monkeypatch.chdir(bundle.folder)
+    with pytest.raises(BundleError, match=r"model\.onnx: onnxruntime cannot open it: .*External"):
+        open_runtime(bundle)
 
 
 def test_a_golden_novelty_that_is_not_met_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import BundleError, ModelError
 from inspector.contract.image import Image
+from inspector.contract.sums import sums_of
 from inspector.contract.verdict import Evaluation, judge
-from inspector.runtime.loader import new_runtime, open_runtime
+from inspector.runtime.loader import find_bundle, new_runtime, open_runtime
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.settings import Kind, RuntimeSettings
 from tests.support import (
@@ -150,6 +152,18 @@ def test_more_threads_give_the_same_scores(kind: Kind, tmp_path: Path) -> None:
     assert two.predict([sized(GREY)])[0].defect_score == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("file", ["model.onnx", "golden/good.png"])
+def test_what_is_changed_after_it_was_verified_is_not_opened(
+    kind: Kind, file: str, tmp_path: Path
+) -> None:
+    made = make_bundle(tmp_path)
+    bundle = find_bundle(tmp_path, made.id)
+    with (made.folder / file).open("ab") as changed:
+        changed.write(b"\x32\x04evil")  # a model with a doc_string more, a picture as it was
+    with pytest.raises(BundleError, match=f"{file} was changed after it had been verified"):
+        open_runtime(bundle, RuntimeSettings(kind=kind))
+
+
 class Asked:
     """A predict on a thread of its own, as the station's is."""
 
@@ -181,6 +195,7 @@ def chained(folder: Path, kind: Kind) -> ModelRuntime:
     bundle = make_bundle(folder, work=3)
     make_model(folder / "long.onnx", work=400)
     shutil.copy(folder / "long.onnx", bundle.model_path)
+    bundle = replace(bundle, sums=sums_of(bundle.folder))
     return new_runtime(bundle, RuntimeSettings(kind=kind))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_typing_slip_is_named_with_the_keys_that_exist(sealed: Bundle, tmp_pat
 
 
 def test_a_damaged_bundle_is_refused_at_the_start(sealed: Bundle, tmp_path: Path) -> None:
-    bundle = Bundle(sealed.id, sealed.manifest, tmp_path / "bundles" / sealed.id)
+    bundle = replace(sealed, folder=tmp_path / "bundles" / sealed.id)
     shutil.copytree(sealed.folder, bundle.folder)
     path = write_station(tmp_path, bundle)
     model = bytearray(bundle.model_path.read_bytes())
