@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from inspector.contract.bundle import Manifest, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
+from inspector.contract.inside import read_inside
 from inspector.contract.revision import Why
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.disagreements import read_disagreements, read_tallies
@@ -101,7 +102,7 @@ def _add_bundles(app: FastAPI, station_type: Any) -> None:
     def report(which: Found) -> Response:
         """As the bundle ships it; whatever is in it, it runs no script and loads nothing."""
         try:
-            page = bundles.read_inside(which[0], bundles.REPORT, bundles.REPORT_BYTES_MAX)
+            page = read_inside(which[0], bundles.REPORT, bundles.REPORT_BYTES_MAX)
         except (OSError, ValueError):
             raise HTTPException(404, "no_report") from None
         return Response(page, media_type="text/html; charset=utf-8", headers=SANDBOX)

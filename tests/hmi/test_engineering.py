@@ -1,6 +1,7 @@
 """Recipe and bundles in a real browser: drawn, checked by the station, applied, gone back on."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -406,6 +407,26 @@ def test_a_bundle_is_named_by_its_id_and_by_nothing_else(plant: Plant, name: str
         answer = client.ask("GET", f"/api/stations/test/bundles/{name}{rest}")
         assert answer.status in (404, 422)
     assert client.ask("GET", f"/api/stations/test/shadow/pictures/{name}").status in (404, 422)
+
+
+def test_a_bundle_of_pipes_holds_no_page_up_and_a_link_of_folders_leads_nowhere(
+    workshop: tuple[Plant, Bundle, Bundle], tmp_path: Path
+) -> None:
+    _, serving, _ = workshop
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "good.png").write_bytes(b"outside")
+    odd = tmp_path / "bundles" / "odd"
+    odd.mkdir(parents=True)
+    (odd / "SHA256SUMS").touch()
+    os.mkfifo(odd / "manifest.json")
+    (odd / "golden").symlink_to(tmp_path / "out")
+    (row,) = bundles.listed(tmp_path / "bundles")
+    assert "manifest.json" in row["trouble"]
+    with pytest.raises((OSError, ValueError)):
+        bundles.golden_picture(odd, serving.manifest, 0)
+    (odd / "SHA256SUMS").unlink()
+    os.mkfifo(odd / "SHA256SUMS")
+    assert bundles.detail(odd, serving.manifest)["sha256"] == ""
 
 
 def test_a_golden_picture_that_leads_out_of_its_bundle_is_not_shown(
