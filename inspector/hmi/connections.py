@@ -17,6 +17,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from inspector.hmi.whose import read_address, whose
+
 CONNECTIONS_MAX = 512
 PEER_MAX = 128
 """Of one address, IPv6 by its /64; a terminal server's thirty browsers fit in it twice."""
@@ -31,7 +33,6 @@ LEAVING_MAX = 32
 table of files with them."""
 
 Where = tuple[str, int]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -102,8 +103,8 @@ class _Held(socket.socket):
     def __init__(self, found: socket.socket, where: Where, left: Callable[["_Held"], None]) -> None:
         super().__init__(found.family, found.type, found.proto, fileno=found.detach())
         self.where = where
-        self.address = _address(where[0])
-        self.whose = self.address.packed[:8]
+        self.address = read_address(where[0])
+        self.whose = whose(self.address)
         self._left: Callable[[_Held], None] | None = left
 
     def close(self) -> None:
@@ -111,12 +112,6 @@ class _Held(socket.socket):
         left, self._left = self._left, None
         if left is not None:
             left(self)
-
-
-def _address(text: str) -> Address:
-    found = ipaddress.ip_address(text.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found
 
 
 class Loop(asyncio.SelectorEventLoop):

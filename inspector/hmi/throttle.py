@@ -1,11 +1,13 @@
 """How long who failed to log in waits before the next try: longer each time, up to a limit.
 
-Counted for the account and for the address, in memory: a new start forgives.
+Counted for the account and for the address (IPv6 by its /64), in memory: a new start forgives.
 """
 
 import threading
 import time
 from collections import OrderedDict
+
+from inspector.hmi.whose import read_address, whose
 
 FREE_TRIES_ACCOUNT, FREE_TRIES_ADDRESS = 3, 10
 DELAY_FIRST_S, DELAY_MAX_S = 2.0, 900.0
@@ -26,13 +28,13 @@ class Throttle:
         with self._lock:
             return max(
                 self._wait_s(("account", account), FREE_TRIES_ACCOUNT, now),
-                self._wait_s(("address", address), FREE_TRIES_ADDRESS, now),
+                self._wait_s(_whose(address), FREE_TRIES_ADDRESS, now),
             )
 
     def failed(self, account: str, address: str) -> None:
         now = time.monotonic()
         with self._lock:
-            for key in (("account", account), ("address", address)):
+            for key in (("account", account), _whose(address)):
                 count, at = self._failed.pop(key, (0, now))
                 count = 0 if now - at > FORGET_S else count
                 self._failed[key] = count + 1, now
@@ -44,8 +46,8 @@ class Throttle:
         must not buy tries at others."""
         with self._lock:
             self._failed.pop(("account", account), None)
-            count, at = self._failed.get(("address", address), (1, 0.0))
-            self._failed["address", address] = count - 1, at
+            count, at = self._failed.get(_whose(address), (1, 0.0))
+            self._failed[_whose(address)] = count - 1, at
 
     def _wait_s(self, key: tuple[str, str], free: int, now: float) -> float:
         count, at = self._failed.get(key, (0, now))
@@ -53,3 +55,10 @@ class Throttle:
             return 0.0
         delay_s = min(DELAY_MAX_S, DELAY_FIRST_S * 2.0 ** min(count - free, 20))
         return max(0.0, at + delay_s - now)
+
+
+def _whose(address: str) -> tuple[str, str]:
+    try:
+        return "address", whose(read_address(address)).hex()
+    except ValueError:  # what a proxy says in its place
+        return "address", address

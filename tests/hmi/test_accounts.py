@@ -10,7 +10,7 @@ import pytest
 
 from inspector.contract.errors import ConfigError
 from inspector.hmi import throttle as throttles
-from inspector.hmi.accounts import AccountError, Accounts, Visitor
+from inspector.hmi.accounts import NAME_MAX, AccountError, Accounts, Visitor
 from inspector.hmi.audit import Audit
 from inspector.hmi.settings import ListenSettings, SessionSettings, read_hmi_settings
 from inspector.hmi.store import Store
@@ -135,6 +135,27 @@ def test_who_guesses_waits_longer_each_time_by_account_and_by_address() -> None:
     assert waits[-1] > 600.0
     assert throttle.wait_s("bob", "9.9.9.9") > 0.0, "an address that tries names one by one"
     assert throttle.wait_s("bob", "1.2.3.4") == 0.0
+
+
+def test_a_whole_network_of_ipv6_has_the_tries_of_one_address() -> None:
+    throttle, tried = Throttle(), 0
+    for i in range(1_000):
+        address = f"2001:db8::{i:x}"
+        if throttle.wait_s(f"user{i}", address) == 0.0:
+            tried += 1
+        throttle.failed(f"user{i}", address)
+    assert tried == throttles.FREE_TRIES_ADDRESS
+    assert throttle.wait_s("ada", "2001:db8:0:1::1") == 0.0
+    assert throttle.wait_s("ada", "a proxy's word") == 0.0
+
+
+def test_a_name_with_letters_more_is_no_account_and_so_has_no_tries_at_one(
+    accounts: Accounts,
+) -> None:
+    longest = "a" * NAME_MAX
+    accounts.accept(accounts.add(longest, "viewer"), None, PASSWORD)
+    assert accounts.log_in(longest + "b", PASSWORD) is None
+    assert accounts.log_in(longest.upper(), PASSWORD) == Visitor(longest, "viewer")
 
 
 def test_a_right_password_is_not_looked_at_while_the_account_waits(plant: Plant) -> None:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from inspector.delivery.tls import make_server_context
 from inspector.hmi import connections
 from inspector.hmi.serve import bind, configure
 from inspector.hmi.settings import ListenSettings
+from inspector.hmi.whose import read_address, whose
 from tests.certificates import make_authority
 from tests.support import free_port, until
 
@@ -286,5 +287,4 @@ def test_a_proxy_brings_everybodys_connections_and_a_stranger_beside_it_only_its
     ],
 )
 def test_an_address_of_ipv6_is_counted_by_its_network(one: str, other: str, *, same: bool) -> None:
-    whose: Callable[[str], bytes] = lambda text: connections._address(text).packed[:8]  # noqa: E731
-    assert (whose(one) == whose(other)) is same
+    assert (whose(read_address(one)) == whose(read_address(other))) is same
