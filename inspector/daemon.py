@@ -36,8 +36,11 @@ log = logging.getLogger("inspector")
 def run(path: Path) -> int:
     """Run the station until SIGTERM, SIGINT or the end of a finite source; the exit code.
 
+    1 where a thread died of its own: of an end that nobody asked for systemd has to hear, and the
+    list of starts too.
+
     Raises ConfigError, BundleError and RecordError where it cannot start (without a journal
-    there is nothing to tell anybody with), and whatever killed a thread.
+    there is nothing to tell anybody with).
     """
     one_heap()
     short_turns()
@@ -78,8 +81,12 @@ def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
         threads = _start(settings, built, station, watchers)
         systemd.ready()
         cause = _watch(built.station, threads, stop, systemd)
+        dead = _dead_beside_station(threads)  # before the others are stopped
         systemd.stopping()
-    return _end(built, station, cause, settings.drain_s)
+    if dead:
+        cause = f"dead: {', '.join(dead)}"
+    in_order = _end(built, station, cause, settings.drain_s) and not dead
+    return 0 if in_order else 1
 
 
 def _start(
@@ -144,7 +151,7 @@ class _StationThread(threading.Thread):
     def run(self) -> None:
         try:
             self._station.run()
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        except BaseException as error:  # noqa: BLE001 - the process ends with it
             self.error = error
 
 
@@ -177,32 +184,33 @@ def _watch(
     systemd: Systemd,
 ) -> str:
     """Wait for the reason to end; meanwhile systemd hears of every move of the pipeline."""
-    while threads["station"]():
+    while threads["station"]() and not _dead_beside_station(threads):
         station.busy.look_on()
         systemd.moved(station.pulse.turns)
         systemd.status(f"{station.pulse.state}: {station.pulse.cause}")
         if stop.wait(LOOK_S):
             return "stopped"
-        dead = [name for name in _dead(threads) if name != "station"]
-        if dead:
-            return f"dead: {', '.join(dead)}"
-    return station.message().cause
+    return station.pulse.cause
 
 
 def _dead(threads: dict[str, Callable[[], bool]]) -> tuple[str, ...]:
     return tuple(name for name, alive in threads.items() if not alive())
 
 
-def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> int:
-    """Finish the part, say OFFLINE, send what is left."""
-    lives = built.courier.alive() and built.archive.alive()
+def _dead_beside_station(threads: dict[str, Callable[[], bool]]) -> tuple[str, ...]:
+    """Its own ends in order with a finite source; the others are there until they are stopped."""
+    return tuple(name for name in _dead(threads) if name != "station")
+
+
+def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> bool:
+    """Finish the part, say OFFLINE, send what is left; False where the station's thread failed."""
     built.station.stop()
     station.join(timeout=LAST_PART_S)
     for each in built.at_the_line.values():
         each.stop()  # the line rejects from here on, whatever takes its time below
     if station.is_alive():
         log.error("the station did not finish its part within %g s", LAST_PART_S)
-        return 1
+        return False
     if station.error is not None:
         cause = f"the program failed: {type(station.error).__name__}"
     withheld = f"OFFLINE: {cause}"
@@ -222,7 +230,8 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> i
     if built.sparkplug is not None and not built.sparkplug.stop(drain_s):
         log.warning("sparkplug: results wait in the journal for next time")
     built.journal.close()
-    if station.error is not None:
-        raise station.error
-    log.info("ended: %s", cause)
-    return 0 if lives else 1
+    if station.error is None:
+        log.info("ended: %s", cause)
+    else:
+        log.error("ended: %s", cause, exc_info=station.error)
+    return station.error is None
