@@ -83,10 +83,7 @@ def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
         cause = _watch(built.station, threads, stop, systemd)
         dead = _dead_beside_station(threads)  # before the others are stopped
         systemd.stopping()
-    if dead:
-        cause = f"dead: {', '.join(dead)}"
-    in_order = _end(built, station, cause, settings.drain_s) and not dead
-    return 0 if in_order else 1
+    return 0 if _end(built, station, cause, dead, settings.drain_s) else 1
 
 
 def _start(
@@ -202,8 +199,13 @@ def _dead_beside_station(threads: dict[str, Callable[[], bool]]) -> tuple[str, .
     return tuple(name for name in _dead(threads) if name != "station")
 
 
-def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> bool:
-    """Finish the part, say OFFLINE, send what is left; False where the station's thread failed."""
+def _end(
+    built: Built, station: _StationThread, cause: str, dead: tuple[str, ...], drain_s: float
+) -> bool:
+    """Finish the part, say OFFLINE, send what is left; whether it was an end in order.
+
+    dead: the threads, beside the station's, that nobody had told to stop.
+    """
     built.station.stop()
     station.join(timeout=LAST_PART_S)
     for each in built.at_the_line.values():
@@ -211,6 +213,9 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> b
     if station.is_alive():
         log.error("the station did not finish its part within %g s", LAST_PART_S)
         return False
+    in_order = station.error is None and not dead
+    if dead:
+        cause = f"dead: {', '.join(dead)}"
     if station.error is not None:
         cause = f"the program failed: {type(station.error).__name__}"
     withheld = f"OFFLINE: {cause}"
@@ -221,7 +226,7 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> b
         "withheld": withheld,
     }
     built.courier.offer_state(built.station.message().model_copy(update=changes).to_json())
-    built.reloader.stop()
+    built.reloader.stop(in_order=in_order)
     if built.shadow is not None:
         built.shadow.stop()
     built.archive.stop()
@@ -230,8 +235,8 @@ def _end(built: Built, station: _StationThread, cause: str, drain_s: float) -> b
     if built.sparkplug is not None and not built.sparkplug.stop(drain_s):
         log.warning("sparkplug: results wait in the journal for next time")
     built.journal.close()
-    if station.error is None:
+    if in_order:
         log.info("ended: %s", cause)
     else:
         log.error("ended: %s", cause, exc_info=station.error)
-    return station.error is None
+    return in_order

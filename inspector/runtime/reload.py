@@ -14,7 +14,7 @@ recipe, or with another bundle in it, for the first time, the pointer it finds i
 **A recipe's change** (`revise`) goes the same way: it is checked, for other regions with the
 serving bundle opened anew, tested and timed; the revision is on disk before it is offered.
 
-**Trial.** For TRIAL_S after the swap a bundle is on trial: if the process ends without a word
+**Trial.** For TRIAL_S after the swap a bundle is on trial: if the process does not end in order
 meanwhile, the next start goes back to the bundle before, and says so.
 """
 
@@ -124,12 +124,12 @@ class Reloader:
     def alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def stop(self) -> None:
+    def stop(self, *, in_order: bool = True) -> None:
         """An end in order ends the trial too: what serves was not what ended the process."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(STOP_S)
-        if self._now.lock.acquire(timeout=STOP_S):
+        if in_order and self._now.lock.acquire(timeout=STOP_S):
             self._now.end_trial()
             self._now.lock.release()
 

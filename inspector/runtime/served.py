@@ -1,7 +1,7 @@
 """What serves which recipe, over restarts: a small file of the station's own, beside its journal.
 
 A restart goes on with the bundle that served last, not with the one that was refused; and a bundle
-on trial whose station ended without a word is not tried again by itself.
+on trial whose station did not end in order is not tried again by itself.
 """
 
 import logging
@@ -67,7 +67,7 @@ class Record:
             return Served(commissioned=recipe.bundle, serving=recipe.bundle, handled=mark)
         if not served.on_trial or served.previous is None:
             return served.model_copy(update={"on_trial": False})
-        words = f"{served.serving}: the station ended without a word while it was on trial"
+        words = f"{served.serving}: the station did not end in order while it was on trial"
         log.error("bundle %s; %s serves", words, served.previous)
         changes = {"serving": served.previous, "previous": None, "on_trial": False}
         return served.model_copy(update={**changes, "refused": words})

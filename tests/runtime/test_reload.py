@@ -202,7 +202,7 @@ def test_a_process_that_dies_while_a_bundle_is_on_trial_starts_with_the_one_befo
     bay.die()
     again = bay.reloader()
     assert again.prepare(bay.recipe).runtime.bundle_id == bay.first.id
-    assert "ended without a word while it was on trial" in (bay.exchange.status.refused or "")
+    assert "did not end in order while it was on trial" in (bay.exchange.status.refused or "")
 
 
 def test_a_recipe_selected_again_goes_on_with_the_bundle_on_trial_and_its_trial(bay: Bay) -> None:

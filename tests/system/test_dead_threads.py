@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import make_bundle, write_station
-from tests.system.test_supervision import log, spoilt
+from tests.support import make_bundle, until, write_station
+from tests.system.test_supervision import command, log, rows, spoilt
 
 LOADER = """
 from inspector.runtime import reload
@@ -42,3 +43,39 @@ def test_a_thread_that_dies_ends_the_process_with_a_code_that_systemd_restarts_a
         assert station.wait(60.0) == 1
     assert all(each in log(path) for each in words), log(path)
     assert len(json.loads((tmp_path / "starts.json").read_bytes())["starts_s"]) == 1
+
+
+SECOND = """
+from inspector.station import loop
+real = loop.inspect_part
+def inspect_part(part, job, *more):
+    if job.runtime.notice == "the second":
+        raise ZeroDivisionError("a hole in what judges it")
+    return real(part, job, *more)
+loop.inspect_part = inspect_part
+"""
+
+
+def served(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / "journal.db.bundles").read_bytes())["recipes"]["tiny"]
+    return {name: found[name] for name in ("serving", "previous", "on_trial")}
+
+
+def test_a_bundle_that_crashes_the_station_on_its_trial_is_left_for_the_one_before(
+    tmp_path: Path,
+) -> None:
+    bundles = tmp_path / "bundles"
+    first, second = make_bundle(bundles), make_bundle(bundles, notice="the second")
+    path = write_station(tmp_path, first, camera={"loop": True})
+    with spoilt(path, SECOND + RUN) as station:
+        assert until(lambda: rows(path) > 5), log(path)
+        command(path, "reload", second.id)  # it may end before it has answered
+        assert station.wait(60.0) == 1
+    assert served(tmp_path) == {"serving": second.id, "previous": first.id, "on_trial": True}
+    before = rows(path)
+    with spoilt(path, SECOND + RUN):
+        assert until(lambda: rows(path) > before + 5), log(path)
+    assert f"bundle {second.id}: the station did not end in order while it was on trial" in log(
+        path
+    )
+    assert served(tmp_path)["serving"] == first.id

@@ -188,7 +188,7 @@ def test_a_select_within_the_trial_goes_on_with_the_new_bundle_and_a_refused_one
         assert refused.startswith("1 refused: PREPARE_RECIPE is not allowed while CONTINUOUS")
         assert served() == there
         assert command(path, "rollback").startswith(f"0 done: bundle {first.id} serves")
-    assert "ended without a word" not in log(path)
+    assert "did not end in order" not in log(path)
 
 
 def test_a_crash_loop_ends_in_error_and_waits_for_a_person(bundle: Bundle, tmp_path: Path) -> None:
