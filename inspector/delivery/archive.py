@@ -122,7 +122,7 @@ class ImageArchive:
                 f"{'none ever is' if self._settings.keep == 'none' else 'the next part has one'}"
             )
         except (OSError, cv2.error) as error:
-            words = getattr(error, "strerror", None) or "is no picture"
+            words = getattr(error, "strerror", None) or "it is no picture, or not a whole one"
             return f"the picture of {result_id} cannot be read: {words}"
         text = base64.b64encode(jpeg).decode()
         return Picture(result_id=result_id, jpeg=text, scale=scale)

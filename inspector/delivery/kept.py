@@ -13,19 +13,27 @@ SUFFIX: Final = ".jpg"
 MAP: Final = ".map.png"
 NAME_MAX = 200
 READ_BYTES_MAX = 64_000_000
+# How a whole file begins and ends. None is synchronised: after a power cut one may be empty, or
+# hold zeros where its rest should be
+_ENDS = {SUFFIX: (b"\xff\xd8", b"\xff\xd9"), MAP: (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")}
 
 
 def read_kept(folder: Path, result_id: str, ending: Literal[".jpg", ".map.png"] = SUFFIX) -> bytes:
     """The archive's own bytes of a result's picture, a JPEG, or of where its defect is, a PNG.
 
-    Raises ValueError for what is no result_id, FileNotFoundError, OSError.
+    Raises ValueError for what is no result_id, FileNotFoundError, OSError, also for a file that is
+    no picture or not a whole one.
     """
     if not is_file_name(result_id):
         raise ValueError(result_id)
     # a link in the folder is not the archive's
     handle = os.open(folder / (result_id + ending), os.O_RDONLY | os.O_NOFOLLOW)
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-        return file.read(READ_BYTES_MAX)
+        data = file.read(READ_BYTES_MAX)
+    first, last = _ENDS[ending]
+    if not (data.startswith(first) and data.endswith(last)):
+        raise OSError("is no picture, or not a whole one")
+    return data
 
 
 def is_kept(folder: Path, result_id: str) -> bool:

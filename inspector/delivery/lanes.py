@@ -117,12 +117,23 @@ class Lanes:
             self._offer(address, reply)
 
     def _reply(self, work: Work) -> Reply:
+        try:
+            reply = self._answer(work)
+        except Exception as error:
+            # without its lanes the station ends: what one request finds is its own loss
+            id_ = work.command.id if work.command else None
+            log.exception("commands: %s", id_)
+            words = f"the program failed at it, its log says where: {type(error).__name__}"
+            reply = self._answers.decline(id_, words, "failed")
+        if isinstance(work, Admitted):
+            self.remember(work.envelope, reply)
+        return reply
+
+    def _answer(self, work: Work) -> Reply:
         if isinstance(work, ShowAgain):
             kept = Reply.model_validate_json(work.reply)
             return self._answers.with_picture(kept, work.command.result or "")
         envelope = work.envelope
-        reply = self._answers.answer(
+        return self._answers.answer(
             envelope.command.encode(), envelope.sender, work.key.actions, envelope.nonce
         )
-        self.remember(envelope, reply)
-        return reply

@@ -108,7 +108,7 @@ class Commands:
         except CommandError as error:
             return self._reply(None, "unread", sender, Answer("refused", str(error)), nonce)
         if command.action in permitted:
-            answer = self._follow(command, sender)
+            answer = self._tried(command, sender)
         else:
             answer = Answer("refused", f"{sender} may not {command.action}")
         return self._reply(command.id, command.action, sender, answer, nonce)
@@ -133,6 +133,15 @@ class Commands:
         """Commands answered, by action and outcome; any thread may ask."""
         with self._lock:
             return dict(self._counts)
+
+    def _tried(self, command: Command, sender: str) -> Answer:
+        """A hole in the program costs this command its effect, not every part its verdict."""
+        try:
+            return self._follow(command, sender)
+        except Exception as error:
+            log.exception("command %s (%s) by %s", command.action, command.id, sender)
+            words = f"the program failed at it, its log says where: {type(error).__name__}"
+            return Answer("failed", words)
 
     def _follow(self, command: Command, sender: str) -> Answer:
         cause = f"{command.action} by {sender}"
