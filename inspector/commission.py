@@ -15,8 +15,10 @@ the recipe gets no shift_px and no match, and the report says so.
 **What it catches** is tried at once: the good pictures are spoilt in every way of `badframes.py`.
 """
 
+import logging
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,13 @@ import numpy as np
 from inspector.badframes import bad_frames
 from inspector.build_devices import build_camera, build_trigger
 from inspector.commission_sheet import draw, write_sheet
-from inspector.contract.errors import ConfigError, DeviceError, EndOfStream, FrameError
+from inspector.contract.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceTimeout,
+    EndOfStream,
+    FrameError,
+)
 from inspector.contract.image import Image
 from inspector.contract.strict import parse
 from inspector.contract.whole import write_whole
@@ -75,6 +83,8 @@ TRIED = 20
 WAIT_S = 1.0
 QUIET_S = 60.0
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
@@ -96,37 +106,45 @@ def from_folder(folder: Path, parts: int) -> list[Image]:
 
 
 def from_camera(settings: Settings, parts: int) -> list[Image]:
-    """Parts as they come by, by the station's own camera and trigger. Raises DeviceError."""
+    """Parts as they come by, by the station's own camera and trigger.
+
+    One whose frame does not come, or cannot be read, is left out and told. Raises DeviceError.
+    """
     if isinstance(settings.trigger, CommandTriggerSettings):
         raise ConfigError("commission: nobody triggers parts here: use --folder")
     camera = build_camera(settings.camera)
     trigger = build_trigger(settings, camera, as_client="commission")
     images: list[Image] = []
-    quiet_s = 0.0
+    where = f"{QUIET_S:g} s without a picture"
+    lost, why = 0, ""
+    quiet_since = time.monotonic()
     try:
         camera.open()
         if isinstance(trigger, MqttTrigger):
             trigger.start()
         trigger.restart()
-        while len(images) < parts and quiet_s < QUIET_S:
+        while len(images) < parts and time.monotonic() - quiet_since < QUIET_S:
             part = trigger.wait(WAIT_S)
             if part is None or part.refused is not None:
-                quiet_s += WAIT_S
                 continue
             try:
                 frame = camera.grab(not_before=part.seen_at, timeout_s=WAIT_S)
-            except FrameError:
+            except (DeviceTimeout, FrameError) as error:
+                lost, why = lost + 1, str(error)
                 continue
-            quiet_s = 0.0
-            trigger.done(part, None)
+            finally:
+                trigger.done(part, None)  # else what comes from now on came while it was in work
             images.append(frame.image.copy())
+            quiet_since = time.monotonic()
     except EndOfStream:
-        pass
+        where = "the camera"
     finally:
         camera.close()
         if isinstance(trigger, MqttTrigger):
             trigger.stop()
-    return _enough(images, f"{QUIET_S:g} s without a part" if quiet_s else "the camera")
+    if lost:
+        log.warning("%d parts without a picture, the last: %s", lost, why)
+    return _enough(images, where)
 
 
 def _enough(images: list[Image], where: str) -> list[Image]:

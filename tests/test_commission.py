@@ -1,6 +1,9 @@
 """Limits learnt from good parts, tried on other good parts and on every fault we can make."""
 
 import csv
+import subprocess
+import sys
+import time
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -14,6 +17,7 @@ from inspector.commission import learn, limit_of, write_recipe
 from inspector.contract.image import Image
 from inspector.settings import read_recipe, read_settings
 from inspector.station.attest import attest
+from tests.brokers import Listener, Mosquitto
 from tests.support import make_bundle, run_inspector, write_station
 
 elpv = pytest.importorskip("elpv_dataset")
@@ -133,6 +137,52 @@ def test_the_station_rejects_by_what_commissioning_found(
     assert run_inspector("commission", station, "--parts", "30").returncode == 0  # by its camera
     recipe = tomllib.loads((tmp_path / "recipe.toml").read_text(encoding="utf-8"))
     assert recipe["attest"]["landmarks"]
+
+
+LATE = """
+import sys
+from inspector.contract.errors import DeviceTimeout
+from inspector.devices import camera_replay
+real, asked = camera_replay.ReplayCamera.grab, []
+def grab(self, **words):
+    asked.append(words)
+    if len(asked) == 5:
+        raise DeviceTimeout("no frame came")
+    return real(self, **words)
+camera_replay.ReplayCamera.grab = grab
+from inspector.cli import main
+sys.exit(main(["commission", sys.argv[1], "--parts", "25"]))
+"""
+
+
+def test_a_frame_that_cannot_be_read_and_one_that_does_not_come_cost_one_triggered_part_each(
+    tmp_path: Path, parts: list[Image]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, part in enumerate(parts[:30]):
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    (folder / "part002.png").write_bytes(b"spoiled")
+    with Mosquitto(tmp_path).start() as broker, Listener(broker.port, "none") as line:
+        station = write_station(
+            tmp_path,
+            make_bundle(tmp_path / "bundles"),
+            trigger={"kind": "mqtt", "wait_max_ms": 5_000},
+            mqtt={"port": broker.port},
+        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", LATE, str(station)]
+        with subprocess.Popen(command, **pipes) as commission:  # type: ignore[call-overload]
+            number, end = 0, time.monotonic() + 90.0
+            while commission.poll() is None and time.monotonic() < end:
+                number += 1
+                line.publish("plant/line/test/trigger", f'{{"id": "T-{number}"}}'.encode())
+                time.sleep(0.05)
+            commission.kill()
+            out, err = commission.communicate()
+    assert commission.returncode == 0, err
+    assert "25 good parts" in out
+    assert "2 parts without a picture, the last: no frame came" in err
 
 
 def test_too_few_parts_and_faulty_tables_are_said_in_words(
