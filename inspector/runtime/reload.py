@@ -192,7 +192,7 @@ class Reloader:
             self._now.remember(job.recipe, served)
             self._answer(request, f"bundle {wanted} serves already", taken=True)
             return
-        reason = self._try(wanted, request)
+        reason = self._try(wanted, request, served)
         if reason is not None:
             words = f"{wanted or 'rollback'}, asked for by {request.by}: {reason}"
             log.error("bundle refused, %s goes on: %s", served.serving, words)
@@ -203,7 +203,7 @@ class Reloader:
         give_back_memory()
         self._answer(request, reason or f"bundle {wanted} serves", taken=reason is None)
 
-    def _try(self, wanted: str | None, request: _Request) -> str | None:
+    def _try(self, wanted: str | None, request: _Request, served: Served) -> str | None:
         """Load a candidate and have the station take it; why it does not serve, or None."""
         job = self.job
         serving = job.runtime
@@ -221,6 +221,8 @@ class Reloader:
             # what others made has found a hole in our checks: it is refused, not the line stopped
             log.exception("bundle %s", wanted)
             return f"{type(error).__name__}: {error}"
+        # before the station has it: its first part may be what the process dies of
+        self._now.foresee(job.recipe, self._now.on_trial(candidate, served))
         taken = self._now.offer(candidate)
         if taken is None:
             return f"the station did not take it between two parts within {SWAP_S:.0f} s"

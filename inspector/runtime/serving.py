@@ -140,13 +140,16 @@ class Serving:
     def _numbered(self, job: Job) -> Job:
         return replace(job, number=next(self._numbers))
 
+    def on_trial(self, job: Job, served: Served) -> Served:
+        """What there is once another bundle serves the recipe. served: what was before."""
+        changes = {"serving": job.runtime.bundle_id, "previous": served.serving, "refused": None}
+        return served.model_copy(update={**changes, "on_trial": self._trial_s > 0})
+
     def taken(self, job: Job, served: Served) -> None:
         """Another bundle serves the recipe, on trial. served: what was before."""
         self.job = job
         self._loads["taken"] += 1
-        changes = {"serving": job.runtime.bundle_id, "previous": served.serving, "refused": None}
-        on_trial = self._trial_s > 0
-        self.remember(job.recipe, served.model_copy(update={**changes, "on_trial": on_trial}))
+        self.remember(job.recipe, self.on_trial(job, served))
         self._trial_ends_at = time.monotonic() + self._trial_s
 
     def refused(self, recipe: Recipe, served: Served, words: str) -> None:
@@ -158,6 +161,10 @@ class Serving:
         """The recipe is another, the bundle the same: that is what is commissioned from now on."""
         self.job, self.revision, self.otherwise = job, revision, None
         self.remember(job.recipe, served.model_copy(update={"commissioned": served.serving}))
+
+    def foresee(self, recipe: Recipe, served: Served) -> None:
+        """On disk alone: what a start shall find where the process dies of what comes now."""
+        self._record.keep(recipe, served)
 
     def remember(self, recipe: Recipe, served: Served) -> None:
         """On disk, and in what the station says."""

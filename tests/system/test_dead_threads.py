@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from inspector.runtime.folder import point_to
 from tests.support import make_bundle, until, write_station
-from tests.system.test_supervision import command, log, rows, spoilt
+from tests.system.test_supervision import log, rows, spoilt
 
 LOADER = """
 from inspector.runtime import reload
@@ -46,11 +47,12 @@ def test_a_thread_that_dies_ends_the_process_with_a_code_that_systemd_restarts_a
 
 
 SECOND = """
+import os
 from inspector.station import loop
 real = loop.inspect_part
 def inspect_part(part, job, *more):
     if job.runtime.notice == "the second":
-        raise ZeroDivisionError("a hole in what judges it")
+        HOW_IT_ENDS
     return real(part, job, *more)
 loop.inspect_part = inspect_part
 """
@@ -58,24 +60,29 @@ loop.inspect_part = inspect_part
 
 def served(folder: Path) -> dict[str, Any]:
     found = json.loads((folder / "journal.db.bundles").read_bytes())["recipes"]["tiny"]
-    return {name: found[name] for name in ("serving", "previous", "on_trial")}
+    found["handled"] = bool(found["handled"])
+    return {name: found[name] for name in ("serving", "previous", "on_trial", "handled")}
 
 
-def test_a_bundle_that_crashes_the_station_on_its_trial_is_left_for_the_one_before(
-    tmp_path: Path,
+@pytest.mark.parametrize(("ends", "code"), [("raise ZeroDivisionError", 1), ("os.abort()", -6)])
+def test_a_bundle_that_ends_the_process_with_its_first_part_is_left_for_the_one_before(
+    tmp_path: Path, ends: str, code: int
 ) -> None:
     bundles = tmp_path / "bundles"
     first, second = make_bundle(bundles), make_bundle(bundles, notice="the second")
     path = write_station(tmp_path, first, camera={"loop": True})
-    with spoilt(path, SECOND + RUN) as station:
+    program = SECOND.replace("HOW_IT_ENDS", ends) + RUN
+    with spoilt(path, program) as station:
         assert until(lambda: rows(path) > 5), log(path)
-        command(path, "reload", second.id)  # it may end before it has answered
-        assert station.wait(60.0) == 1
-    assert served(tmp_path) == {"serving": second.id, "previous": first.id, "on_trial": True}
+        point_to(second.folder)
+        assert station.wait(60.0) == code
+    there = {"serving": second.id, "previous": first.id, "on_trial": True, "handled": True}
+    assert served(tmp_path) == there
     before = rows(path)
-    with spoilt(path, SECOND + RUN):
+    with spoilt(path, program):
         assert until(lambda: rows(path) > before + 5), log(path)
     assert f"bundle {second.id}: the station did not end in order while it was on trial" in log(
         path
     )
-    assert served(tmp_path)["serving"] == first.id
+    there = {"serving": first.id, "previous": None, "on_trial": False, "handled": True}
+    assert served(tmp_path) == there, "and the pointer is not followed again"
