@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import cast
 
 import numpy as np
@@ -26,12 +27,13 @@ from inspector.devices.capture_wire import (
     FAILED,
     FRAME_BYTES_MAX,
     MESSAGE_MAX,
-    SPOILED,
     FrameNote,
     RingWriter,
     Shot,
     Source,
     pack_frame,
+    pack_spoiled,
+    unpack_ask,
     unpack_free,
 )
 from inspector.devices.quiet import quiet_cv2
@@ -57,16 +59,12 @@ def main(fd: int, parent: int) -> int:
             link.send(ALIVE)
             Shooting(source, link).run()
         except DeviceError as error:
-            link.send(in_words(FAILED, error))
+            link.send(FAILED + str(error).encode()[: MESSAGE_MAX - 1])
         except (BrokenPipeError, ConnectionResetError):
             return 0  # the station is gone: nobody to tell
         finally:
             source.close()
     return 0
-
-
-def in_words(kind: bytes, error: DeviceError) -> bytes:
-    return kind + str(error).encode()[: MESSAGE_MAX - 1]
 
 
 def die_with(parent: int) -> None:
@@ -91,6 +89,8 @@ class Shooting:
         self._ring: RingWriter | None = None
         self._sequence = 0
         self._asked = False
+        self._began_at = float("-inf")
+        """The newest read."""
         self._ending = False
 
     def run(self) -> None:
@@ -112,11 +112,12 @@ class Shooting:
 
     def _read(self) -> None:
         free = self._ring.next() if self._ring else None
+        self._began_at = time.monotonic()
         try:
             shot = self._source.read(free[1] if free else None)
         except FrameError as error:
             self._sequence += 1
-            self._link.send(in_words(SPOILED, error))
+            self._link.send(pack_spoiled(self._began_at, str(error)))
             return
         self._sequence += shot is not None
         if shot is None or not shot.fresh:
@@ -162,7 +163,8 @@ class Shooting:
             if not message:
                 self._ending = True
             elif message[:1] == ASK:
-                self._asked = True
+                # what was exposed since is what is asked for, whatever came of it
+                self._asked |= unpack_ask(message) > self._began_at
             elif self._ring is not None:
                 self._ring.take_back(*unpack_free(message))
 

@@ -48,7 +48,8 @@ class ProcessCamera:
     ) -> None:
         """shown: the source as people may see it. kind: its class, made from `settings` there.
 
-        on_request: as the source's; each `grab` has one frame exposed.
+        on_request: as the source's; each `not_before` of `grab` has one frame exposed, however
+        often it is said.
         """
         self._shown = shown
         self._on_request = on_request
@@ -135,6 +136,8 @@ class _Link:
         self._gone = ""
         self._first_cause = ""
         self._why_spoiled = ""
+        self._spoiled_at = float("-inf")
+        """When the newest spoiled frame came; on request, when its exposure may have begun."""
         self._stopping = threading.Event()
         # the kernel kills the child with the thread that started it: that must be this one
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -150,23 +153,22 @@ class _Link:
         end = time.monotonic() + timeout_s
         asked: Child | None = None
         with self._news:
-            spoiled_before = self.spoiled_count
             while True:
                 if self._gone:
                     raise DeviceError(self._gone)
                 frame = self._frame
                 if frame is not None and frame.exposed_at >= not_before:
                     break
-                if self.spoiled_count > spoiled_before and self.on_request:
+                spoiled = self._spoiled_at >= not_before
+                if spoiled and self.on_request:
                     raise FrameError(self._spoiled_text())
                 if not self._thread.is_alive():
                     raise DeviceError(f"{self._shown}: nobody watches its capture process")
                 rest_s = end - time.monotonic()
                 if rest_s <= 0:
-                    spoiled = self.spoiled_count > spoiled_before
                     late = f"{self._shown}: no frame within {timeout_s:g} s"
                     raise DeviceTimeout(self._away or (self._spoiled_text() if spoiled else late))
-                asked = self._ask(asked)
+                asked = self._ask(asked, not_before)
                 self._news.wait(rest_s)
         child = self._child
         if child is None or child.home.held <= VIEWS_MAX:
@@ -174,12 +176,12 @@ class _Link:
         # so many are held that the camera would run out of slots
         return Frame(_copied(frame.image), frame.exposed_at, frame.sequence)
 
-    def _ask(self, asked: Child | None) -> Child | None:
-        """Have a frame exposed, once by each child that is open; the one that was asked."""
+    def _ask(self, asked: Child | None, not_before: float) -> Child | None:
+        """Have a frame exposed, by each child that is open; the one that was asked."""
         child = self._child
         if not self.on_request or child is None or child is asked or not child.is_open:
             return asked
-        child.home.ask()
+        child.home.ask(not_before)
         return child
 
     def _spoiled_text(self) -> str:
@@ -235,9 +237,10 @@ class _Link:
             self._frame = Frame(frame.image, frame.exposed_at, self.sequence)
             self._news.notify_all()
 
-    def spoiled(self, why: str) -> None:
+    def spoiled(self, began_at: float, why: str) -> None:
         with self._news:
             self.spoiled_count += 1
+            self._spoiled_at = began_at if self.on_request else time.monotonic()
             self._why_spoiled = why
             self._is_back()
             self._news.notify_all()

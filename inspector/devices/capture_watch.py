@@ -18,7 +18,6 @@ from typing import Protocol
 from inspector.contract.image import Image
 from inspector.devices.capture_wire import (
     ALIVE,
-    ASK,
     FAILED,
     FRAME,
     MESSAGE_MAX,
@@ -26,8 +25,10 @@ from inspector.devices.capture_wire import (
     SPOILED,
     FrameNote,
     RingReader,
+    pack_ask,
     pack_free,
     unpack_frame,
+    unpack_spoiled,
 )
 from inspector.station.ports import Frame
 
@@ -62,8 +63,8 @@ class Listener(Protocol):
 
     def show(self, frame: Frame) -> None: ...
 
-    def spoiled(self, why: str) -> None:
-        """A frame came that is none."""
+    def spoiled(self, began_at: float, why: str) -> None:
+        """A frame came that is none; its read was begun then."""
 
 
 class WayHome:
@@ -85,10 +86,10 @@ class WayHome:
         self._held.add((ring, slot))
         weakref.finalize(memory, self._free, ring, slot).atexit = False
 
-    def ask(self) -> None:
-        """The other thing that is said to a child: expose now."""
+    def ask(self, not_before: float) -> None:
+        """The other thing that is said to a child: expose, unless that was done since then."""
         with self._lock, suppress(OSError):
-            self._link.send(ASK, socket.MSG_DONTWAIT)
+            self._link.send(pack_ask(not_before), socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         with self._lock:  # no thread may send to a number that is already another file's
@@ -177,7 +178,7 @@ class Child:
                 self.is_open = True
                 listener.opened()
             elif kind == SPOILED:
-                listener.spoiled(message[1:].decode(errors="replace"))
+                listener.spoiled(*unpack_spoiled(message))
             elif kind == FAILED:
                 return message[1:].decode(errors="replace")
             elif not message:

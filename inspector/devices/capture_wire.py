@@ -37,11 +37,14 @@ FRAME, RING, ALIVE, SPOILED, FAILED, FREE, ASK = b"F", b"R", b"A", b"S", b"X", b
 """FRAME a slot holds a new frame; RING another row of slots, its memory comes with the message;
 ALIVE it is well, but has no frame that could be judged; SPOILED in words: a frame came that is
 none; FAILED in words, and the process ends; FREE the station does not need the slot any more; ASK
-it wants a frame exposed now, of a source that waits to be asked."""
+it wants a frame exposed at or after a time, of a source that waits to be asked: said once or often,
+it is one exposure."""
 
 _FRAME = struct.Struct("<cIIQd")  # kind, ring, slot, sequence, exposed_at
 _RING = struct.Struct("<cIII")  # kind, ring, height, width
 _FREE = struct.Struct("<cII")  # kind, ring, slot
+_ASK = struct.Struct("<cd")  # kind, not_before
+_SPOILED = struct.Struct("<cd")  # kind, began_at, and the words behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,26 @@ def pack_free(ring: int, slot: int) -> bytes:
 def unpack_free(message: bytes) -> tuple[int, int]:
     _, ring, slot = _FREE.unpack(message)
     return ring, slot
+
+
+def pack_ask(not_before: float) -> bytes:
+    return _ASK.pack(ASK, not_before)
+
+
+def unpack_ask(message: bytes) -> float:
+    _, not_before = _ASK.unpack(message)
+    return float(not_before)
+
+
+def pack_spoiled(began_at: float, words: str) -> bytes:
+    """began_at: when the read that brought it was begun; on request nothing was exposed before."""
+    return _SPOILED.pack(SPOILED, began_at) + words.encode()[: MESSAGE_MAX - _SPOILED.size]
+
+
+def unpack_spoiled(message: bytes) -> tuple[float, str]:
+    """When its read was begun, and why it is none. Raises struct.error where it is too short."""
+    _, began_at = _SPOILED.unpack_from(message)
+    return began_at, message[_SPOILED.size :].decode(errors="replace")
 
 
 class RingWriter:
