@@ -76,6 +76,8 @@ class MjpegServer:
         """While set, connections stay open and nothing comes."""
         self.held = threading.Event()
         """While set, frames are exposed but kept back; then they come all at once."""
+        self.part = threading.Event()
+        """While set, a bright part covers the middle of every frame, and its time with it."""
         self._stored = stored
         self._server: ThreadingHTTPServer | None = None
         self._ended = threading.Event()
@@ -107,7 +109,7 @@ class MjpegServer:
             if self.stalled.is_set():
                 time.sleep(0.01)
                 continue
-            waiting.append(_jpeg_of_clock(time.monotonic()))
+            waiting.append(_jpeg_of_clock(time.monotonic(), part=self.part.is_set()))
             while waiting and not self.held.is_set():
                 out.write(waiting.pop(0))
                 time.sleep(CATCH_UP_S if waiting else 1 / FRAMES_PER_S)
@@ -128,11 +130,13 @@ def clock_in(image: Image) -> float:
     return int("".join("1" if bit else "0" for bit in blocks), 2) / 1000
 
 
-def _jpeg_of_clock(now: float) -> bytes:
+def _jpeg_of_clock(now: float, *, part: bool = False) -> bytes:
     """A grey picture of 8 x 5 blocks, a little darker or brighter: the milliseconds in binary."""
     bits = [int(bit) for bit in f"{int(now * 1000):040b}"]
     blocks = np.array(bits, np.uint8).reshape(5, 8) * 40 + (GREY - 20)
     image = np.repeat(np.repeat(blocks, 8, axis=0), 8, axis=1)
+    if part:
+        image[8:32, 16:48] = 250
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.size}\r\n\r\n"
     return head.encode() + jpeg.tobytes() + b"\r\n"

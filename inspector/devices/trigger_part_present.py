@@ -1,6 +1,7 @@
 """The picture itself is the trigger: a part has come into view of the station's own camera."""
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,8 @@ class PartPresentSettings(PresenceRule):
 class PartPresentTrigger:
     """ports.Trigger. It shares the camera with the cycle, on the station's thread.
 
-    The part is judged by the next frame, exposed after the one that told of it.
+    The part is judged by the next frame, exposed after the one that told of it: its time is that
+    one's exposure, so that nothing between the two is left out of its deadline.
     """
 
     missed = 0
@@ -46,7 +48,7 @@ class PartPresentTrigger:
         self._presence = Presence(settings, empty)
         self._sequence = 0
         self._said_at = float("-inf")
-        self._saw_at = self._empty_at = time.monotonic()
+        self._saw_at = self._empty_at = self._unseen_from = time.monotonic()
         self.trouble: str | None = None
 
     @property
@@ -55,25 +57,34 @@ class PartPresentTrigger:
 
     def restart(self) -> None:
         self._presence.restart()
-        self._saw_at = self._empty_at = time.monotonic()
+        self._saw_at = self._empty_at = self._unseen_from = time.monotonic()
 
     def pause(self) -> None: ...
 
     def wait(self, timeout_s: float) -> Part | None:
-        """Every frame once: the next to come, for as long as there is time."""
+        """Every frame once: the newest, or the next to come, for as long as there is time.
+
+        A frame may take longer than one wait, and may be older than that when it comes: so what is
+        asked of it is not that this wait had begun, but that nobody has looked at it yet.
+        """
         end = time.monotonic() + timeout_s
         while True:
             now = time.monotonic()
             if now >= end:
                 return None
             try:
-                frame = self._camera.grab(not_before=now, timeout_s=end - now)
+                frame = self._camera.grab(not_before=self._unseen_from, timeout_s=end - now)
+                self._unseen_from = math.nextafter(frame.exposed_at, math.inf)
                 fires = self._presence.see(frame.image, frame.exposed_at)
             except DeviceTimeout as error:
                 if now - self._saw_at > BLIND_S:  # a camera may be slower than one wait
                     self._says(str(error))
                 return None
-            except (FrameError, ValueError) as error:
+            except FrameError as error:
+                self._unseen_from = time.monotonic()  # what was asked for has come, and is none
+                self._says(str(error))
+                continue
+            except ValueError as error:
                 self._says(str(error))
                 continue
             self._saw_at = now
@@ -87,13 +98,14 @@ class PartPresentTrigger:
                 )
             if fires:
                 self._sequence += 1
-                return Part(self._sequence, None, time.monotonic())
+                return Part(self._sequence, None, self._unseen_from)
 
     def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
         """It sees no more than the frame in hand: the recipe's frame_timeout_ms is the bound."""
         return None
 
-    def done(self, part: Part, result: InspectionResult | None) -> None: ...
+    def done(self, part: Part, result: InspectionResult | None) -> None:  # noqa: ARG002 - or not
+        self._saw_at = time.monotonic()  # while it was in work nobody looked
 
     def end(self) -> int:
         return 0
