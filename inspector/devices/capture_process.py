@@ -166,7 +166,7 @@ class _Link:
                     raise DeviceError(f"{self._shown}: nobody watches its capture process")
                 rest_s = end - time.monotonic()
                 if rest_s <= 0:
-                    late = f"{self._shown}: no frame within {timeout_s:g} s"
+                    late = f"{self._shown}: no frame within {timeout_s:.2g} s"
                     raise DeviceTimeout(self._away or (self._spoiled_text() if spoiled else late))
                 asked = self._ask(asked, not_before)
                 self._news.wait(rest_s)

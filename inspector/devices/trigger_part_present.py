@@ -14,7 +14,8 @@ from inspector.station.ports import Camera, Part
 from inspector.station.presence import Presence, PresenceRule
 
 SAY_EVERY_S = 10.0
-BLIND_S = 1.0
+BLIND_S = 3.0
+"""Without a frame for so long it is blind: one is up to 2 s old when it comes (`latency_ms`)."""
 OCCUPIED_S = 300.0
 """A scene that was not empty for so long is said: its light may not be that of `empty`."""
 
@@ -77,7 +78,7 @@ class PartPresentTrigger:
                 self._unseen_from = math.nextafter(frame.exposed_at, math.inf)
                 fires = self._presence.see(frame.image, frame.exposed_at)
             except DeviceTimeout as error:
-                if now - self._saw_at > BLIND_S:  # a camera may be slower than one wait
+                if now - self._saw_at > BLIND_S:
                     self._says(str(error))
                 return None
             except FrameError as error:

@@ -1,5 +1,7 @@
 """The picture as the trigger, by cameras that are slow, late or exposed on request."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -62,10 +64,11 @@ CAMERAS = {
     "slow": Booth(Path(), period_s=0.15, on_request=False),
     "late": Booth(Path(), period_s=0.04, on_request=False, latency_s=0.25),
     "on request": Booth(Path(), period_s=0.15),
+    "one a second": Booth(Path(), period_s=1.2, on_request=False),
 }
 
 
-@pytest.fixture(params=["stream", *CAMERAS])
+@pytest.fixture(params=["stream", "slow", "late", "on request"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     if request.param == "stream":
         quiet_cv2()
@@ -108,6 +111,28 @@ def test_a_picture_from_before_the_start_shows_no_part(scene: Scene) -> None:
     scene.trigger.restart()
     assert until(scene.look)
     assert scene.parts[0].seen_at > started_at + scene.trigger._presence._rule.still_ms / 1000
+
+
+@pytest.mark.parametrize("scene", ["one a second"], indirect=True)
+def test_a_camera_of_one_frame_a_second_is_slow_and_not_blind(scene: Scene) -> None:
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        scene.look()
+        assert scene.trigger.trouble is None
+
+
+@pytest.mark.parametrize("scene", ["slow"], indirect=True)
+def test_a_camera_that_gives_nothing_any_more_is_said_in_even_words(scene: Scene) -> None:
+    assert scene.camera.pid is not None
+    os.kill(scene.camera.pid, signal.SIGSTOP)
+    words = set()
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        with pytest.raises(DeviceTimeout) as late:
+            scene.camera.grab(not_before=end, timeout_s=0.0999997)
+        words.add(str(late.value))
+    assert words == {"the camera: no frame within 0.1 s"}
+    assert until(lambda: scene.look() or scene.trigger.trouble is not None)
 
 
 @pytest.mark.parametrize("scene", ["on request"], indirect=True)
