@@ -23,21 +23,47 @@ CATCH_UP_S = 0.004  # between frames that were kept back
 # Debian's gst-rtsp-server has bindings for Debian's python only, so it runs there.
 _RTSP_SERVER = """
 import sys
+import threading
+import time
 import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer
 Gst.init(None)
+frames_per_s = int(sys.argv[2])
+
+
+def picture():
+    bits = [int(bit) for bit in f"{int(time.monotonic() * 1000):040b}"]
+    blocks = [bytes([88 + 80 * bit]) * 24 for bit in bits]
+    return b"".join(b"".join(blocks[i : i + 8]) * 8 for i in range(0, 40, 8))
+
+
+def expose(source):
+    due = time.monotonic()
+    while source.emit("push-buffer", Gst.Buffer.new_wrapped(picture())) == Gst.FlowReturn.OK:
+        due += 1 / frames_per_s
+        time.sleep(max(0, due - time.monotonic()))
+
+
+def begin(factory, media):
+    source = media.get_element().get_by_name("source")
+    threading.Thread(target=expose, args=(source,), daemon=True).start()
+
+
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
 server.set_service(sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(
-    "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=25/1"
-    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10"
+    "( appsrc name=source is-live=true do-timestamp=true format=time"
+    f" caps=video/x-raw,format=BGR,width=64,height=40,framerate={frames_per_s}/1"
+    " ! videoconvert ! video/x-raw,format=I420"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 pass=quant quantizer=10"
     " ! rtph264pay name=pay0 pt=96 config-interval=1 )"
 )
 factory.set_shared(True)
+factory.connect("media-configure", begin)
 server.get_mount_points().add_factory("/part", factory)
 server.attach(None)
 GLib.MainLoop().run()
@@ -45,15 +71,17 @@ GLib.MainLoop().run()
 
 
 class RtspServer:
-    """gst-rtsp-server in a process of its own."""
+    """gst-rtsp-server in a process of its own: H.264, each frame shows its time."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames_per_s: int = FRAMES_PER_S) -> None:
+        self._frames_per_s = frames_per_s
         self.port = free_port()
         self.url = f"rtsp://127.0.0.1:{self.port}/part"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        command = ["/usr/bin/python3", "-c", _RTSP_SERVER, str(self.port)]
+        numbers = [str(self.port), str(self._frames_per_s)]
+        command = ["/usr/bin/python3", "-c", _RTSP_SERVER, *numbers]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         _wait_for(self.port)
         return self
@@ -125,7 +153,7 @@ class MjpegServer:
 
 
 def clock_in(image: Image) -> float:
-    """The time.monotonic() at which MjpegServer exposed this frame, to the millisecond."""
+    """The time.monotonic() at which a server here exposed this frame, to the millisecond."""
     blocks = image[4::8, 4::8, 1].ravel() > GREY
     return int("".join("1" if bit else "0" for bit in blocks), 2) / 1000
 

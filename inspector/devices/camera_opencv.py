@@ -41,7 +41,8 @@ class OpenCvSettings(Strict):
     latency_ms: Annotated[int, Field(ge=0, le=2_000)] = 100
     """The longest way from the lens to this program: a frame counts as exposed this long before
     the read that brought it was begun. Too small, and a part may be judged by a picture from
-    before its trigger: measure it at commissioning.
+    before its trigger: measure it at commissioning. MPEG-TS adds a frame time to it (a frame's end
+    is known when the next one begins), B frames as many as they are apart.
     """
     open_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     read_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 1_000
@@ -179,10 +180,13 @@ def open_capture(settings: OpenCvSettings) -> cv2.VideoCapture:
                 capture.set(key, value)
         return capture
     source = settings.url.get_secret_value() if settings.url else str(settings.file)
-    timeouts = [
+    wishes = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         settings.open_timeout_ms,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
         settings.read_timeout_ms,
     ]
-    return cv2.VideoCapture(source, cv2.CAP_FFMPEG, timeouts)
+    if settings.url:
+        # each thread more keeps a frame back: on eight cores a new one would be seven frames old
+        wishes += [cv2.CAP_PROP_N_THREADS, 1]
+    return cv2.VideoCapture(source, cv2.CAP_FFMPEG, wishes)

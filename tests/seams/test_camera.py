@@ -207,6 +207,18 @@ def test_no_frame_is_older_than_it_says_however_it_was_held_up() -> None:
         assert clock_in(frame.image) >= frame.exposed_at - 0.002
 
 
+def test_no_frame_of_h264_is_older_than_it_says_however_many_cores_there_are() -> None:
+    require_rtsp_server()
+    server = RtspServer(frames_per_s=10).start()  # a frame time is longer than latency_ms
+    camera = stream(server.url, latency_ms=50)
+    camera.open()
+    frames = [grab(camera) for _ in range(10)]
+    camera.close()
+    server.kill()
+    for frame in frames:
+        assert clock_in(frame.image) >= frame.exposed_at - 0.002
+
+
 @pytest.mark.parametrize(
     "rest", ["u:gehe/im@host/x", "u:77#im@h/x", "u:77?im@h/x", "host:99999/x", ""]
 )
