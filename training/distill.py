@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from inspector.contract.errors import ConfigError
 from training.features import Hints, tapped
 from training.fit import Machine, Objective, autocast
-from training.losses import SeverityLoss, hard_loss, log_prior, soft_loss
+from training.losses import (
+    ClassWeighted,
+    LogitAdjusted,
+    SeverityLoss,
+    hard_loss,
+    log_prior,
+    soft_loss,
+)
 from training.material import Material
 from training.models import Network
 from training.plan_networks import Fit, Student
@@ -46,7 +53,13 @@ class LabelLoss(nn.Module):
             loss = loss * (len(logits) / labelled.clamp_min(1))
             loss = self._team.evened(loss, labelled, len(logits))
         if self.severe is not None and batch.severity is not None:
-            severe: Tensor = self.severe(logits, batch.severity)
+            # Corrected for rare classes as the labels are: else the two would teach two priors.
+            hard, weight = self.hard, None
+            if isinstance(hard, LogitAdjusted):
+                logits = logits + hard.log_prior
+            elif isinstance(hard, ClassWeighted):
+                weight = hard.of(batch.target)
+            severe: Tensor = self.severe(logits, batch.severity, weight)
             said = (~batch.severity.isnan()).sum()
             loss = loss + self._weight * self._team.evened(severe, said, len(logits))
         return loss

@@ -48,6 +48,10 @@ class ClassWeighted(nn.Module):
         super().__init__()
         self.register_buffer("weight", weight.float())
 
+    def of(self, target: Tensor) -> Tensor:
+        """Weight of each image, by its class or its shares of them; 0 where it has no share."""
+        return self.weight[target] if target.ndim == 1 else target @ self.weight
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         # torch's own mean divides class numbers by the batch's weights and shares by its images.
         each = F.cross_entropy(logits, target, weight=self.weight, reduction="none")
@@ -95,14 +99,20 @@ class SeverityLoss(nn.Module):
             raise ValueError(f"{good.tolist()=}: needs acceptable classes and others")
         self.register_buffer("good", good.bool())
 
-    def forward(self, logits: Tensor, severity: Tensor) -> Tensor:
-        """severity: batch, NaN where nobody said; such rows are left out. None said: 0."""
+    def forward(self, logits: Tensor, severity: Tensor, weight: Tensor | None = None) -> Tensor:
+        """severity: batch, NaN where nobody said; such rows are left out. None said: 0.
+
+        weight: of each image in the sum, batch; the mean is over the images all the same.
+        """
         margin = logits[:, ~self.good].logsumexp(dim=1) - logits[:, self.good].logsumexp(dim=1)
         said = ~severity.isnan()
-        each = F.binary_cross_entropy_with_logits(
-            margin[said], severity[said].to(margin.dtype), reduction="sum"
+        total = F.binary_cross_entropy_with_logits(
+            margin[said],
+            severity[said].to(margin.dtype),
+            weight=None if weight is None else weight[said],
+            reduction="sum",
         )
-        return each / said.sum().clamp_min(1)
+        return total / said.sum().clamp_min(1)
 
 
 def hard_loss(imbalance: str, counts: Tensor) -> nn.Module:

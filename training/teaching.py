@@ -56,7 +56,8 @@ def fit_student(sights: Sights, teachers: tuple[Stage, ...]) -> Stage:
         seen = (*teachers, split)
     drawn, apart = sights.drawn, sights.apart
     # Pictures without labels were once chosen by mean_logits, whatever the plan said.
-    version = 3 if how.unlabelled and how.combine == "mean_probabilities" else 2
+    by_probabilities = how.unlabelled and how.combine == "mean_probabilities"
+    version = _graded_anew(how) or (3 if by_probabilities else 2)
     for generation in range(1, how.generations + 1):
         stem = "student" if generation == 1 else f"student-{generation}"
         unlabelled = unlabelled_of(drawn.job, drawn.data)
@@ -107,6 +108,11 @@ def _together(job: Job, members: tuple[Stage, ...]) -> Stage:
     return job.run.stage("committee", make, 1, *members)
 
 
+def _graded_anew(how: Fit) -> int | None:
+    """The version of what learns severities, which once had another prior than its labels."""
+    return 4 if how.severity_weight and how.imbalance != "none" else None
+
+
 def _seeded(job: Job, seed: int) -> Job:
     """The same job with what is drawn in training drawn from this seed."""
     return replace(job, plan=job.plan.model_copy(update={"seed": seed}))
@@ -122,7 +128,8 @@ def _fit_on_labels(sight: Sight, how: Teacher, name: str, seed: int) -> Stage:
     job, data, split = sight
     task = partial(learn_labels, data=data, how=how, name=name)
     make = partial(together, _seeded(job, seed), task)
-    version = 2 if seed == job.plan.seed else 3  # further ones once had the first one's views
+    # Further ones once had the first one's views.
+    version = _graded_anew(how) or (2 if seed == job.plan.seed else 3)
     # The split's key stands for the pictures' size, whichever section of the plan has given it.
     same = identity(how).model_copy(update={"width": None, "height": None})
     return job.run.stage(name, make, version, split, *job.plan.drawn_by, same, seed)

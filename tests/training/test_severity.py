@@ -4,15 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import parse
 from inspector.contract.verdict import Limits
 from tests.training.plates import PLAN
+from training.distill import LabelLoss
 from training.evaluate import Figures, figures, held
+from training.material import Material
 from training.plan import read_plan
+from training.plan_networks import Imbalance, Student
 from training.plan_quality import Quality
 from training.severity import expected_cost, goals_of, require_known_classes
+from training.views import Batch
 
 LABELS, GOOD = ("crack", "ok", "stain"), ("ok",)
 SEVERITIES = {"critical": ("crack",), "minor": ("stain",)}
@@ -121,3 +126,39 @@ def test_a_class_that_is_no_defect_of_the_data_is_refused_with_those_that_are(
     text = str(refused.value)
     assert f"quality.severity.major.classes '{label}'" in text
     assert f"({why}); must be of scratch, spot" in text
+
+
+def learned_alike(imbalance: Imbalance, severity_weight: float) -> list[float]:
+    """What is learned of pictures that look alike: 900 good of severity 0, 100 defects of 1."""
+    targets = np.repeat([0, 1], [900, 100])
+    rows, severity = np.arange(1000), targets.astype(np.float32)
+    pixels = np.zeros((1000, 1, 1, 3), np.uint8)
+    material = Material(pixels, targets, rows, rows, 2, good=(0,), severity=severity)
+    how = Student(model="x", epochs=1, imbalance=imbalance, severity_weight=severity_weight)
+    loss = LabelLoss(how, material)
+    batch = Batch(rows, 0, torch.zeros(0), torch.from_numpy(targets), torch.from_numpy(severity))
+    logits = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = loss(logits.expand(1000, 2), batch)
+        value.backward()
+        return float(value.detach())
+
+    optimizer.step(step)  # type: ignore[no-untyped-call]
+    found: list[float] = torch.softmax(logits.detach(), dim=0).tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "defect"),
+    [("logit_adjustment", 0.5), ("class_weights", 0.5), ("effective_number", None), ("none", 0.1)],
+)
+def test_severities_that_say_what_the_labels_say_change_no_answer(
+    imbalance: Imbalance, defect: float | None
+) -> None:
+    labels, both = (learned_alike(imbalance, weight) for weight in (0.0, 1.0))
+    assert both == pytest.approx(labels, abs=1e-3)
+    if defect is not None:
+        assert both[1] == pytest.approx(defect, abs=1e-3)
