@@ -49,6 +49,9 @@ class Networks(Strict):
     prior; None: an older program did not say."""
     teacher_sampling: Annotated[Sampling | None, Field(exclude_if=absent)] = None
     student: str
+    student_leaves_prior_out: Annotated[bool | None, Field(exclude_if=absent)] = None
+    """Whether its answers are as if every class came equally often; None: it learned answers of
+    both kinds, or an older program did not say."""
     members: Annotated[int, Field(ge=1, exclude_if=lambda members: members == 1)] = 1
     """Networks that student.safetensors holds, under `trunk.members.N` where there are several."""
     near_duplicate_at: Annotated[float, Field(exclude_if=lambda at: at == _NEAR_AT)] = _NEAR_AT

@@ -35,6 +35,7 @@ from training.looks import never_shown
 from training.plan import Plan
 from training.plan_networks import Fit
 from training.plan_tiles import Tiles
+from training.prior import student_leaves_prior_out
 from training.report import NO_TEACHER
 from training.run import Stage
 from training.running import SPLIT, write_split
@@ -148,6 +149,7 @@ def _hand_on(job: Job, data: Data, trained: dict[str, Stage], folder: Path) -> N
         teacher_imbalance=plan.teacher.imbalance if plan.teacher else None,
         teacher_sampling=plan.teacher.sampling if plan.teacher else None,
         student=plan.student.model,
+        student_leaves_prior_out=student_leaves_prior_out(plan),
         members=plan.student.members,
         near_duplicate_at=plan.split.near_duplicate_at,
         compressed=shape_in(trained["student"].folder),

@@ -10,16 +10,18 @@ import pytest
 import torch
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.image import ImageSpec
 from tests.training.plates import ALONE, draw, write_class_folders, written_plan
 from tests.training.releases import Release, run, short
 from training import teaching
 from training.cli import main
 from training.export import INPUT, PROBABILITIES, open_session
 from training.exported import Exported
+from training.handover import Networks, write_networks
 from training.job import Work
 from training.learning import learn_as_student
 from training.models import build
-from training.prior import require_restorable
+from training.prior import require_restorable, student_leaves_prior_out
 
 RESTORED = ALONE.replace("[export]", '[export]\nprior = "training"')
 
@@ -158,11 +160,63 @@ def test_of_a_handed_teacher_its_release_says_whether_the_prior_is_in_its_answer
     next_one = Release(tmp_path / "out", data)
     facts = json.loads((next_one.networks / "networks.json").read_text(encoding="utf-8"))
     assert facts["teacher_imbalance"] == "none"  # and so it is handed on
+    assert facts["student_leaves_prior_out"] is True
     facts["teacher_imbalance"] = "logit_adjustment"
     (next_one.networks / "networks.json").write_text(json.dumps(facts), encoding="utf-8")
     written_plan(tmp_path, rebalanced.replace(str(before.networks), str(next_one.networks)))
     assert main(arguments) == 78
     assert "are without the prior already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("running", "next_one", "words"),
+    [
+        (True, "", None),
+        (False, 'imbalance = "none"', None),
+        (False, "", f"learns from labels, and is in .* from student.old .*{SAME}"),
+        (True, 'imbalance = "none"', f"learns from student.old, and is in .* from labels .*{SAME}"),
+        (None, "", "student.old .*: its release does not say"),
+    ],
+)
+def test_a_running_student_that_teaches_along_is_held_to_the_same_prior(
+    tmp_path: Path, *, running: bool | None, next_one: str, words: str | None
+) -> None:
+    facts = Networks(
+        labels=("good", "spot"),
+        image=ImageSpec(width=64, height=64),
+        teacher=None,
+        student="mobilenetv2_035",
+        student_leaves_prior_out=running,
+    )
+    write_networks(tmp_path / "OLD", facts, {})
+    old = f'[student]\n{next_one}\nold = {{ networks = "OLD" }}'
+    plan = written_plan(tmp_path, RESTORED.replace("[student]", old))
+    started = RESTORED.replace("[student]", old.replace(" }", ", weight = 0.0 }"))
+    if words is None:
+        require_restorable(plan)
+    else:
+        with pytest.raises(ConfigError, match=words):
+            require_restorable(plan)
+    require_restorable(written_plan(tmp_path, started))  # a start, and no teacher
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "without"),
+    [
+        ("", "", True),
+        ('imbalance = "none"', 'imbalance = "none"', False),
+        ('imbalance = "none"', 'imbalance = "none"\nsampling = "balanced"\nalpha = 0.0', True),
+        ('imbalance = "none"', "", None),
+        ('imbalance = "none"', "rebalance = 4.0", None),
+        ("", 'imbalance = "class_weights"\nalpha = 0.0', None),
+    ],
+)
+def test_whether_a_student_answers_without_the_prior_is_known_where_it_learned_one_kind_of_answer(
+    tmp_path: Path, *, teacher: str, student: str, without: bool | None
+) -> None:
+    text = short().replace("[teacher]", f"[teacher]\n{teacher}")
+    plan = written_plan(tmp_path, text.replace("[student]", f"[student]\n{student}"))
+    assert student_leaves_prior_out(plan) is without
 
 
 def test_a_prior_is_taken_off_a_teachers_answers_and_not_off_those_of_its_students(
