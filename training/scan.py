@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from inspector.contract.errors import DataError
@@ -16,6 +15,7 @@ from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
 from training.dataset import Dataset, Sample
 from training.likeness import NO_LOOKS, Look, Looks, look, near_twins
+from training.room import blank
 
 LOOKS = "looks.npz"
 TINY_SIDE = 32
@@ -84,10 +84,13 @@ def scan(
     folder: Path,
     progress: Callable[[Iterable[Sample], int], Iterable[Sample]],
 ) -> None:
-    """Read every image once; leave scan.json, pixels.npy and looks.npz in the folder."""
+    """Read every image once; leave scan.json, pixels.npy and looks.npz in the folder.
+
+    Raises InspectorError where the disk has no room for the pixels.
+    """
     samples = dataset.samples
     shape = (len(samples), spec.height, spec.width, 3)
-    pixels = open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+    pixels = blank(folder / "pixels.npy", np.uint8, shape)
     findings: list[Finding] = []
     digests: dict[str, list[int]] = defaultdict(list)
     sizes: dict[int, tuple[int, int]] = {}

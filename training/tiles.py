@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from inspector.contract.errors import DataError
@@ -36,6 +35,7 @@ from training.dataset import Sample, SplitName
 from training.layout import Layout, Tile, load_layout, save_layout
 from training.masks import Marks, read_marks
 from training.plan_tiles import Tiles
+from training.room import blank
 
 CROP_TRIES = 16
 LAYOUT = "layout.npz"
@@ -61,11 +61,12 @@ Progress = Callable[[Iterable[int], int, str], Iterable[int]]
 def write_tiles(task: Task, spec: ImageSpec, folder: Path, progress: Progress) -> None:
     """Lay the tiles and cut them: layout.npz, pixels.npy and lines.json in the folder.
 
-    Raises DataError in words where the marks do not fit the pictures or nothing can be learned.
+    Raises DataError in words where the marks do not fit the pictures or nothing can be learned,
+    InspectorError where the disk has no room for the pixels.
     """
     tiles, lines = lay(task, progress)
     shape = (len(tiles), spec.height, spec.width, 3)
-    pixels = open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+    pixels = blank(folder / "pixels.npy", np.uint8, shape)
     image, read = np.zeros((0, 0, 3), np.uint8), -1
     for row in progress(range(len(tiles)), len(tiles), "cutting tiles"):
         if tiles[row].picture != read:

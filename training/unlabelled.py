@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from inspector.contract.bundle import file_sha256
@@ -25,6 +24,7 @@ from training.dataset import IMAGE_SUFFIXES, SPLITS
 from training.job import Data, Job
 from training.likeness import Look, Looks, digest_of, look, nearly
 from training.plan import fingerprint
+from training.room import blank
 from training.run import Stage
 from training.scan import LOOKS
 
@@ -61,7 +61,10 @@ class _Kept(Strict):
 
 
 def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
-    """Read a folder's pictures once. Raises DataError where there is none to use."""
+    """Read a folder's pictures once.
+
+    Raises DataError where there is none to use, InspectorError where the disk has no room for them.
+    """
     files = _pictures(folder)
     if not files:
         raise DataError(f"plan: student.unlabelled.folder {str(folder)!r}: holds no image")
@@ -73,7 +76,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     def make(into: Path) -> None:
         spec = job.plan.image
         shape = (len(files), spec.height, spec.width, 3)
-        pixels = open_memmap(into / "draft.npy", mode="w+", dtype=np.uint8, shape=shape)
+        pixels = blank(into / "draft.npy", np.uint8, shape)
         # also as the model sees them: an archive may keep pictures small
         held_pixels = (data.images.pixels[i] for name in sets for i in data.rows[name])
         digests = {*held_back.digests, *map(digest_of, held_pixels)}

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
 from training.augment import Augmenter, ahead
 from training.material import Material, brought
 from training.plan_networks import Mix
+from training.room import blank
 from training.synthetic import painted
 from training.team import ALONE, Team
 
@@ -202,7 +202,10 @@ class Kept:
     """Answers to (image, view) on disk as float16; NaN where none is yet."""
 
     def __init__(self, path: Path, rows: NDArray[np.int64], views: int, width: int) -> None:
-        """rows: the images that may be asked about, sorted; width: numbers in an answer."""
+        """rows: the images that may be asked about, sorted; width: numbers in an answer.
+
+        Raises InspectorError where the disk has no room for the answers to all of them.
+        """
         self._rows = rows
         shape = (len(rows), views, width)
         if path.exists():
@@ -211,7 +214,7 @@ class Kept:
                 raise ValueError(f"{path}: holds {self._values.shape}, not {shape}")
             return
         draft = path.with_name(path.name + ".part")
-        values = open_memmap(draft, mode="w+", dtype=np.float16, shape=shape)
+        values = blank(draft, np.float16, shape)
         values[:] = np.nan
         values.flush()
         # Whole on disk before an answer is: what is missing must not read as an answer of 0.
