@@ -31,8 +31,12 @@ class EpochRow(Strict):
 
 def history_of(trained: Stage) -> tuple[EpochRow, ...]:
     """The epochs of a finished training."""
-    rows = json.loads((trained.folder / HISTORY).read_text(encoding="utf-8"))
-    return tuple(EpochRow.model_validate(row) for row in rows)
+    return tuple(_rows_in(trained.folder))
+
+
+def _rows_in(folder: Path) -> list[EpochRow]:
+    rows = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    return [EpochRow.model_validate(row) for row in rows]
 
 
 def mean_row(rows: Sequence[EpochRow]) -> EpochRow:
@@ -90,8 +94,14 @@ def checkpoint(
 def resume(
     folder: Path, trained: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> Progress:
-    """Take up the last checkpoint, or the beginning where there is none."""
+    """Take up the last checkpoint, or the beginning where there is none.
+
+    Where the training was over when the job was killed, its epochs are all there is.
+    """
     if not (folder / LAST).exists():
+        if (folder / HISTORY).exists() and (folder / BEST).exists():  # the first is written last
+            rows = _rows_in(folder)
+            return Progress(len(rows), (-1.0, 0.0), rows)
         return Progress(0, (-1.0, 0.0), [])
     saved = load(folder / LAST)
     trained.load_state_dict(saved["trained"])

@@ -10,8 +10,8 @@ import pytest
 
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
-from tests.training.plates import PLAN
-from tests.training.releases import Forked, Released, kill_in, require_same_files
+from tests.training.plates import ALONE, PLAN, written_plan
+from tests.training.releases import Forked, Released, kill_in, learned, require_same_files
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.plan_export import Export
@@ -39,6 +39,22 @@ def test_a_job_killed_in_teacher_distillation_and_export_ends_with_the_same_bund
     bundle = read_bundle(Path(resumed.stdout.strip()))
     require_same_files(bundle, released.bundle)
     assert bundle.id == released.bundle.id
+
+
+def test_a_job_killed_as_its_training_is_over_does_not_train_again(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    written_plan(tmp_path, ALONE)
+    learned(tmp_path / "plan.toml", class_folders, tmp_path, processes=1)
+    (student,) = tmp_path.glob("work/student-*")
+    (student / "done.json").unlink()  # as if the kill had come before it was written
+    left = {path.name: path.read_bytes() for path in student.iterdir()}
+    assert set(left) == {"best.pt", "history.json"}
+    said = learned(tmp_path / "plan.toml", class_folders, tmp_path, processes=1)
+    assert "student: goes on where it was" in said
+    (student / "done.json").unlink()
+    # how long each epoch took is in it
+    assert {path.name: path.read_bytes() for path in student.iterdir()} == left
 
 
 def test_what_was_measured_in_time_is_in_the_report_beside_the_bundle(released: Released) -> None:
