@@ -23,6 +23,16 @@ def test_five_runs_of_one_sign_are_not_significant_for_wilcoxon() -> None:
     assert found.p_wilcoxon == pytest.approx(2 / 2**5)
 
 
+def test_differences_of_the_same_size_have_the_same_rank_whatever_their_last_bits() -> None:
+    # +1 -1 +2 +1 -1 +1 parts of 100: ranks 3 3 6 3 3 3, of which 3 + 3 are negative. Of 64 signs
+    # 1 + 5 + 10 + 1 have a sum of at most 6 on the negative side, and as many on the other.
+    first = [n / 100 for n in (61, 69, 82, 92, 69, 60)]
+    second = [n / 100 for n in (62, 68, 84, 93, 68, 61)]
+    assert difference(first, second, 0.25).p_wilcoxon == pytest.approx(34 / 64)
+    nothing = difference([0.1 + 0.2, 0.5], [0.3, 0.5], 0.25)
+    assert (nothing.mean, nothing.p, nothing.p_wilcoxon) == (0.0, 1.0, 1.0)
+
+
 def test_runs_that_agree_to_the_last_digit_show_no_difference() -> None:
     found = difference([0.5, 0.6], [0.5, 0.6], 0.25)
     assert (found.mean, found.p, found.p_wilcoxon) == (0.0, 1.0, 1.0)
