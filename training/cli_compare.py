@@ -53,7 +53,8 @@ def add_compare(
         "--folds",
         type=int,
         default=5,
-        help="golden sets, each part in one of them (default 5); 1: each plan's own split",
+        help="golden sets, each part in one of them (default 5); 1: the split of the plans, the "
+        "same in all",
     )
     compare.add_argument(
         "--against",

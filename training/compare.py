@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inspector.contract.errors import ConfigError
 from inspector.contract.strict import Strict
 from inspector.contract.table import csv_table
 from inspector.contract.whole import write_whole
 from training.answers import answers_of
+from training.comparable import require_comparable
 from training.compare_html import write_html
 from training.comparison import METRICS, Comparison, Outcome, Row, comparison_of
 from training.dataset import Dataset
@@ -89,30 +89,6 @@ class Asked(NamedTuple):
         )
 
 
-def require_comparable(plans: Sequence[Plan]) -> None:
-    """Raises ConfigError where a table of them would mislead."""
-    first = plans[0]
-    for i, plan in enumerate(plans):
-        if plan.name in (each.name for each in plans[:i]):
-            raise ConfigError(
-                f"compare: two plans are called {plan.name!r}; in the table name says "
-                f"which is which"
-            )
-        for key, ours, theirs in (
-            ("good", sorted(plan.good), sorted(first.good)),
-            (
-                "split.near_duplicate_at",
-                plan.split.near_duplicate_at,
-                first.split.near_duplicate_at,
-            ),
-        ):
-            if ours != theirs:
-                raise ConfigError(
-                    f"compare: {key} is {theirs} in plan {first.name!r} and {ours} in "
-                    f"{plan.name!r}: it must be the same, or they are judged on different parts"
-                )
-
-
 def compare(asked: Asked, show: Callable[[Comparison], None]) -> Comparison:
     """Every plan on every seed and fold; `show` is called after each round of all plans.
 
@@ -132,7 +108,7 @@ def work_through(asked: Asked, rounds: Sequence[Round]) -> Iterator[Found]:
     Raises ConfigError, DataError or TrainingError in words.
     """
     entries, dataset, folds = asked.entries, asked.dataset, asked.folds
-    _require(entries)
+    _require(asked)
     fingerprints = _fingerprints(entries, dataset)
     began, done, wanted = time.monotonic(), 0, len(rounds) * len(entries)
     for each in rounds:
@@ -159,7 +135,7 @@ def read_for(asked: Asked) -> None:
 
     Raises ConfigError or DataError in words.
     """
-    _require(asked.entries)
+    _require(asked)
     fingerprints = _fingerprints(asked.entries, asked.dataset)
     first = asked.rounds[0]
     for entry in asked.entries:
@@ -184,10 +160,10 @@ def read_told(files: Sequence[Path], rounds: Sequence[Round]) -> list[Found]:
     return sorted(found, key=lambda each: rounds.index(Round(each.seed, each.fold)))
 
 
-def _require(entries: Sequence[Entry]) -> None:
+def _require(asked: Asked) -> None:
     """Raises ConfigError for what would stop or spoil the comparison later."""
-    require_comparable([entry.plan for entry in entries])
-    for entry in entries:
+    require_comparable([entry.plan for entry in asked.entries], asked.dataset, asked.folds)
+    for entry in asked.entries:
         require_workable(entry.plan)
 
 

@@ -202,6 +202,11 @@ def test_many_plans_are_held_against_one_of_them_so_that_fewer_questions_are_ask
         (("", ""), [], "two plans are called 'plate'"),
         (('good = ["good"]', 'good = ["spot"]\n#'), [], "good is ['good'] in plan 'plate' and"),
         (("near_duplicate_at = 1.0", "near_duplicate_at = 0.9"), [], "split.near_duplicate_at is"),
+        (
+            ("validation = 0.3", "validation = 0.2"),
+            ["--folds", "1"],
+            "and 0.2 in 'other': it must be the same with --folds 1, or they are judged on",
+        ),
         (("", ""), ["--seeds", "0,x"], "--seeds '0,x': must be different numbers, as in 0,1,2"),
         (("", ""), ["--folds", "0"], "--folds 0: must be at least 1"),
         (
