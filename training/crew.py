@@ -63,7 +63,7 @@ def together(job: Job, task: Task, folder: Path) -> None:
     )
     cuda = machine.device.type == "cuda"
     payload = Payload(task, job.plan, folder, machine.threads, cuda, job.screen.quiet)
-    meeting = (folder / "meeting").resolve()  # it becomes a URL, which knows no relative paths
+    meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)  # of a job that was killed
     crew: list[subprocess.Popen[bytes]] = []
     try:

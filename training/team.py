@@ -84,12 +84,11 @@ class Joined(Team):
         os.environ.update(LOCAL_WORLD_SIZE=str(size), OMP_NUM_THREADS=str(torch.get_num_threads()))
         if cuda:
             torch.cuda.set_device(rank)
+        # Not as file://: in a URL, # and ? end the path.
+        store = torch.distributed.FileStore(str(meeting), size)  # type: ignore[attr-defined]
+        store.set_timeout(PATIENCE)
         torch.distributed.init_process_group(
-            "nccl" if cuda else "gloo",
-            f"file://{meeting}",
-            rank=rank,
-            world_size=size,
-            timeout=PATIENCE,
+            "nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE
         )
         from accelerate import Accelerator
 

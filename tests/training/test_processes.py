@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,35 @@ def test_a_number_of_processes_that_cannot_share_a_batch_is_refused(
     assert main([*words, "--out", str(tmp_path / "out"), "--processes", number]) == 78
     said = capsys.readouterr().err
     assert f"--processes {number}: must be 1 to 3, half of the plan's smallest batch" in said
+
+
+MEET = """
+import pathlib, sys
+from training.team import Joined
+team = Joined(int(sys.argv[1]), 2, pathlib.Path(sys.argv[2]), cuda=False)
+print(team.mean([1.0]), flush=True)
+sys.stdin.read()
+team.leave()
+"""
+
+
+def test_processes_meet_in_a_folder_of_any_name_and_again_after_a_kill(tmp_path: Path) -> None:
+    meeting = tmp_path / "line #3?" / "meeting"
+    meeting.parent.mkdir()
+    for killed in (True, False):
+        words = [[sys.executable, "-c", MEET, str(rank), str(meeting)] for rank in range(2)]
+        both = [subprocess.Popen(w, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for w in words]
+        try:
+            assert [each.stdout.readline() for each in both if each.stdout] == 2 * [b"[1.0]\n"]
+            for each in both if not killed else ():
+                each.communicate(timeout=PATIENCE_S)
+                assert each.returncode == 0
+        finally:
+            for each in both:
+                each.kill()
+                each.communicate()
+        assert {path for path in tmp_path.rglob("*") if path.is_file()} <= {meeting}
+        meeting.unlink(missing_ok=True)  # as the next job does
 
 
 def plain_material(images: int) -> Material:
