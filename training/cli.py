@@ -173,7 +173,7 @@ def _release(arguments: argparse.Namespace) -> int:
         listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
         date = dated([arguments.plan, listed, *(sample.image for sample in dataset.samples)])
         machine = machine_of(plan, arguments.plan, arguments.processes)
-        bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date)
+        bundle = release(Job(plan, run, machine, screen), dataset, arguments.out, date).bundle
     finally:
         run.close()
     print(bundle.folder)

@@ -55,7 +55,7 @@ UNSHOWN = (
 )
 
 
-def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
+def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> "Released":
     """Labelled images in, a bundle that holds the plan's goals out.
 
     date: what the bundle is dated (origin.dated); no clock is in it, so that a job killed anywhere
@@ -80,7 +80,7 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> Bundle:
     bundle = _sealed(job, data, candidate, package.Origin(date, data_fingerprint), out)
     networks = {role: trained.fitted for role, trained in done.trained.items()}
     _hand_on(job, data, networks, out / "networks" / bundle.id)
-    return bundle
+    return Released(bundle, done)
 
 
 class Judged(NamedTuple):
@@ -91,6 +91,11 @@ class Judged(NamedTuple):
     answers: Stage
     """What each model said of the sets held back."""
     candidate: judging.Candidate
+
+
+class Released(NamedTuple):
+    bundle: Bundle
+    judged: Judged
 
 
 def train_and_judge(

@@ -185,7 +185,7 @@ def work_through(
         trial, entrant = taken
         tried = _try(job, dataset, data, entrant, goals, times_ms[entrant])
         study.tell(trial, tried)
-        job.screen.say(_line(tried, goals))
+        job.screen.say(line_of(tried, goals))
         show()
 
 
@@ -200,22 +200,18 @@ def _try(
         judged = train_and_judge(its, dataset, data)
     except (TrainingError, ConfigError, DataError) as error:
         return _untrained(entrant, "failed", untrained_ms, str(error))
-    return _judged(plan, judged, entrant, goals, untrained_ms)
+    return judged_as(plan, judged, entrant, goals, untrained_ms)
 
 
-def _judged(
+def judged_as(
     plan: Plan, judged: Judged, entrant: Entrant, goals: Goals, untrained_ms: float
 ) -> Tried:
+    """The figures of what ships; failed where that is not in the entrant's precision."""
     report = judged.candidate.report
-    rows = [
-        row
-        for row in report.models
-        if row.role.startswith("student") and row.precision == entrant.precision
-    ]
-    if not rows:
-        why = f"no {entrant.precision} model: {report.shipped_because}"
+    row = report.shipped_row
+    if row.precision != entrant.precision:
+        why = f"does not ship: {report.shipped_because}"
         return _untrained(entrant, "failed", untrained_ms, why)
-    row = min(rows, key=lambda each: each.latency_ms)
     held = selection_of(plan, judged, row.role)
     return Tried(
         **asdict(entrant),
@@ -256,7 +252,8 @@ def selection_of(plan: Plan, judged: Judged, role: str) -> Held:
     return answers_of(plan, data, role, judged.answers.folder, numbers)[JUDGED_ON].held
 
 
-def _line(tried: Tried, goals: Goals) -> str:
+def line_of(tried: Tried, goals: Goals) -> str:
+    """A student's figures beside the goals, for the log."""
     if tried.outcome == "failed" or tried.overkill is None:
         return f"{tried.name}: failed: {tried.why}"
     held = "holds both" if max(goals.over(tried)) <= 0.0 else "does not hold both"

@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,19 @@ from training.looks import named
 from training.origin import dated
 from training.plan import Plan, fingerprint, read_plan, with_weights_from
 from training.plan_smoke import smoke
-from training.release import prepare, read_sights, release
+from training.release import Released, prepare, read_sights, release
 from training.report import code_text, machine_text
 from training.run import Run
 from training.screen import Screen
-from training.search import JUDGED_ON, Goals, Study, too_slow, work_through
+from training.search import (
+    JUDGED_ON,
+    Goals,
+    Study,
+    judged_as,
+    line_of,
+    too_slow,
+    work_through,
+)
 from training.search_found import Found, Tried, table, write_found
 from training.search_html import write_html
 from training.search_space import (
@@ -80,7 +88,8 @@ class Order:
 def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     """Find the winner and release it: the page, the winner's plan and its bundle.
 
-    Raises QualityGateError where none holds both budgets; the page is written all the same.
+    Raises QualityGateError where none holds both budgets, or the winner not as it ships; the page
+    is written all the same.
     """
     require_rates(order.latency_ms, order.escape)
     plan, dataset = _read(order)
@@ -147,15 +156,18 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     for line in table(found):
         job.screen.say(line)
     job.screen.say(found.verdict())
-    return _finish(order, job, dataset, found)
+    return _finish(order, job, dataset, found, goals, watch)
 
 
-def _finish(order: Order, job: Job, dataset: Dataset, found: Found) -> tuple[Path, ...]:
+def _finish(
+    order: Order, job: Job, dataset: Dataset, found: Found, goals: Goals, watch: Stopwatch
+) -> tuple[Path, ...]:
     """The winner as a plan, and released."""
     page, best = order.out / "search.html", found.winner
     if best is None:
         raise QualityGateError(f"search: {found.verdict()}; see {page}")
-    won = plan_of(job.plan, next(e for e in space_of(job.plan) if str(e) == best.name))
+    winner = next(e for e in space_of(job.plan) if str(e) == best.name)
+    won = plan_of(job.plan, winner)
     path = order.out / "winner.toml"
     write_plan(won, path)
     if not order.release:
@@ -163,7 +175,26 @@ def _finish(order: Order, job: Job, dataset: Dataset, found: Found) -> tuple[Pat
     listed = order.data if order.data.is_file() else order.data / "manifest.csv"
     date = dated([order.plan, listed, *(sample.image for sample in dataset.samples)])
     its = Job(won, job.run, job.machine, job.screen)
-    return page, path, release(its, dataset, order.out, date).folder
+    released = release(its, dataset, order.out, date)
+    _require_held(its, released, winner, goals, watch)
+    return page, path, released.bundle.folder
+
+
+def _require_held(
+    job: Job, released: Released, winner: Entrant, goals: Goals, watch: Stopwatch
+) -> None:
+    """Raises QualityGateError where what ships misses a budget that the winner held when it was
+    tried: it is trained longer, timed anew, and may ship in another precision.
+    """
+    report = released.judged.candidate.report
+    ships = replace(winner, precision="fp32" if report.shipped == "student" else "int8")
+    held = judged_as(job.plan, released.judged, ships, goals, watch.time(ships))
+    line = f"search: the winner ships as {line_of(held, goals)}"
+    if ships != winner:
+        line += f" ({report.shipped_because})"
+    if max(goals.over(held)) > 0.0:
+        raise QualityGateError(f"{line}; its bundle is made: {released.bundle.folder}")
+    job.screen.say(line)
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -150,9 +150,15 @@ class Stopwatch:
         wanted = tuple(entrants)
         missing = [each for each in wanted if str(each) not in self.ms]
         for entrant in bar(missing, len(missing)):
+            self.time(entrant)
+        return {each: self.ms[str(each)] for each in wanted}
+
+    def time(self, entrant: Entrant) -> float:
+        """The same of one."""
+        if str(entrant) not in self.ms:
             self.ms[str(entrant)] = self._time(entrant)
             write_whole(self._kept, json.dumps(self.ms, indent=1).encode())
-        return {each: self.ms[str(each)] for each in wanted}
+        return self.ms[str(entrant)]
 
     def _time(self, entrant: Entrant) -> float:
         spec = image_of(self._plan, entrant)
