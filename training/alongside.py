@@ -15,7 +15,7 @@ import torch
 
 from inspector.contract.errors import TrainingError
 from training.fit import Machine
-from training.run import DONE
+from training.run import DONE, Run
 
 STOP_S = 20.0
 
@@ -39,6 +39,14 @@ def lend(work: Path, own: Path) -> None:
         if (stage / DONE).exists() and not link.exists():
             link.unlink(missing_ok=True)  # to what is gone
             link.symlink_to(stage.resolve(), target_is_directory=True)
+
+
+def require_alone(out: Path) -> None:
+    """Raises ConfigError where a process still works in a folder of its own: SIGKILL alone has
+    ended the job that it is of.
+    """
+    for folder in sorted(out.glob("work-*")):
+        Run(folder, lambda _: None).close()
 
 
 def nothing() -> None:

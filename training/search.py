@@ -28,6 +28,7 @@ from training.models import build
 from training.plan import Plan, fingerprint
 from training.release import Judged, train_and_judge
 from training.search_found import Tried
+from training.search_journal import STUDY
 from training.search_space import Entrant, plan_of, space_of
 from training.workable import require_compressible
 
@@ -36,7 +37,6 @@ TIME_MARGIN = 1.25
 STARTUP = 8
 """Entrants drawn at random before the sampler has learned enough."""
 JUDGED_ON: SplitName = "validation"
-STUDY = "search.journal"
 TRIED, IN_WORK = "tried", "in work"
 
 

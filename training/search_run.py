@@ -11,7 +11,7 @@ import tomli_w
 
 from inspector.contract.errors import QualityGateError
 from inspector.contract.whole import write_whole
-from training.alongside import lend, shared, work_together
+from training.alongside import lend, require_alone, shared, work_together
 from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
@@ -35,6 +35,7 @@ from training.search import (
 )
 from training.search_found import Found, Tried, table, write_found
 from training.search_html import write_html
+from training.search_journal import STUDY, mend
 from training.search_space import (
     Entrant,
     Stopwatch,
@@ -139,11 +140,7 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     names = {each.name for each in slow}
     left = [entrant for entrant in space if str(entrant) not in names]
     job.screen.say(f"search: {len(slow)} of {len(space)} students are too slow untrained")
-    study = Study(order.out, job.plan, goals, data, left, by)
-    if order.worker is None:
-        again = study.recover()
-        if again:
-            job.screen.say(f"search: {again} student(s) that a killed search had in work go on")
+    study = _study(order, job, goals, data, left, by)
     timed_by = f"foretold of {profile.machine.cpu}" if profile else "this machine"
     show = _Page(order, job, dataset, data, study, goals, slow, timed_by)
     if order.worker is not None or order.jobs == 1:
@@ -157,6 +154,27 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
         job.screen.say(line)
     job.screen.say(found.verdict())
     return _finish(order, job, dataset, found, goals, watch)
+
+
+def _study(
+    order: Order, job: Job, goals: Goals, data: str, space: Sequence[Entrant], by: str
+) -> Study:
+    """The record; the first process takes over what a killed search left of it.
+
+    Raises ConfigError where a process of that one still works.
+    """
+    if order.worker is None:
+        require_alone(order.out)
+        if mend(order.out):
+            job.screen.say(
+                f"search: {STUDY} did not end with a whole line (a kill, a full disk): what is "
+                "missing is judged again"
+            )
+    study = Study(order.out, job.plan, goals, data, space, by)
+    again = study.recover() if order.worker is None else 0
+    if again:
+        job.screen.say(f"search: {again} student(s) that a killed search had in work go on")
+    return study
 
 
 def _finish(
