@@ -84,8 +84,10 @@ class Study:
         asked = [goals.latency_ms, goals.escape, goals.overkill, timed, JUDGED_ON]
         name = fingerprint(plan, asked, data)[:12]
         sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=plan.seed)
+        # Its lock is a link to this path: only one that leads somewhere is ever taken for stale.
+        journal = JournalFileBackend(str((folder / STUDY).resolve()))
         self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
+            storage=JournalStorage(journal),
             sampler=sampler,
             study_name=name,
             directions=["minimize", "minimize"],

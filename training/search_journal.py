@@ -10,12 +10,14 @@ STUDY = "search.journal"
 
 
 def mend(folder: Path) -> int:
-    """Take off what was not written to its end.
+    """Take off what was not written to its end, and the lock of a process that is gone.
 
     Optuna only ever appends, so what comes before the first line that is not whole is the search as
     it once was; after half a line nothing of it could be read. Only while no other process works on
     the search. Returns how many bytes were cut off.
     """
+    for left in folder.glob(f"{STUDY}.lock*"):
+        left.unlink(missing_ok=True)
     path = folder / STUDY
     if not path.exists():
         return 0

@@ -5,6 +5,8 @@ kept of.
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -91,6 +93,24 @@ def test_a_search_goes_on_after_a_full_disk_has_cut_its_journal_short(
     assert len(opened(out, plan).tried()) == 2
     assert main(words) == 3
     assert "did not end with a whole line" not in capsys.readouterr().err
+
+
+def test_a_search_goes_on_where_one_was_killed_that_held_its_journals_lock(
+    words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    held = (
+        "import os; from optuna.storages.journal import JournalFileSymlinkLock;"
+        f"JournalFileSymlinkLock('out/{JOURNAL}').acquire(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", held], check=False, cwd=tmp_path)
+    assert (tmp_path / "out" / f"{JOURNAL}.lock").is_symlink()
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-m", "training.cli", *words, "--quiet"]
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=environment, timeout=120.0)
+    assert done.returncode == 3
+    assert not list((tmp_path / "out").glob(f"{JOURNAL}.lock*"))
 
 
 def test_helpers_that_outlived_their_search_are_named_and_nothing_is_touched(
