@@ -29,7 +29,7 @@ from training.plan import Plan, fingerprint
 from training.release import Judged, train_and_judge
 from training.search_found import Tried
 from training.search_journal import STUDY
-from training.search_space import Entrant, plan_of, space_of
+from training.search_space import Entrant, contents_of_plan, plan_of, space_of
 from training.workable import require_compressible
 
 TIME_MARGIN = 1.25
@@ -72,7 +72,7 @@ class Study:
         timed: str = "",
     ) -> None:
         """data: the data's fingerprint; timed: who says how long a student takes. A changed plan,
-        goal, data set or clock is another search. space: what may be tried.
+        file that it names, goal, data set or clock is another search. space: what may be tried.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = tuple(space)
@@ -82,7 +82,7 @@ class Study:
         self._goals = goals
         self._seed = plan.seed
         asked = [goals.latency_ms, goals.escape, goals.overkill, timed, JUDGED_ON]
-        name = fingerprint(plan, asked, data)[:12]
+        name = fingerprint(contents_of_plan(plan), asked, data)[:12]
         sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=plan.seed)
         # Its lock is a link to this path: only one that leads somewhere is ever taken for stale.
         journal = JournalFileBackend(str((folder / STUDY).resolve()))

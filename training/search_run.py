@@ -16,9 +16,8 @@ from training.compress.prune import require_library
 from training.dataset import Dataset, read_dataset, subset
 from training.fit import Machine
 from training.job import Job, data_of, part_numbers
-from training.looks import named
 from training.origin import dated
-from training.plan import Plan, fingerprint, read_plan, with_weights_from
+from training.plan import Plan, read_plan, with_weights_from
 from training.plan_smoke import smoke
 from training.release import Released, prepare, read_sights, release
 from training.report import code_text, machine_text
@@ -39,7 +38,6 @@ from training.search_journal import STUDY, mend
 from training.search_space import (
     Entrant,
     Stopwatch,
-    cut_of,
     plan_of,
     read_profile,
     require_rates,
@@ -131,16 +129,13 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
     if any(entrant.prune < 1.0 for entrant in space):
         require_library()
     profile = read_profile(order.profile) if order.profile else None
-    by = fingerprint(profile)[:12] if profile else "here"
-    cut = f"-{fingerprint(cut_of(job.plan, 1.0))[:12]}" if job.plan.search.prune else ""
-    looks = "".join(f"-{tta}" for tta in named(job.plan.export.tta))
-    watch = Stopwatch(order.out / f"untrained-ms-{by}{cut}{looks}.json", job.plan, profile)
+    watch = Stopwatch(order.out, job.plan, profile)
     times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
     slow = too_slow(times_ms, goals)
     names = {each.name for each in slow}
     left = [entrant for entrant in space if str(entrant) not in names]
     job.screen.say(f"search: {len(slow)} of {len(space)} students are too slow untrained")
-    study = _study(order, job, goals, data, left, by)
+    study = _study(order, job, goals, data, left, watch.by)
     timed_by = f"foretold of {profile.machine.cpu}" if profile else "this machine"
     show = _Page(order, job, dataset, data, study, goals, slow, timed_by)
     if order.worker is not None or order.jobs == 1:

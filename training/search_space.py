@@ -25,9 +25,12 @@ from training.export import export_onnx, measure
 from training.exported import Exported
 from training.latency import operations_of
 from training.models import Network, alike, settle_padding
-from training.plan import Plan, with_weights_from
+from training.origin import plan_sha256
+from training.plan import Plan, fingerprint, with_weights_from
 from training.plan_compress import Compress, Prune
 from training.search_found import student_name
+from training.teaching import weights_key
+from training.unlabelled import contents_of, pictures_in
 
 SAMPLE = 16
 """Pictures of noise that an untrained network is timed on: its time does not hang on its weights.
@@ -88,6 +91,29 @@ def plan_of(plan: Plan, entrant: Entrant, *, trying: bool = False) -> Plan:
     )
 
 
+def contents_of_plan(plan: Plan) -> str:
+    """Names the plan as a search reads it, by what is in its files and folders.
+
+    Raises ConfigError where weights lack.
+    """
+    of_model = {each.model: plan_of(plan, each) for each in space_of(plan)}
+    weights = {model: weights_key(its.student.weights) for model, its in of_model.items()}
+    one = next(iter(of_model.values()))  # beside its student, each starts from the same weights
+    same = plan.model_copy(
+        update={
+            "teacher": one.teacher,
+            "ensemble": one.ensemble,
+            "student": plan.student.model_copy(
+                update={"weights": "none", "peers": one.student.peers}
+            ),
+            "search": plan.search.model_copy(update={"weights": "none"}),
+        }
+    )
+    rule = plan.student.unlabelled
+    unlabelled = contents_of(pictures_in(Path(rule.folder))) if rule else None
+    return fingerprint(plan_sha256(same), weights, unlabelled)
+
+
 def image_of(plan: Plan, entrant: Entrant) -> ImageSpec:
     """What this student sees."""
     height = round(plan.image.height * entrant.width / plan.image.width)
@@ -133,8 +159,13 @@ def untrained(plan: Plan, entrant: Entrant) -> Network:
 class Stopwatch:
     """How long an untrained student of each kind takes, found once and kept in a file."""
 
-    def __init__(self, kept: Path, plan: Plan, profile: Profile | None = None) -> None:
+    def __init__(self, folder: Path, plan: Plan, profile: Profile | None = None) -> None:
         """profile: of the station that is meant; else it is measured on this machine."""
+        self.by = fingerprint(profile)[:12] if profile else "here"
+        """Who says how long a student takes."""
+        cut = cut_of(plan, 1.0) if plan.search.prune else None
+        what = fingerprint(plan.image, plan.student.members, plan.export.tta, cut)[:12]
+        kept = folder / f"untrained-ms-{self.by}-{what}.json"
         self._kept = kept
         self._plan = plan
         self._profile = profile

@@ -162,10 +162,10 @@ def _handed_teacher(sight: Sight, how: Teacher, folder: Path) -> Stage:
 
 def identity(how: Fit) -> Fit:
     """The same with a file's hash for its path: what is in it counts, not where it lies."""
-    update: dict[str, Any] = {"weights": _weights_key(how.weights)}
+    update: dict[str, Any] = {"weights": weights_key(how.weights)}
     if isinstance(how, Student):
         update["peers"] = tuple(
-            Peer(model=peer.model, weights=_weights_key(peer.weights)) for peer in how.peers
+            Peer(model=peer.model, weights=weights_key(peer.weights)) for peer in how.peers
         )
         if how.unlabelled:
             update["unlabelled"] = how.unlabelled.model_copy(update={"folder": ""})
@@ -174,5 +174,6 @@ def identity(how: Fit) -> Fit:
     return how.model_copy(update=update)
 
 
-def _weights_key(weights: str) -> str:
+def weights_key(weights: str) -> str:
+    """What is in a file of weights: its hash; "hub" and "none" stand for themselves."""
     return weights if weights in ("hub", "none") else file_sha256(Path(weights))

@@ -9,6 +9,7 @@ what the network is to see. Frames are told by their proportions.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
 
     Raises DataError where there is none to use, InspectorError where the disk has no room for them.
     """
-    files = _pictures(folder)
+    files = pictures_in(folder)
     if not files:
         raise DataError(f"plan: student.unlabelled.folder {str(folder)!r}: holds no image")
     sets = [name for name in SPLITS if name != "train"]
@@ -115,7 +116,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
         kept = _Kept(names=names, lines=tuple(lines))
         write_whole(into / WORDS, kept.model_dump_json().encode())
 
-    digest = fingerprint([file_sha256(path) for path in files])
+    digest = contents_of(files)
     held_key = list(held_back.digests)
     stage = job.run.stage("unlabelled", make, 3, digest, job.plan.image, near_at, held_key, sizes)
     for line in load_unlabelled(stage).lines:
@@ -123,7 +124,12 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     return stage
 
 
-def _pictures(folder: Path) -> list[Path]:
+def contents_of(files: Sequence[Path]) -> str:
+    """Names them by what is in them, wherever they lie."""
+    return fingerprint([file_sha256(path) for path in files])
+
+
+def pictures_in(folder: Path) -> list[Path]:
     """All of a folder and below, a station's maps left out: they are no pictures of a part."""
     found = {p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
     maps = {p for p in found if p.name.endswith(MAP)}

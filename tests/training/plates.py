@@ -5,6 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inspector.bench_profile import LAYERS, operation_of
+from inspector.runtime.latency import Measured, Profile
+from inspector.runtime.machine import this_machine
 from training.plan import Plan, read_plan
 
 
@@ -76,3 +79,13 @@ def written_plan(folder: Path, text: str) -> Plan:
     path = folder / "plan.toml"
     path.write_text(text, encoding="utf-8")
     return read_plan(path)
+
+
+def profile_of(*, fp32: float, int8: float) -> Profile:
+    """Of a station that takes so many milliseconds for a product, and for a value moved."""
+    measured = tuple(
+        Measured(operation=op, ms=factor * (op.macs + op.moved))
+        for factor, small in ((fp32, False), (int8, True))
+        for op in (operation_of(layer, int8=small) for layer in LAYERS)
+    )
+    return Profile(machine=this_machine(), threads=1, run_ms=0.01, operations=measured)

@@ -159,10 +159,8 @@ def test_a_search_for_another_station_takes_its_times_from_its_profile(
     )
     plan = read_plan(searched.plan)
     times = [
-        Stopwatch(tmp_path / f"{i}.json", plan, profile).time_all(
-            space_of(plan), lambda some, _: some
-        )
-        for i, profile in enumerate((here, slow))
+        Stopwatch(tmp_path, plan, profile).time_all(space_of(plan), lambda some, _: some)
+        for profile in (here, slow)
     ]
     for entrant, ms in times[0].items():
         assert 0.0 < ms < 100.0

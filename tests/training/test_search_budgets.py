@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inspector.bench_profile import LAYERS, operation_of
 from inspector.contract.bundle import read_bundle
-from inspector.runtime.latency import Measured, Profile
-from inspector.runtime.machine import this_machine
-from tests.training.plates import ALONE, write_class_folders
+from tests.training.plates import ALONE, profile_of, write_class_folders
 from training.cli import main
 from training.dataset import read_dataset
 from training.plan import Plan, fingerprint, read_plan
@@ -61,27 +58,14 @@ def test_a_student_in_int8_that_would_not_ship_is_not_counted_and_says_why(
     assert "does not ship: INT8: none of 1 ways to take ranges is as safe as FP32" in tried.why
 
 
-def slow_in_fp32() -> Profile:
-    """Of a station where INT8 takes a thousandth of the time."""
-    slow, quick = (
-        tuple(
-            Measured(operation=op, ms=factor * (op.macs + op.moved))
-            for op in (operation_of(layer, int8=int8) for layer in LAYERS)
-        )
-        for factor, int8 in ((1e-5, False), (1e-8, True))
-    )
-    machine = this_machine()
-    return Profile(machine=machine, threads=1, run_ms=0.01, operations=(*slow, *quick))
-
-
 def test_a_winner_that_ships_in_fp32_is_held_to_the_budget_as_it_ships(
     factory: Factory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While it was tried, INT8 was as safe as FP32; of the winner it is not."""
-    profile, plan = slow_in_fp32(), factory.plan
+    profile, plan = profile_of(fp32=1e-5, int8=1e-8), factory.plan
     file = tmp_path / "station.json"
     file.write_text(profile.model_dump_json(by_alias=True), encoding="utf-8")
-    watch = Stopwatch(tmp_path / "ms.json", plan, profile)
+    watch = Stopwatch(tmp_path, plan, profile)
     fp32 = Entrant(SMALL.model, SMALL.width, "fp32")
     times = watch.time_all((SMALL, fp32), lambda some, _: some)
     goals = Goals(2 * times[SMALL], 0.9, 0.99, elsewhere=True)

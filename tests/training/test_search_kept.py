@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.plates import ALONE, write_class_folders
+from tests.training.plates import ALONE, profile_of, write_class_folders
 from training.cli import main
 from training.plan import Plan
 from training.run import Run
 from training.search import Goals, Study
 from training.search_found import Tried
-from training.search_space import space_of
+from training.search_space import Stopwatch, space_of
 
 SPACE = '[search]\nmodels = ["test_resnet"]\nprecisions = ["fp32"]\nweights = "none"\n'
 GOALS = Goals(5.0, 0.01, 0.2)
@@ -130,3 +130,60 @@ def test_helpers_that_outlived_their_search_are_named_and_nothing_is_touched(
     said = capsys.readouterr().err
     assert f"out/work-2: another job (process {os.getpid()}) is using it" in said
     assert journal.read_bytes() == b'{"half a li'
+
+
+@pytest.mark.parametrize("file", ["weights", "old", "handed", "unlabelled"])
+def test_another_file_under_the_same_name_is_another_search(tmp_path: Path, file: str) -> None:
+    names = {
+        "weights": "weights/model0.a.safetensors",
+        "old": "networks/student.safetensors",
+        "handed": "networks/teacher.safetensors",
+        "unlabelled": "archive/part.png",
+    }
+    for name in names.values():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"as it was")
+    networks = str(tmp_path / "networks")
+    student = {
+        "model": "model0",
+        "weights": "none",
+        "epochs": 1,
+        "old": {"networks": networks},
+        "unlabelled": {"folder": str(tmp_path / "archive")},
+    }
+    plan = Plan.model_validate(
+        {
+            **plan_with(1).model_dump(),
+            "student": student,
+            "teacher": {"model": "t", "weights": "none", "epochs": 1, "handed": networks},
+            "search": {"models": ["model0"], "weights": str(tmp_path / "weights")},
+        }
+    )
+    judge_one(opened(tmp_path, plan))
+    (tmp_path / names[file]).write_bytes(b"another")
+    assert not opened(tmp_path, plan).tried()
+    (tmp_path / names[file]).write_bytes(b"as it was")
+    assert len(opened(tmp_path, plan).tried()) == 1
+
+
+def test_times_that_were_kept_are_those_of_as_many_members_and_as_high_a_picture(
+    tmp_path: Path,
+) -> None:
+    """Foretold ones: those are the same whenever they are asked for."""
+    one = read_of(height=64, members=1)
+    profile = profile_of(fp32=1e-6, int8=1e-6)
+    times: list[float] = []
+    for plan in (one, read_of(height=64, members=3), read_of(height=256, members=1), one):
+        watch = Stopwatch(tmp_path, plan, profile)
+        times += watch.time_all(space_of(plan), lambda some, _: some).values()
+    assert times[1] > 2 * times[0]
+    assert times[2] > 2 * times[0]
+    assert times[3] == times[0]
+
+
+def read_of(height: int, members: int) -> Plan:
+    student = {"model": "test_resnet", "weights": "none", "epochs": 1, "members": members}
+    search = {"models": ["test_resnet"], "precisions": ["fp32"], "weights": "none"}
+    image = {"width": 64, "height": height}
+    plan = {"name": "p", "good": ["good"], "image": image, "search": search}
+    return Plan.model_validate({**plan, "student": {**student, "alpha": 0.0}})
