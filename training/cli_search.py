@@ -92,7 +92,8 @@ def share(text: str) -> float:
 def _search(
     machine_of: "Callable[[Plan, Path, int], Machine]", arguments: argparse.Namespace
 ) -> int:
-    from training.search_run import Order, search
+    from training.search_order import Order
+    from training.search_run import search
 
     if arguments.trials < 1 or arguments.jobs < 1:
         raise ConfigError("search: --trials and --jobs must each be at least 1")

@@ -24,13 +24,12 @@ from training.answers import answers_of
 from training.dataset import Dataset, SplitName
 from training.evaluate import Held, escape_at_overkill, overkill_at_escape
 from training.job import Job, part_numbers
-from training.models import build
 from training.plan import Plan, fingerprint
 from training.release import Judged, train_and_judge
 from training.search_found import Tried
 from training.search_journal import STUDY
 from training.search_space import Entrant, contents_of_plan, plan_of, space_of
-from training.workable import require_compressible
+from training.workable import require_workable
 
 TIME_MARGIN = 1.25
 """An untrained entrant this much slower than the budget is not trained: timings scatter less."""
@@ -197,8 +196,7 @@ def _try(
     plan = plan_of(job.plan, entrant, trying=True)
     its = Job(plan, job.run, job.machine, job.screen)
     try:
-        if plan.compress:  # before it is trained, not after
-            require_compressible(plan, build(plan.student.model, "none", classes=2))
+        require_workable(plan)  # before it is trained, not after
         judged = train_and_judge(its, dataset, data)
     except (TrainingError, ConfigError, DataError) as error:
         return _untrained(entrant, "failed", untrained_ms, str(error))
@@ -208,7 +206,10 @@ def _try(
 def judged_as(
     plan: Plan, judged: Judged, entrant: Entrant, goals: Goals, untrained_ms: float
 ) -> Tried:
-    """The figures of what ships; failed where that is not in the entrant's precision."""
+    """The figures of what ships; failed where that is not in the entrant's precision.
+
+    untrained_ms: of a picture with all of its tiles.
+    """
     report = judged.candidate.report
     row = report.shipped_row
     if row.precision != entrant.precision:
@@ -218,8 +219,9 @@ def judged_as(
     return Tried(
         **asdict(entrant),
         outcome="judged",
-        latency_ms=(untrained_ms if goals.elsewhere else row.latency_ms)
-        * (report.tiles_per_picture or 1.0),
+        latency_ms=untrained_ms
+        if goals.elsewhere
+        else row.latency_ms * (report.tiles_per_picture or 1.0),
         overkill=overkill_at_escape(held, goals.escape),
         escape=escape_at_overkill(held, goals.overkill),
         macro_recall=row.validation.macro_recall,
@@ -231,7 +233,7 @@ def judged_as(
 
 
 def too_slow(times_ms: dict[Entrant, float], goals: Goals) -> tuple[Tried, ...]:
-    """What need not be trained."""
+    """What need not be trained. times_ms: of a picture with all of its tiles."""
     slow = {e: ms for e, ms in times_ms.items() if ms > TIME_MARGIN * goals.latency_ms}
     return tuple(_untrained(entrant, "too slow", ms) for entrant, ms in slow.items())
 

@@ -2,24 +2,23 @@
 (alongside.py), which meet in Optuna's journal.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import tomli_w
 
-from inspector.contract.errors import QualityGateError
+from inspector.contract.errors import ConfigError, QualityGateError
 from inspector.contract.whole import write_whole
 from training.alongside import lend, require_alone, shared, work_together
 from training.compress.prune import require_library
-from training.dataset import Dataset, read_dataset, subset
+from training.dataset import Dataset
 from training.fit import Machine
 from training.job import Job, data_of, part_numbers
 from training.origin import dated
-from training.plan import Plan, read_plan, with_weights_from
-from training.plan_smoke import smoke
-from training.release import Released, prepare, read_sights, release
+from training.plan import Plan
+from training.release import Released, prepare, read_data, read_sights, release
 from training.report import code_text, machine_text
 from training.run import Run
 from training.screen import Screen
@@ -35,6 +34,7 @@ from training.search import (
 from training.search_found import Found, Tried, table, write_found
 from training.search_html import write_html
 from training.search_journal import STUDY, mend
+from training.search_order import Order
 from training.search_space import (
     Entrant,
     Stopwatch,
@@ -44,44 +44,12 @@ from training.search_space import (
     space_of,
 )
 from training.teaching import fit_teachers
+from training.workable import require_workable
 
 NAME_FILES = ("teacher", "ensemble", "student", "search")
 """Sections of a plan in which weights and folders may be named."""
 
 MachineOf = Callable[[Plan, Path, int], Machine]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the command line says."""
-
-    plan: Path
-    data: Path
-    out: Path
-    latency_ms: float
-    escape: float
-    overkill: float | None
-    trials: int
-    jobs: int
-    release: bool
-    weights: Path | None
-    profile: Path | None
-    smoke: bool
-    quiet: bool
-    worker: int | None
-    """One of the processes that the first has started: from 1."""
-
-    def as_arguments(self, worker: int) -> list[str]:
-        """For a process that helps."""
-        words = ["search", self.plan, "--data", self.data, "--out", self.out]
-        words += ["--latency-ms", self.latency_ms, "--escape", self.escape]
-        words += ["--trials", self.trials, "--jobs", self.jobs, "--worker", worker]
-        words += ["--overkill", self.overkill] if self.overkill is not None else []
-        words += ["--weights", self.weights] if self.weights else []
-        words += ["--profile", self.profile] if self.profile else []
-        words += ["--smoke"] if self.smoke else []
-        words += ["--quiet"] if self.quiet else []
-        return [str(word) for word in words]
 
 
 def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
@@ -91,7 +59,7 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     is written all the same.
     """
     require_rates(order.latency_ms, order.escape)
-    plan, dataset = _read(order)
+    plan, dataset = order.read()
     allowed = plan.search.overkill_rate_at_most
     overkill = allowed if order.overkill is None else order.overkill
     elsewhere = order.profile is not None
@@ -108,29 +76,18 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
         run.close()
 
 
-def _read(order: Order) -> tuple[Plan, Dataset]:
-    plan, dataset = read_plan(order.plan), read_dataset(order.data)
-    if order.weights:
-        from_folder = plan.search.model_copy(update={"weights": str(order.weights)})
-        update = {"search": from_folder} if plan.search.weights == "hub" else {}
-        plan = with_weights_from(plan.model_copy(update=update), order.weights)
-    if order.smoke:
-        plan, dataset = smoke(plan), subset(dataset)
-        tiny = {"weights": "none", "widths": (), "epochs": 1}
-        plan = plan.model_copy(update={"search": plan.search.model_copy(update=tiny)})
-    return plan, dataset
-
-
 def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, ...]:
     data = dataset.fingerprint(marks=job.plan.tiles is not None)
     space = space_of(job.plan)
     for entrant in space:  # a name or weights that are missing stop it now
         plan_of(job.plan, entrant)
+    _first_workable(job.plan, space)
     if any(entrant.prune < 1.0 for entrant in space):
         require_library()
     profile = read_profile(order.profile) if order.profile else None
     watch = Stopwatch(order.out, job.plan, profile)
-    times_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
+    tile_ms = watch.time_all(space, lambda some, n: job.screen.bar(some, n, "timing untrained"))
+    times_ms = _of_pictures(tile_ms, job, dataset, data)
     slow = too_slow(times_ms, goals)
     names = {each.name for each in slow}
     left = [entrant for entrant in space if str(entrant) not in names]
@@ -149,6 +106,33 @@ def _run(order: Order, job: Job, dataset: Dataset, goals: Goals) -> tuple[Path, 
         job.screen.say(line)
     job.screen.say(found.verdict())
     return _finish(order, job, dataset, found, goals, watch)
+
+
+def _first_workable(plan: Plan, entrants: Iterable[Entrant]) -> Entrant:
+    """The first that a release would begin with. Raises ConfigError where none is, in its words of
+    the first: what is wrong with all of them is wrong with the plan.
+    """
+    refused: ConfigError | None = None
+    for entrant in entrants:
+        try:
+            require_workable(plan_of(plan, entrant))
+        except ConfigError as error:
+            refused = refused or error
+        else:
+            return entrant
+    raise refused or ConfigError("search: nothing to choose from")
+
+
+def _of_pictures(
+    tile_ms: dict[Entrant, float], job: Job, dataset: Dataset, data: str
+) -> dict[Entrant, float]:
+    """Times of whole pictures, of as many tiles as a report counts. Raises DataError in words."""
+    if job.plan.tiles is None:
+        return tile_ms
+    quickest = min(tile_ms, key=lambda entrant: tile_ms[entrant])  # it is trained, if any is
+    its = replace(job, plan=plan_of(job.plan, quickest, trying=True))
+    tiles = read_data(its, dataset, data)[0].tiles_per_picture("golden") or 1.0
+    return {entrant: ms * tiles for entrant, ms in tile_ms.items()}
 
 
 def _study(
@@ -201,7 +185,8 @@ def _require_held(
     """
     report = released.judged.candidate.report
     ships = replace(winner, precision="fp32" if report.shipped == "student" else "int8")
-    held = judged_as(job.plan, released.judged, ships, goals, watch.time(ships))
+    untrained_ms = watch.time(ships) * (report.tiles_per_picture or 1.0)
+    held = judged_as(job.plan, released.judged, ships, goals, untrained_ms)
     line = f"search: the winner ships as {line_of(held, goals)}"
     if ships != winner:
         line += f" ({report.shipped_because})"
@@ -271,8 +256,12 @@ class _Page:
 
 def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[Entrant]) -> None:
     """Several processes take one student after the other. Raises TrainingError where one fails."""
-    for entrant in {each.width: each for each in space}.values():  # one of each width
-        its = Job(plan_of(job.plan, entrant, trying=True), job.run, job.machine, job.screen)
+    for width in sorted({each.width for each in space}):
+        try:
+            one = _first_workable(job.plan, (each for each in space if each.width == width))
+        except ConfigError:
+            continue  # each will say so itself
+        its = replace(job, plan=plan_of(job.plan, one, trying=True))
         fit_teachers(read_sights(its, dataset, data))
     workers = []
     for worker in range(1, order.jobs + 1):

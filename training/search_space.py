@@ -174,7 +174,7 @@ class Stopwatch:
             self.ms = json.loads(kept.read_text(encoding="utf-8"))
 
     def time_all(self, entrants: Iterable[Entrant], bar: Bar) -> dict[Entrant, float]:
-        """Milliseconds of one picture, one thread, onnxruntime.
+        """Milliseconds of one picture, or tile, one thread, onnxruntime.
 
         Raises ConfigError for a model that timm does not have.
         """
