@@ -41,6 +41,14 @@ def lend(work: Path, own: Path) -> None:
             link.symlink_to(stage.resolve(), target_is_directory=True)
 
 
+def lend_back(out: Path, work: Path) -> None:
+    """Links to what any process has finished in a folder of its own: of an earlier job too, which
+    may have had more of them.
+    """
+    for own in sorted(out.glob("work-*")):
+        lend(own, work)
+
+
 def require_alone(out: Path) -> None:
     """Raises ConfigError where a process still works in a folder of its own: SIGKILL alone has
     ended the job that it is of.

@@ -104,7 +104,7 @@ def _compare(
     try:
         # torch takes seconds to import: what is wrong up to here was said at once
         from training import compare
-        from training.alongside import shared
+        from training.alongside import lend_back, shared
         from training.compare_html import lines
         from training.job import Job
 
@@ -122,6 +122,7 @@ def _compare(
             for each in compare.work_through(asked, asked.rounds[worker - 1 :: jobs]):
                 compare.tell(each, work)
             return 0
+        lend_back(arguments.out, work)  # of a comparison that was killed
         show = partial(compare.write_comparison, folder=arguments.out, dataset=dataset)
         if jobs > 1:
             compare.read_for(asked)
@@ -168,11 +169,9 @@ def _share(
     show: called with all that is done, after each round.
     """
     from training import compare
-    from training.alongside import lend, work_together
+    from training.alongside import lend, lend_back, work_together
 
     folders = [arguments.out / f"work-{number}" for number in range(1, jobs + 1)]
-    for folder in folders:  # of a comparison that was killed
-        lend(folder, work)
     for path in compare.told(folders):
         path.unlink()
     words = ["compare", *arguments.plans, "--data", arguments.data, "--out", arguments.out]
@@ -194,8 +193,7 @@ def _share(
             show(asked.table(compare.read_told(files, asked.rounds)))
 
     work_together("compare", workers, look)
-    for folder in folders:
-        lend(folder, work)
+    lend_back(arguments.out, work)
     return asked.table(compare.read_told(compare.told(folders), asked.rounds))
 
 

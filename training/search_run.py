@@ -11,7 +11,7 @@ import tomli_w
 
 from inspector.contract.errors import ConfigError, QualityGateError
 from inspector.contract.whole import write_whole
-from training.alongside import lend, require_alone, shared, work_together
+from training.alongside import lend, lend_back, require_alone, shared, work_together
 from training.compress.prune import require_library
 from training.dataset import Dataset
 from training.fit import Machine
@@ -69,6 +69,8 @@ def search(order: Order, machine_of: MachineOf) -> tuple[Path, ...]:
     folder = "work" if order.worker is None else f"work-{order.worker}"
     run = Run(order.out / folder, screen.say)
     try:
+        if order.worker is None:  # of a search that was killed
+            lend_back(order.out, run.work)
         machine = shared(machine_of(plan, order.plan, 1), order.jobs)
         job = Job(plan, run, machine, screen)
         return _run(order, job, dataset, goals)
@@ -268,3 +270,4 @@ def _share(order: Order, job: Job, dataset: Dataset, data: str, space: Sequence[
         lend(job.run.work, order.out / f"work-{worker}")
         workers.append(order.as_arguments(worker))
     work_together("search", workers)
+    lend_back(order.out, job.run.work)

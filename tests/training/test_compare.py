@@ -261,6 +261,15 @@ def test_folds_trained_side_by_side_end_in_the_same_table(
     assert len(before) == 2
 
 
+def test_what_more_processes_had_finished_is_not_trained_again_by_fewer(
+    compared: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(compared.out / "work", out / "work-4")  # as four that were killed left it
+    assert compared.again(out=out) == 0
+    assert not re.search(r"^(teacher|student): starts", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_what_is_done_so_far_is_on_the_page_while_several_are_at_work(
     compared: Compared, tmp_path: Path
 ) -> None:

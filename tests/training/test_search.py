@@ -201,6 +201,10 @@ def test_killed_processes_are_resumed_and_no_student_is_judged_twice(searched: S
     assert [each.name for each in after.tried] == list(dict.fromkeys(t.name for t in after.tried))
     assert len(after.judged) == 2
     assert set(before) <= set(after.judged)
+    alone = [word for word in arguments if word not in ("--jobs", "2", "--no-release")]
+    assert main(alone) == 0  # what a helper has trained is what is released
+    work = searched.folder / "two" / "work"
+    assert all(path.is_symlink() for path in work.glob("student-*"))
 
 
 def plan_with(models: int) -> Plan:
