@@ -22,7 +22,7 @@ What may be chosen stands in the plan's [search] (inspector-train keys search). 
 and .csv are written after every student; a killed search goes on where it was, and more trials may
 be asked for later. The winner, search/winner.toml, is released as any plan is.
 
-exit codes as of release; 3 also where no student holds both budgets
+exit codes as of release; 3 also where no student holds both budgets, or the winner not as it ships
 """
 
 

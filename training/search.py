@@ -116,7 +116,7 @@ class Study:
         while self._space:
             taken = self._taken()
             left = [each for each in self._space if str(each) not in taken]
-            judged = sum(kind == "judged" for kind in taken.values())
+            judged = sum(kind in ("judged", "unfit") for kind in taken.values())
             if not left or judged >= at_most:
                 return None
             if len(left) + judged <= at_most:  # all of them will be tried: no need to choose
@@ -199,22 +199,21 @@ def _try(
         require_workable(plan)  # before it is trained, not after
         judged = train_and_judge(its, dataset, data)
     except (TrainingError, ConfigError, DataError) as error:
-        return _untrained(entrant, "failed", untrained_ms, str(error))
+        return _not_judged(entrant, "failed", untrained_ms, str(error))
     return judged_as(plan, judged, entrant, goals, untrained_ms)
 
 
 def judged_as(
     plan: Plan, judged: Judged, entrant: Entrant, goals: Goals, untrained_ms: float
 ) -> Tried:
-    """The figures of what ships; failed where that is not in the entrant's precision.
+    """The figures of what ships; unfit where that is not in the entrant's precision.
 
     untrained_ms: of a picture with all of its tiles.
     """
     report = judged.candidate.report
     row = report.shipped_row
     if row.precision != entrant.precision:
-        why = f"does not ship: {report.shipped_because}"
-        return _untrained(entrant, "failed", untrained_ms, why)
+        return _not_judged(entrant, "unfit", untrained_ms, report.shipped_because)
     held = selection_of(plan, judged, row.role)
     return Tried(
         **asdict(entrant),
@@ -235,11 +234,11 @@ def judged_as(
 def too_slow(times_ms: dict[Entrant, float], goals: Goals) -> tuple[Tried, ...]:
     """What need not be trained. times_ms: of a picture with all of its tiles."""
     slow = {e: ms for e, ms in times_ms.items() if ms > TIME_MARGIN * goals.latency_ms}
-    return tuple(_untrained(entrant, "too slow", ms) for entrant, ms in slow.items())
+    return tuple(_not_judged(entrant, "too slow", ms) for entrant, ms in slow.items())
 
 
-def _untrained(
-    entrant: Entrant, outcome: Literal["too slow", "failed"], ms: float, why: str = ""
+def _not_judged(
+    entrant: Entrant, outcome: Literal["too slow", "failed", "unfit"], ms: float, why: str = ""
 ) -> Tried:
     return Tried(
         **asdict(entrant),
@@ -258,8 +257,8 @@ def selection_of(plan: Plan, judged: Judged, role: str) -> Held:
 
 def line_of(tried: Tried, goals: Goals) -> str:
     """A student's figures beside the goals, for the log."""
-    if tried.outcome == "failed" or tried.overkill is None:
-        return f"{tried.name}: failed: {tried.why}"
+    if tried.outcome != "judged" or tried.overkill is None:
+        return f"{tried.name}: {tried.outcome}: {tried.why}"
     held = "holds both" if max(goals.over(tried)) <= 0.0 else "does not hold both"
     return (
         f"{tried.name}: {tried.latency_ms:.2f} ms, overkill {100 * tried.overkill:.2f} % at escape "

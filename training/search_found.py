@@ -38,11 +38,12 @@ class Tried(Strict):
     precision: Literal["fp32", "int8"]
     prune: float = 1.0
     """Share of its MACs that pruning was to leave; 1: uncut."""
-    outcome: Literal["judged", "too slow", "failed"]
+    outcome: Literal["judged", "too slow", "failed", "unfit"]
+    """unfit: in INT8, where the release would ship FP32."""
     latency_ms: float
     """Of a picture with all of its tiles, one thread; of a too slow one, before it was trained."""
     why: str = ""
-    """What a failed one said; why INT8 is not as safe as FP32."""
+    """What a failed one said; why an unfit one would not ship."""
     overkill: float | None = None
     """Of the selection parts, at the limit that holds the escape goal on them."""
     escape: float | None = None
@@ -158,10 +159,11 @@ def table(found: Found) -> list[str]:
         f"{100 * _overkill(each):9.2f}%{100 * (each.macro_recall or 0.0):13.2f}%"
         for each in shown
     ]
-    counts = {kind: sum(t.outcome == kind for t in found.tried) for kind in ("too slow", "failed")}
+    kinds = ("too slow", "failed", "unfit")
+    counts = {kind: sum(t.outcome == kind for t in found.tried) for kind in kinds}
     lines.append(
         f"{len(shown)} judged, {counts['too slow']} too slow to be trained, "
-        f"{counts['failed']} failed, of {found.space}"
+        f"{counts['failed']} failed, {counts['unfit']} unfit in INT8, of {found.space}"
     )
     return lines
 

@@ -59,7 +59,11 @@ def _table(found: Found) -> str:
 
 def _row(each: Tried, in_front: bool, won: bool) -> str:  # noqa: FBT001 - how it is drawn
     place = "winner" if won else "on the front" if in_front else ""
-    others = {"too slow": "too slow untrained", "failed": f"failed: {each.why}"}
+    others = {
+        "too slow": "too slow untrained",
+        "failed": f"failed: {each.why}",
+        "unfit": f"would not ship: {each.why}",
+    }
     words = others.get(each.outcome, place)
     kind = "won" if won else "" if each.outcome == "judged" else "off"
     cells = (

@@ -59,8 +59,30 @@ def test_a_student_in_int8_that_would_not_ship_is_not_counted_and_says_why(
     assert factory.search(1000) == 3
     assert "none of 0 students judged holds 1000 ms" in capsys.readouterr().err
     (tried,) = factory.found.tried
-    assert tried.outcome == "failed"
-    assert "does not ship: INT8: none of 1 ways to take ranges is as safe as FP32" in tried.why
+    assert tried.outcome == "unfit"
+    assert "INT8: none of 1 ways to take ranges is as safe as FP32" in tried.why
+    page = (factory.out / "search.html").read_text(encoding="utf-8")
+    assert "would not ship: INT8: none of 1 ways" in page
+
+
+def test_one_that_would_not_ship_is_one_of_the_students_trained_at_most(tmp_path: Path) -> None:
+    plan = Plan.model_validate(
+        {
+            "name": "p",
+            "good": ["good"],
+            "image": {"width": 64, "height": 64},
+            "student": {"model": "a", "weights": "none", "epochs": 1, "alpha": 0.0},
+            "search": {"models": ["a", "b", "c", "d"], "precisions": ["int8"], "weights": "none"},
+        }
+    )
+    study = Study(tmp_path, plan, Goals(5.0, 0.01, 0.2), "data", space_of(plan))
+    for outcome in ("unfit", "failed", "unfit"):
+        taken = study.next(at_most=2)
+        assert taken is not None
+        facts = {"outcome": outcome, "latency_ms": 1.0, "why": "it is not as safe"}
+        study.tell(taken[0], Tried.model_validate({**asdict(taken[1]), **facts}))
+
+    assert study.next(at_most=2) is None
 
 
 def test_a_winner_that_ships_in_fp32_is_held_to_the_budget_as_it_ships(
