@@ -1,6 +1,6 @@
 """What holds for every test.
 
-`pytest` without arguments runs everything in two processes, file by file, since most tests wait
+`pytest` without arguments runs everything in three processes, file by file, since most tests wait
 more than they compute; `pytest FILE` runs in one. A test that looks at all of the machine, or
 compares times so closely that a neighbour would show, is marked `alone`: while it runs, no other
 test does.
@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-PROCESSES = 2
+PROCESSES = 3
+CORES = 2
+"""With fewer, one process: tests that compute would starve those that watch a clock."""
 TOGETHER = {
     # they have one camera between them: loopback holds no two
     "tests/seams/test_camera.py": "gige",
@@ -39,7 +41,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """What -n auto in pyproject.toml stands for; 0 is this process alone."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return PROCESSES if everything and len(os.sched_getaffinity(0)) >= PROCESSES else 0
+    return PROCESSES if everything and len(os.sched_getaffinity(0)) >= CORES else 0
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""The suite in two processes: most tests beside each other, some alone."""
+"""The suite in several processes: most tests beside each other, some alone."""
 
 import os
 import shutil
