@@ -2,10 +2,10 @@
 
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +53,7 @@ class Disagreements:
             folder=settings.folder, size_max_mb=settings.size_max_mb, keep="all"
         )
         self._images = ImageArchive(archive)
-        self._list = RotatingFileHandler(
-            settings.folder / LIST, maxBytes=LIST_BYTES_MAX, backupCount=1, delay=True
-        )
+        self._list = settings.folder / LIST
         self._counts_file = settings.folder / COUNTS
         self._judged: Counter[_Pair] = Counter()
         self._disagreed: Counter[_Pair] = Counter()
@@ -68,7 +66,7 @@ class Disagreements:
         payload = message.to_json()
         pair = (message.station, message.boot, message.serving.bundle, message.shadow.bundle)
         self._disagreed[pair] += 1
-        self._list.emit(logging.makeLogRecord({"msg": payload.decode()}))
+        self._add_line(payload)
         self._images.offer(message.image, image)
         self._publish(payload)
 
@@ -84,7 +82,19 @@ class Disagreements:
     def stop(self) -> None:
         self._save_counts()
         self._images.stop()
-        self._list.close()
+
+    def _add_line(self, line: bytes) -> None:
+        try:
+            if self._list.exists() and self._list.stat().st_size + len(line) > LIST_BYTES_MAX:
+                self._list.replace(self._list.with_name(f"{LIST}.1"))
+            with self._list.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    # a power cut or a full disk has left half a line: it takes no other with it
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                file.write(line + b"\n")
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._list, error.strerror)
 
     def _save_counts(self) -> None:
         self._noted_at = time.monotonic()
@@ -121,16 +131,18 @@ def read_tallies(folder: Path) -> list[ShadowTally]:
 def read_disagreements(folder: Path) -> Iterator[ShadowMessage]:
     """What a shadow's folder lists, oldest first, beside the station that writes it.
 
-    A last line cut short by a power cut is left out. Raises RecordError where it cannot be read.
+    A line cut short by a power cut or a full disk is left out, also within a letter. Raises
+    RecordError where it cannot be read.
     """
     for name in (f"{LIST}.1", LIST):
         try:
-            text = (folder / name).read_text(encoding="utf-8")
+            data = (folder / name).read_bytes()
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise RecordError(f"{folder / name}: cannot be read: {error}") from error
-        for line in text.splitlines():
+        # as bytes: a part's id may hold what Python takes for the end of a line, U+2028 or U+0085
+        for line in filter(None, data.split(b"\n")):
             try:
                 yield ShadowMessage.model_validate_json(line)
             except ValidationError as error:

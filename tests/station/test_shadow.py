@@ -13,8 +13,9 @@ from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ModelError
 from inspector.contract.image import Image
-from inspector.contract.shadow import ShadowMessage
+from inspector.contract.shadow import Opinion, ShadowMessage
 from inspector.contract.verdict import Limits, Prediction
+from inspector.delivery import disagreements
 from inspector.delivery.disagreements import (
     LIST,
     Disagreements,
@@ -164,3 +165,56 @@ def test_a_shadow_that_fails_is_counted_and_stops_nothing(
     finally:
         watched.stop()
     assert watched.sent == []
+
+
+def _message(number: int, part: str) -> ShadowMessage:
+    opinion = Opinion(bundle="tiny-1", evaluation="OK", label="Lötstelle", score=0.1)
+    return ShadowMessage(
+        station="cell-01",
+        boot="boot",
+        number=number,
+        judged=number,
+        result_id=f"boot-{number}",
+        seq=number,
+        part=part,
+        captured_at=None,
+        serving=opinion,
+        shadow=opinion,
+        image=f"boot-{number}",
+    )
+
+
+def _keep(folder: Path, *messages: ShadowMessage) -> None:
+    kept = Disagreements(ShadowSettings(bundle="tiny-1", folder=folder), lambda _: None)
+    for message in messages:
+        kept.keep(message, picture(GREY))
+
+
+def test_half_a_line_costs_that_disagreement_alone_wherever_it_was_cut(tmp_path: Path) -> None:
+    """As a power cut leaves the list, or a disk that had no room for the rest."""
+    _keep(tmp_path, _message(1, "P-1"), _message(2, "P-2"))
+    whole = (tmp_path / LIST).read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in range(first, len(whole)):
+        (tmp_path / LIST).write_bytes(whole[:cut])
+        found = [each.number for each in read_disagreements(tmp_path)]
+        assert found == ([1, 2] if cut == len(whole) - 1 else [1])
+        _keep(tmp_path, _message(3, "P-3"))
+        assert [each.number for each in read_disagreements(tmp_path)] == [*found, 3]
+
+
+def test_a_part_may_be_called_what_looks_like_the_end_of_a_line(tmp_path: Path) -> None:
+    ids = ["A\u2028B", "A\u0085B", "A\u001cB"]
+    _keep(tmp_path, *(_message(number, part) for number, part in enumerate(ids, 1)))
+    assert [each.part for each in read_disagreements(tmp_path)] == ids
+
+
+def test_the_list_of_disagreements_is_bounded_and_keeps_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disagreements, "LIST_BYTES_MAX", 2_000)
+    _keep(tmp_path, *(_message(number, "P") for number in range(1, 31)))
+    found = [each.number for each in read_disagreements(tmp_path)]
+    assert found == list(range(found[0], 31))
+    assert found[0] > 1
+    assert sum(each.stat().st_size for each in tmp_path.glob(f"{LIST}*")) <= 4_000
