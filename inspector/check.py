@@ -84,6 +84,10 @@ def check(path: Path) -> Iterator[Finding]:
     yield from _check_space("journal", settings.journal.path.parent, settings)
     yield from _check_journal(settings)
     yield from _check_folder("state_folder", state_folder(settings))
+    other = running(settings)
+    if other not in (None, settings.station):
+        text = f"state_folder {state_folder(settings)}: station {other} runs there"
+        yield Finding("fault", f"{text}: name one of its own")
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_archive(settings.archive.folder)
     yield from check_broker(settings)

@@ -24,6 +24,7 @@ from inspector.station.loop import Order, Station
 from inspector.station.state import Event
 from inspector.supervise.commands import Commands
 from inspector.supervise.door import Door
+from inspector.supervise.folder import alone_in
 from inspector.supervise.starts import StartLog
 from inspector.supervise.systemd import Systemd
 
@@ -50,16 +51,18 @@ def run(path: Path) -> int:
     set_up_logs(settings.log)
     if isinstance(settings.camera, ReplaySettings):
         require_pictures(settings.camera, str(path))
-    starts = StartLog(state_folder(settings), settings.rules)
-    first_fault = starts.begin()
-    try:
-        code = _run(settings, starts, first_fault)
-    except InspectorError:
-        starts.end()  # said in words: no crash
-        raise
-    if code == 0:
-        starts.end()
-    return code
+    folder = state_folder(settings)
+    with alone_in(folder):
+        starts = StartLog(folder, settings.rules)
+        first_fault = starts.begin()
+        try:
+            code = _run(settings, starts, first_fault)
+        except InspectorError:
+            starts.end()  # said in words: no crash
+            raise
+        if code == 0:
+            starts.end()
+        return code
 
 
 def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:

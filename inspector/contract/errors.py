@@ -82,7 +82,7 @@ class RecordError(InspectorError):
 
 
 class InUseError(RecordError):
-    """Another process writes the journal."""
+    """Another process writes the journal, or has the state folder."""
 
     def __init__(self, text: str, process: str) -> None:
         super().__init__(text)

@@ -149,7 +149,7 @@ def _address(folder: Path) -> Iterator[str]:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Of a station that was killed; the journal's lock says that it is not there any more."""
+    """Of a station that was killed; the folder's lock says that it is not there any more."""
     try:
         if stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()

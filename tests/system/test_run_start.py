@@ -10,7 +10,14 @@ import pytest
 from inspector.contract.bundle import Bundle
 from inspector.contract.image import Tiling
 from inspector.delivery.journal import JournalReader
-from tests.support import make_bundle, make_model, run_inspector, write_station
+from tests.support import (
+    make_bundle,
+    make_model,
+    run_inspector,
+    start_station,
+    until,
+    write_station,
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +197,36 @@ def test_a_renamed_station_does_not_go_on_in_the_journal_of_its_old_name(
         assert json.loads(reader.row(12) or b"")["station"] == "cell-02"
     with JournalReader(tmp_path / "journal.db") as reader:
         assert json.loads(reader.row(reader.last_seq()) or b"")["station"] == "cell-01"
+
+
+def test_two_stations_share_no_state_folder_though_each_has_a_journal_of_its_own(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    """Else the second would follow the HALT that somebody gives the first, which went on."""
+    paths = []
+    for name in ("cell-01", "cell-02"):
+        (tmp_path / name).mkdir()
+        journal = {"path": f"../var/{name}.db"}
+        camera = {"kind": "replay", "folder": "pictures", "loop": True}
+        settings = {"station": name, "journal": journal, "camera": camera, "drain_s": 0.0}
+        paths.append(write_station(tmp_path / name, sealed, **settings))
+    first = start_station(paths[0])
+    try:
+        assert until(lambda: run_inspector("command", paths[0], "status").returncode == 0)
+        before = (tmp_path / "var/starts.json").read_bytes()
+        ran, checked = run_inspector("run", paths[1]), run_inspector("check", paths[1])
+        assert (ran.returncode, checked.returncode) == (1, 78)
+        assert "a station runs there already" in ran.stderr
+        assert "station cell-01 runs there" in checked.stdout
+        assert (tmp_path / "var/starts.json").read_bytes() == before
+        halted = run_inspector("command", paths[0], "halt")
+        assert "HALTED" in halted.stdout
+        first.terminate()
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert run_inspector("check", paths[1]).returncode == 0
 
 
 def test_a_password_file_that_cannot_be_read_is_named(sealed: Bundle, tmp_path: Path) -> None:
