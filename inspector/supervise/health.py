@@ -1,8 +1,12 @@
 """/livez, /readyz and /metrics over HTTP, for this machine unless the settings say otherwise."""
 
 import logging
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +18,7 @@ from inspector.supervise.vitals import Vitals
 log = logging.getLogger(__name__)
 
 REQUEST_S = 5.0
+"""For a request as a whole, its answer included."""
 REQUESTS_MAX = 8
 
 
@@ -61,6 +66,7 @@ class _Server(ThreadingHTTPServer):
     ) -> None:
         super().__init__(where, handler)
         self._room = room
+        self._begun: dict[socket.socket, float] = {}
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One too many is hung up on: a scan must not cost the station its threads."""
@@ -70,13 +76,24 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._begun[request] = time.monotonic()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._begun.pop(request, None)
             self._room.release()
 
+    def service_actions(self) -> None:
+        """Twice a second: who sends a byte now and then must not keep others from asking."""
+        late = time.monotonic() - REQUEST_S
+        for request in [each for each, at in list(self._begun.items()) if at < late]:
+            with suppress(OSError):  # its thread has just closed it
+                request.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        log.warning("a request from %s failed", client_address[0], exc_info=True)
+        # who hangs up, or is hung up on, is no news: anybody could fill the log so
+        if not isinstance(sys.exception(), OSError):
+            log.warning("a request from %s failed", client_address[0], exc_info=True)
 
 
 def _handler(look: Callable[[], Vitals]) -> type[BaseHTTPRequestHandler]:
