@@ -212,6 +212,8 @@ class ImageArchive:
                 self._write(name + MAP, drawn)
             self._write(name + SUFFIX, data.tobytes())
         except (OSError, cv2.error) as error:
+            with suppress(OSError):
+                self._delete(name + MAP)
             self._failed += 1
             self._complain(getattr(error, "strerror", None) or str(error))
             return
@@ -233,9 +235,14 @@ class ImageArchive:
         its time. Raises OSError.
         """
         part = self._place(name + PART)
-        with open(part, "wb") as file:  # noqa: PTH123 - as _place says
-            file.write(data)
-        os.replace(part, self._place(name))  # noqa: PTH105
+        try:
+            with open(part, "wb") as file:  # noqa: PTH123 - as _place says
+                file.write(data)
+            os.replace(part, self._place(name))  # noqa: PTH105
+        except OSError:
+            with suppress(OSError):
+                self._delete(name + PART)
+            raise
 
     def _make_room(self, size: int) -> bool:
         """Delete the oldest until `size` more bytes fit below the cap."""

@@ -20,9 +20,9 @@ from inspector.contract.defect_map import MIDDLE, RegionMaps
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image, ImageSpec, whole
 from inspector.contract.verdict import Evaluation
-from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
-from tests.support import picture, until
+from tests.support import picture, small_disk, until
 
 NOISE: Image = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
 """About 170 kB as a JPEG of quality 90."""
@@ -72,6 +72,18 @@ def test_the_oldest_go_when_the_cap_is_reached_in_this_run_and_in_the_next(tmp_p
     assert pictures(folder)[0].startswith("run1")
 
 
+def test_a_disk_without_room_is_not_filled_with_what_could_not_be_kept(tmp_path: Path) -> None:
+    """Else each part left a file more that nobody counted, until the next start."""
+    with small_disk(tmp_path / "disk", "1m") as disk, archive(disk / "images") as kept:
+        for i in range(30):
+            kept.offer(f"{i}", NOISE, maps_of(NOISE))
+            assert until(lambda i=i: kept.dropped + len(pictures(disk / "images")) > i)  # type: ignore[misc]
+        assert kept.dropped > 20
+        names = {path.name for path in (disk / "images").iterdir()} - {MARK}
+        shown = [Path(name).stem for name in pictures(disk / "images")]
+        assert names == {f"{name}{ending}" for name in shown for ending in (".jpg", MAP)}
+
+
 def test_a_smaller_cap_holds_from_the_start(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     with archive(folder, size_max_mb=10) as kept:
@@ -112,7 +124,7 @@ WRITE_READ_ONLY = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
@@ -280,7 +292,7 @@ MANY_NAMES = """
 import sys
 from pathlib import Path
 import numpy as np
-from inspector.delivery.archive import ArchiveSettings, ImageArchive
+from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
 def resident_kb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
