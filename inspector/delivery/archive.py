@@ -176,19 +176,12 @@ class ImageArchive:
         """Pictures of earlier runs fall under the cap too; half-written ones go, and maps without
         a picture.
         """
-        found, maps = [], dict[str, int]()
+        found: list[tuple[int, str, int]] = []
+        maps: dict[str, int] = {}
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.endswith(PART):
-                        Path(entry.path).unlink()
-                    elif not entry.is_file(follow_symlinks=False):
-                        continue
-                    elif entry.name.endswith(MAP):
-                        maps[entry.name.removesuffix(MAP)] = entry.stat().st_size
-                    elif entry.name.endswith(SUFFIX):
-                        status, name = entry.stat(), entry.name.removesuffix(SUFFIX)
-                        found.append((status.st_mtime_ns, name, status.st_size))
+                    self._count(entry, found, maps)
             for name in maps.keys() - {name for _, name, _ in found}:
                 self._delete(name + MAP)
         except OSError as error:
@@ -196,6 +189,21 @@ class ImageArchive:
         self._sizes = {name: size + maps.get(name, 0) for _, name, size in sorted(found)}
         self._total = sum(self._sizes.values())
         self._make_room(0)
+
+    def _count(
+        self, entry: os.DirEntry[str], found: list[tuple[int, str, int]], maps: dict[str, int]
+    ) -> None:
+        """One that cannot be looked at, or that somebody deletes now, hides none of the others."""
+        with suppress(OSError):
+            if entry.name.endswith(PART):
+                Path(entry.path).unlink()
+            elif not entry.is_file(follow_symlinks=False):
+                return
+            elif entry.name.endswith(MAP):
+                maps[entry.name.removesuffix(MAP)] = entry.stat().st_size
+            elif entry.name.endswith(SUFFIX):
+                status, name = entry.stat(), entry.name.removesuffix(SUFFIX)
+                found.append((status.st_mtime_ns, name, status.st_size))
 
     def _keep(self, name: str, image: Image, maps: RegionMaps | None = None) -> None:
         drawn = self._drawn(image, maps)

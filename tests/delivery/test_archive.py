@@ -84,6 +84,20 @@ def test_a_disk_without_room_is_not_filled_with_what_could_not_be_kept(tmp_path:
         assert names == {f"{name}{ending}" for name in shown for ending in (".jpg", MAP)}
 
 
+def test_what_cannot_be_looked_at_at_the_start_hides_no_picture_from_the_cap(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "images"
+    with archive(folder, size_max_mb=10) as kept:
+        for i in range(20):
+            kept.offer(f"{i}", NOISE)
+            assert until(lambda i=i: f"{i}.jpg" in pictures(folder))  # type: ignore[misc]
+    for i in range(20):
+        (folder / f"{i}-not-ours.part").mkdir()
+    with archive(folder, size_max_mb=1):
+        assert until(lambda: sum(each.stat().st_size for each in folder.glob("*.jpg")) <= 1_000_000)
+
+
 def test_a_smaller_cap_holds_from_the_start(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     with archive(folder, size_max_mb=10) as kept:
