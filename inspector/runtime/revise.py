@@ -15,6 +15,7 @@ from pathlib import Path
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.result import utc_text
 from inspector.contract.revision import (
+    RECIPES_MAX,
     REVISIONS_MAX,
     SCHEMA,
     RecipeChange,
@@ -100,6 +101,11 @@ class Revisions:
     ) -> None:
         changed = revised.model_copy(update={"revisions": kept})
         recipes = {**file.recipes, written.name: changed}
+        if len(recipes) > RECIPES_MAX:  # it could be written, and never be read again
+            raise ConfigError(
+                f"{self._path}: {RECIPES_MAX} recipes were changed from afar, and all of it holds: "
+                f"write the change into the file of {written.name} instead"
+            )
         file = file.model_copy(update={"recipes": recipes, "schema_version": SCHEMA})
         try:
             write_whole(self._path, file.model_dump_json(by_alias=True, indent=1).encode())

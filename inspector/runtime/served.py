@@ -16,6 +16,7 @@ from inspector.runtime.folder import read_wish
 from inspector.station.recipe import Recipe
 
 RECIPES_MAX = 1_000
+"""One more takes the place of the one that has nothing to tell, or served longest ago."""
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +83,25 @@ class Record:
         file = self._read()
         if file.recipes.get(recipe.name) == served:
             return
-        changed = file.model_copy(update={"recipes": {**file.recipes, recipe.name: served}})
+        recipes = {name: each for name, each in file.recipes.items() if name != recipe.name}
+        while len(recipes) >= RECIPES_MAX:
+            del recipes[self._least(recipes)]
+        changed = ServedFile(recipes={**recipes, recipe.name: served})
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, changed.model_dump_json(by_alias=True, indent=2).encode())
         except OSError as error:
             log.error("%s: a restart will not know what serves: %s", self._path, error.strerror)
+
+    def _least(self, recipes: dict[Name, Served]) -> Name:
+        """Which can be forgotten: one whose own bundle serves; else what served longest ago."""
+        for name, each in recipes.items():
+            if each.serving == each.commissioned and each.refused is None and not each.on_trial:
+                return name
+        oldest = next(iter(recipes))
+        words = "%s: holds %d recipes: that %s serves %s is forgotten, its own bundle serves next"
+        log.warning(words, self._path, RECIPES_MAX, oldest, recipes[oldest].serving)
+        return oldest
 
     def _read(self) -> ServedFile:
         """A damaged one is no reason to stop: the recipe's own bundle serves."""
