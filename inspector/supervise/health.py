@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import socketserver
 import sys
 import threading
 import time
@@ -67,6 +68,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__(where, handler)
         self._room = room
         self._begun: dict[socket.socket, float] = {}
+
+    def server_bind(self) -> None:
+        """Without http.server's question for this machine's name: where the network's name server
+        is away, as after a power cut, no part would be inspected until it gives up.
+        """
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One too many is hung up on: a scan must not cost the station its threads."""

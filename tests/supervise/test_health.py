@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
@@ -28,6 +30,28 @@ def status(port: int) -> int | None:
     except OSError:
         return None
     raise AssertionError("there is no such page")
+
+
+def test_no_name_server_is_asked_at_the_start() -> None:
+    """One that is away took ten seconds and more to say so, and no part was inspected meanwhile."""
+    code = """if True:
+        import sys
+
+        asked = []
+        names = ("socket.gethostbyaddr", "socket.gethostname", "socket.gethostbyname")
+        sys.addaudithook(lambda event, _: asked.append(event) if event in names else None)
+        from inspector.supervise.health import HealthPage
+        from inspector.supervise.settings import MetricsSettings
+
+        page = HealthPage(MetricsSettings(host="0.0.0.0", port=int(sys.argv[1])), lambda: None)
+        page.start()
+        page.stop()
+        print(asked)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(free_port())], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_who_sends_a_byte_now_and_then_does_not_keep_others_from_asking(
