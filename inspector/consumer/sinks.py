@@ -20,7 +20,7 @@ from inspector.consumer.settings import (
     SqliteSink,
 )
 from inspector.contract.alone import HeldError, alone
-from inspector.contract.errors import ConfigError, RecordError
+from inspector.contract.errors import ConfigError, InUseError, RecordError
 from inspector.contract.table import COLUMNS, csv_line
 from inspector.contract.whole import write_whole
 
@@ -102,8 +102,9 @@ class LineSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = alone(beside)
         except HeldError as holder:
-            raise ConfigError(
-                f"{path}: process {holder} is already writing it: one consumer a file"
+            # no fault of the settings, after which systemd would not start it again: it may end
+            raise InUseError(
+                f"{path}: process {holder} is already writing it: one consumer a file", str(holder)
             ) from None
         except OSError as error:
             raise RecordError(f"{beside}: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ InspectorError
     FrameError      a frame came that cannot be read: that part is UNDEFINED
     EndOfStream     a finite source has shown its last frame: the station drains and ends
   RecordError     the journal cannot store: nothing may pass
-    InUseError      another process writes it
+    InUseError      another process writes it, or has the state folder
   StateError      the command is not allowed now; answered to whoever sent it
   CommandError    what came is no command, or no trigger: refused, answered to whoever sent it
 
@@ -82,7 +82,7 @@ class RecordError(InspectorError):
 
 
 class InUseError(RecordError):
-    """Another process writes the journal, or has the state folder."""
+    """Another process writes the journal, or a consumer's file, or has the state folder."""
 
     def __init__(self, text: str, process: str) -> None:
         super().__init__(text)

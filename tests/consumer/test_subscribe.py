@@ -294,7 +294,7 @@ def test_a_second_consumer_on_the_same_file_is_refused_and_touches_nothing(
         assert until(lambda: station.acknowledged() == 10)
         before = (tmp_path / "got").read_bytes()
         done = run_inspector("subscribe", settings, "--for", "5")
-        assert done.returncode == 78
+        assert done.returncode == 1, "systemd tries again: the other one may be a technician's"
         assert f"process {first.process.pid} is already writing it" in done.stderr
         assert (tmp_path / "got").read_bytes() == before
         first.kill()
