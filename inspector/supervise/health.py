@@ -11,7 +11,6 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from inspector.contract.errors import ConfigError
 from inspector.supervise.metrics import CONTENT_TYPE, exposition
 from inspector.supervise.settings import MetricsSettings
 from inspector.supervise.vitals import Vitals
@@ -21,38 +20,55 @@ log = logging.getLogger(__name__)
 REQUEST_S = 5.0
 """For a request as a whole, its answer included."""
 REQUESTS_MAX = 8
+AGAIN_S = 5.0
 
 
 class HealthPage:
-    """A thread that listens, and one a request, at most a few at once."""
+    """A thread that listens, and one a request, at most a few at once.
+
+    An address that cannot be had (the network is not there yet, another program has the port) is
+    no reason not to inspect: it is said, and tried again.
+    """
 
     def __init__(self, settings: MetricsSettings, look: Callable[[], Vitals]) -> None:
-        self._settings = settings
+        self._where = settings.host, settings.port
         self._look = look
         self._room = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
     def start(self) -> None:
-        """Raises ConfigError where the address cannot be had."""
-        where = self._settings.host, self._settings.port
-        try:
-            self._server = _Server(where, _handler(self._look), self._room)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"metrics {where[0]}:{where[1]}: {why}") from None
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True
-        )
         self._thread.start()
 
     def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread.is_alive()
 
     def stop(self) -> None:
+        with self._lock:  # from here on none is opened
+            self._stopping.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+
+    def _run(self) -> None:
+        said = ""
+        while not self._stopping.is_set():
+            try:
+                with self._lock:
+                    if self._stopping.is_set():
+                        return
+                    self._server = _Server(self._where, _handler(self._look), self._room)
+                break
+            except (OSError, OverflowError) as error:
+                words = getattr(error, "strerror", None) or str(error)
+            if words != said:
+                log.warning("metrics %s:%d: %s: it is tried again", *self._where, words)
+            said = words
+            self._stopping.wait(AGAIN_S)
+        if self._server is not None:
+            self._server.serve_forever()
 
 
 class _Server(ThreadingHTTPServer):

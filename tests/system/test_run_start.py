@@ -229,6 +229,18 @@ def test_two_stations_share_no_state_folder_though_each_has_a_journal_of_its_own
     assert run_inspector("check", paths[1]).returncode == 0
 
 
+def test_a_station_inspects_though_its_health_page_has_no_address_yet(
+    sealed: Bundle, tmp_path: Path
+) -> None:
+    """As after a power cut, where it is there before the network is."""
+    metrics = {"host": "192.0.2.254", "port": 9464}
+    done = run_inspector("run", write_station(tmp_path, sealed, metrics=metrics, drain_s=0.0))
+    assert done.returncode == 0, done.stderr
+    assert "metrics 192.0.2.254:9464: Cannot assign requested address" in done.stderr
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert reader.last_seq() == 12
+
+
 def test_a_password_file_that_cannot_be_read_is_named(sealed: Bundle, tmp_path: Path) -> None:
     path = write_station(tmp_path, sealed, mqtt={"user": "line", "password_file": "secret"})
     said = f"mqtt.password_file {tmp_path / 'secret'}: No such file"
