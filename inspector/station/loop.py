@@ -65,7 +65,8 @@ class Station:
         self._told_at = float("-inf")
         self._job: Job | None = None
         self._camera_is_open = False
-        self._last: Frame | None = None
+        self._last: Frame | None = None  # kept while the camera is closed: it may repeat its pixels
+        self._newest: int | None = None  # number of the newest frame since the camera was opened
         self._seq = gear.journal.next_seq() - 1
         self.pulse = Pulse(float("-inf"), 0, self._state, self._cause, "not started")
         """Replaced as a whole at every step: any thread may read it."""
@@ -259,8 +260,9 @@ class Station:
         self._seq = result.seq
         frame, last = inspected.frame, self._last
         if frame is not None and (last is None or frame.sequence > last.sequence):
-            tally.frames_missed += frame.sequence - last.sequence - 1 if last else 0
-            self._last = frame
+            if self._newest is not None:
+                tally.frames_missed += frame.sequence - self._newest - 1
+            self._last, self._newest = frame, frame.sequence
         self._voice.tell_of(inspected)
         tally.line_stops += self._voice.watch_unjudged(
             tally.unjudged_in_a_row, self._rules.unjudged_max, result.reason
@@ -280,7 +282,7 @@ class Station:
             self.busy.until(self._gear.clock.monotonic() + OPEN_S)
             self._gear.camera.open()
             self._camera_is_open = True
-            self._last = None
+            self._newest = None
 
     def _close_camera(self) -> None:
         if self._camera_is_open:

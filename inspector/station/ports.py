@@ -41,7 +41,7 @@ class Frame:
 
     image: Image  # height x width x 3, BGR
     exposed_at: float  # time.monotonic(); never later than the true exposure
-    sequence: int  # a gap means the camera lost frames
+    sequence: int  # from 1, on over closing and opening; a gap means the camera lost frames
     name: str | None = None  # the file's name where a file was replayed
 
 

@@ -109,13 +109,17 @@ def test_frames_are_numbered_and_timed_upwards(rig: Rig) -> None:
         assert after.exposed_at > before.exposed_at
 
 
-def test_open_and_close_may_be_called_twice_and_again(rig: Rig) -> None:
+def test_open_and_close_may_be_called_twice_and_again_and_numbers_go_on(rig: Rig) -> None:
+    frames = []
     for _ in range(2):
         rig.camera.open()
         rig.camera.open()
-        assert grab(rig.camera).image.size
+        frames.append(grab(rig.camera))
         rig.camera.close()
         rig.camera.close()
+    first, second = frames
+    assert second.sequence > first.sequence
+    assert second.exposed_at > first.exposed_at
 
 
 def test_a_camera_that_is_not_open_says_so(rig: Rig) -> None:

@@ -209,6 +209,41 @@ def test_a_fault_keeps_its_first_cause_until_reset(rig: Rig) -> None:
     assert until(lambda: rig.slate.last.cause == "cause 2")
 
 
+class OnePicture:
+    """A grabber that is stuck: what it gives has new times and numbers, and is one old picture."""
+
+    simulated = False
+    restarts = 0
+
+    def __init__(self) -> None:
+        self._real = MemoryCamera([picture(GREY)])
+
+    def open(self) -> None: ...
+
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:
+        return self._real.grab(not_before=not_before, timeout_s=timeout_s)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("leaves", [Event.HALT, Event.RESET, Event.UNPREPARE_RECIPE])
+def test_a_stuck_camera_passes_no_second_part_because_it_was_opened_anew(
+    rig: Rig, leaves: Event
+) -> None:
+    station = rig.start(OnePicture())
+    rig.order(station, *GET_READY, Event.START_SINGLE)
+    assert until(lambda: rig.journal.last_seq() == 1)
+    back = {Event.HALT: (Event.RESET, *GET_READY), Event.RESET: GET_READY}
+    again = back.get(leaves, (Event.PREPARE_RECIPE,))
+    assert rig.reaches("READY")
+    rig.order(station, leaves, *again, Event.START_SINGLE)
+    assert until(lambda: rig.journal.last_seq() == 2)
+    rows = [json.loads(payload) for _, payload in rig.journal.after(0, limit=2)]
+    assert [(row["pass"], row["cause"]) for row in rows] == [(True, None), (False, "frozen")]
+    assert until(lambda: rig.slate.last.state == "READY" and rig.slate.last.seq == 2)
+    assert rig.slate.last.tally.frames_missed == 0
+
+
 def test_the_end_of_a_folder_ends_the_station_and_is_no_part(rig: Rig, tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", [GREY] * 5)
     station = rig.start(ReplayCamera(ReplaySettings(folder=tmp_path / "pictures")))
