@@ -158,11 +158,12 @@ def recheck(
     progress: Progress,
 ) -> Iterator[Rechecked]:
     """Each in turn; what `lines` has of an earlier run is not judged again."""
-    known = {line["seq"]: Rechecked.model_validate(line) for line in lines.found}
-    progress.begin(len(passes), sum(each.seq in known for each in passes))
+    # not by their rows: a journal that was begun anew has the same numbers
+    known = {line["result_id"]: Rechecked.model_validate(line) for line in lines.found}
+    progress.begin(len(passes), sum(each.result_id in known for each in passes))
     for each in passes:
-        if each.seq in known:
-            yield known[each.seq]
+        if each.result_id in known:
+            yield known[each.result_id]
             continue
         found = _judge_again(each, job, archive, clock)
         if found.outcome != "not rechecked":  # a picture that is away for a moment may come back

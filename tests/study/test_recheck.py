@@ -53,8 +53,9 @@ def station(tmp_path: Path, bundle: Bundle) -> Path:
 class Shift:
     """A journal and an archive as a station leaves them: parts that passed."""
 
-    def __init__(self, folder: Path, bundle: Bundle) -> None:
+    def __init__(self, folder: Path, bundle: Bundle, boot: str = "boot") -> None:
         self._folder = folder
+        self._boot = boot
         self._bundle = bundle.id
         (folder / "images").mkdir()
         self._journal = Journal(JournalSettings(path=folder / "journal.db", disk_free_min_mb=0))
@@ -62,7 +63,7 @@ class Shift:
     def part(self, brightness: int | None, **changes: Any) -> None:
         """brightness: of its archived picture; None: none is kept."""
         seq = self._journal.next_seq()
-        made = result(seq, result_id=f"boot-{seq}")
+        made = result(seq, result_id=f"{self._boot}-{seq}")
         alike = {"captured_at": AT, "bundle": self._bundle, "recipe": "tiny", "image": None}
         if brightness is not None:
             alike["image"] = made.result_id
@@ -155,6 +156,25 @@ def test_passes_that_are_gone_from_the_journal_are_not_forgotten(
     done = recheck(station, "--bundle", stricter.folder)
     assert done.returncode == 5
     assert "the journal begins at 2026-01-02T08:00:00.000Z" in done.stdout
+
+
+def test_the_same_number_in_a_journal_begun_anew_is_another_part(
+    tmp_path: Path, station: Path, bundle: Bundle, stricter: Bundle
+) -> None:
+    shift = Shift(tmp_path, bundle)
+    shift.part(GREY)
+    shift.end()
+    assert recheck(station, "--bundle", stricter.folder).returncode == 0
+    for path in tmp_path.glob("journal.db*"):
+        path.unlink()
+    (tmp_path / "images").rename(tmp_path / "images-of-before")
+    shift = Shift(tmp_path, bundle, boot="later")
+    shift.part(DARK, score=0.01)  # as if it had been passed
+    shift.end()
+    done = recheck(station, "--bundle", stricter.folder)
+    assert done.returncode == 3, done.stdout + done.stderr
+    (suspect,) = figures(tmp_path / "study", "recheck")["suspects"]
+    assert suspect["result_id"] == "later-1"
 
 
 def test_a_teacher_without_a_bundle_gives_its_opinion_too(
