@@ -51,6 +51,7 @@ def recheck_passes(args: argparse.Namespace) -> int:
         until=_utc(args.until) if args.until else None,
         judge=job.runtime.bundle_id,
         suspect_at=job.limits.review_at,
+        regions=job.recipe.regions,
     )
     keep_plan(office.folder, plan, "repeat it with the same words, or in another folder")
     passes, gone_before = passes_since(journal_path(args.settings), args.since, args.until)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from inspector.contract.errors import ConfigError, ModelError
 from inspector.contract.image import Image, decode
+from inspector.contract.regions import RegionRule
 from inspector.contract.result import NAMES, EvaluationName
 from inspector.contract.strict import Strict
 from inspector.delivery.kept import read_kept
@@ -39,6 +40,8 @@ class RecheckPlan(Strict):
     """Id of the bundle, or teacher- and the beginning of its hash."""
     suspect_at: float
     """From this score on a part is suspect."""
+    regions: RegionRule | None
+    """Where it looks, as the recipe says; null: as its bundle was trained."""
 
 
 class Passed(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from inspector.contract.bundle import Bundle
@@ -175,6 +176,24 @@ def test_the_same_number_in_a_journal_begun_anew_is_another_part(
     assert done.returncode == 3, done.stdout + done.stderr
     (suspect,) = figures(tmp_path / "study", "recheck")["suspects"]
     assert suspect["result_id"] == "later-1"
+
+
+def test_parts_judged_again_in_other_regions_are_another_study(
+    tmp_path: Path, bundle: Bundle, stricter: Bundle
+) -> None:
+    halves = [{"kind": "rectangle", "x": x, "y": 0, "width": 24, "height": 40} for x in (0, 24)]
+    station = write_station(tmp_path, bundle, recipe={"regions": halves[0]})
+    shift = Shift(tmp_path, bundle)
+    shift.part(GREY)
+    shift.end()
+    shown = np.hstack([picture(GREY, width=24), picture(DARK, width=24)])
+    cv2.imwrite(str(tmp_path / "images" / "boot-1.jpg"), shown)
+    assert recheck(station, "--bundle", stricter.folder).returncode == 0
+    station = write_station(tmp_path, bundle, recipe={"regions": halves[1]})
+    done = recheck(station, "--bundle", stricter.folder)
+    assert (done.returncode, "was begun otherwise (regions)" in done.stderr) == (78, True)
+    done = recheck(station, "--bundle", stricter.folder, "--out", tmp_path / "other")
+    assert done.returncode == 3, done.stdout + done.stderr
 
 
 def test_a_teacher_without_a_bundle_gives_its_opinion_too(
