@@ -50,27 +50,26 @@ def journal_path(named: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is left out stands for everything. Times are those of the frame, UTC."""
+    """What is left out stands for everything. Times are those of the frame, UTC.
+
+    A part of which no frame came has no time of its own: it stands where its row stands. To leave
+    it out would hide that it was rejected.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     part: str | None = None
     evaluation: str | None = None
 
-    def takes(self, result: dict[str, Any]) -> bool:
+    def takes(self, result: dict[str, Any], at: datetime | None) -> bool:
+        """at: of its frame, or of the last one before it; None where there was none."""
         if self.evaluation is not None and result.get("evaluation") != self.evaluation:
             return False
         if self.part is not None and (result.get("part") or {}).get("id") != self.part:
             return False
-        if self.since is None and self.until is None:
-            return True
-        at = result.get("captured_at")
-        if at is None:
-            return False  # no frame came: it has no time
-        taken = datetime.fromisoformat(at)
-        return (self.since is None or taken >= self.since) and (
-            self.until is None or taken < self.until
-        )
+        if self.since is not None and (at is None or at < self.since):
+            return False
+        return self.until is None or at is None or at < self.until
 
 
 def payloads(path: Path, after: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -93,10 +92,13 @@ def last_settled(path: Path) -> int:
 
 def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Raises RecordError where one cannot be read: `verify` finds them all."""
+    at: datetime | None = None
     for seq, payload in payloads(path, after):
         try:
             result: dict[str, Any] = json.loads(payload)
-            takes = wanted.takes(result) and all(result[name] is not None for name in NEEDED)
+            if result.get("captured_at") is not None:
+                at = datetime.fromisoformat(result["captured_at"])
+            takes = wanted.takes(result, at) and all(result[name] is not None for name in NEEDED)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(f"journal {path}: row {seq} is no result: {error!r}") from None
         if takes:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,24 @@ def test_an_export_holds_what_was_asked_for(
 ) -> None:
     done = run_inspector("journal", "export", path, "--format", "jsonl", *words)
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == expected
+
+
+def test_a_part_without_a_picture_is_exported_where_its_row_stands(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    lost = {"captured_at": None, "evaluation": "UNDEFINED", "passed": False, "cause": "no_frame"}
+    for hour in (6, 7):
+        put(journal, captured_at=datetime(2026, 1, 2, hour, tzinfo=UTC))
+        put(journal, **lost)
+    journal.close()
+
+    def exported(*words: str) -> list[int]:
+        done = run_inspector("journal", "export", path, "--format", "jsonl", *words)
+        return [json.loads(line)["seq"] for line in done.stdout.splitlines()]
+
+    assert exported("--since", "2026-01-02T07:00Z") == [3, 4]
+    assert exported("--until", "2026-01-02T07:00Z") == [1, 2]
+    assert exported("--since", "2026-01-02T07:00Z", "--evaluation", "UNDEFINED") == [4]
 
 
 def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Path) -> None:

@@ -128,7 +128,7 @@ def passes_since(
         if at is not None:
             first = first or (seq, at)
             last = at
-        if wanted.takes(result):
+        if at is not None and wanted.takes(result, datetime.fromisoformat(at)):
             found.append(
                 Passed(
                     seq=seq,
