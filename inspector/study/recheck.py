@@ -120,14 +120,15 @@ def passes_since(
     Raises ConfigError where nothing passed, RecordError.
     """
     found: list[Passed] = []
-    first: tuple[int, str | None] | None = None
+    first_seq: int | None = None
+    begins: str | None = None
     last: str | None = None
     wanted = Filter(since, until, evaluation="OK")
     for seq, _, result in rows(path, Filter()):
         at = result["captured_at"]
+        first_seq = first_seq or seq
         if at is not None:
-            first = first or (seq, at)
-            last = at
+            begins, last = begins or at, at
         if at is not None and wanted.takes(result, datetime.fromisoformat(at)):
             found.append(
                 Passed(
@@ -141,14 +142,13 @@ def passes_since(
                     image=result.get("image"),
                 )
             )
-    begins = first[1] if first else None
     if not found:
         raise ConfigError(
             f"{path}: no part passed since {since.isoformat()}: the journal reaches from {begins} "
             f"to {last}"
         )
-    lost = first is not None and first[0] > 1 and datetime.fromisoformat(begins or "") > since
-    return found, begins if lost else None
+    gone = first_seq != 1 and begins is not None and datetime.fromisoformat(begins) > since
+    return found, begins if gone else None
 
 
 def recheck(

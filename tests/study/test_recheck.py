@@ -159,6 +159,17 @@ def test_passes_that_are_gone_from_the_journal_are_not_forgotten(
     assert "the journal begins at 2026-01-02T08:00:00.000Z" in done.stdout
 
 
+def test_a_whole_journal_that_begins_with_a_part_without_a_picture_lacks_nothing(
+    tmp_path: Path, station: Path, bundle: Bundle, stricter: Bundle
+) -> None:
+    shift = Shift(tmp_path, bundle)
+    shift.part(None, captured_at=None, passed=False, evaluation="UNDEFINED", cause="no_frame")
+    shift.part(GREY)
+    shift.end()
+    done = recheck(station, "--bundle", stricter.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_same_number_in_a_journal_begun_anew_is_another_part(
     tmp_path: Path, station: Path, bundle: Bundle, stricter: Bundle
 ) -> None:
