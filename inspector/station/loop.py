@@ -160,16 +160,13 @@ class Station:
                 self._job = self._exchange.newest(order.job) if self._exchange else order.job
             case Event.START_SINGLE | Event.START_CONTINUOUS:
                 self._trigger.restart()
-            case Event.UNPREPARE_RECIPE:
+            case Event.UNPREPARE_RECIPE | Event.HALT:
                 self._close_camera()
                 self._job = None
             case Event.RESET:
                 self._close_camera()
                 self._job = None
                 self._seq = self._gear.journal.next_seq() - 1
-            case Event.HALT:
-                self._close_camera()
-                self._job = None
 
     def _swap_job(self) -> None:
         """Between two parts a reloaded bundle takes over; the one it replaces goes back."""
@@ -211,7 +208,8 @@ class Station:
     def _next_part(self) -> None:
         """If one comes; what the line's controller did with the last is of interest anyhow."""
         try:
-            self._gear.line.require()
+            if self._state is not State.HALTED:  # which knows no fault: it is one with the reset
+                self._gear.line.require()
             part = self._trigger.wait(WAIT_S) if self._state in EXECUTING else None
         except EndOfStream as error:
             self._end(error)
@@ -239,10 +237,7 @@ class Station:
             self._fault(RecordError(f"part {part.sequence} could not be recorded: {error}"))
         else:
             result = inspected.result
-            self._count(inspected)
-            if self._shadow is not None and inspected.frame is not None:
-                # after the verdict, so that it costs the part nothing
-                self._shadow.offer(result, inspected.frame.image, self._job.recipe)
+            self._count(inspected, self._job)
             if inspected.fault:
                 self._fault(inspected.fault)
             elif self._state is State.SINGLE_EXECUTION:
@@ -254,7 +249,8 @@ class Station:
         self._enter(move(self._state, Event.STOP), str(error))
         self._ending.set()
 
-    def _count(self, inspected: Inspected) -> None:
+    def _count(self, inspected: Inspected, job: Job) -> None:
+        """Into the figures; and to the shadow, now that it costs the part nothing."""
         result, tally = inspected.result, self._tally
         tally.add(inspected)
         self._seq = result.seq
@@ -267,6 +263,8 @@ class Station:
         tally.line_stops += self._voice.watch_unjudged(
             tally.unjudged_in_a_row, self._rules.unjudged_max, result.reason
         )
+        if self._shadow is not None and frame is not None:
+            self._shadow.offer(result, frame.image, job.recipe)
 
     def _moved(self) -> None:
         self._gear.line.moved()

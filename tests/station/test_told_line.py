@@ -66,8 +66,9 @@ class Witness:
             raise self.fails
 
     def require(self) -> None:
-        if self.gone is not None:
-            raise self.gone
+        gone, self.gone = self.gone, None  # each is said once
+        if gone is not None:
+            raise gone
 
     def moved(self) -> None: ...
 
@@ -267,6 +268,19 @@ def test_what_the_controller_did_with_the_last_part_is_a_fault_of_a_stopped_stat
     line.gone = DeviceError("line controller: no echo within 500 ms")
     assert until(lambda: at.state() == "ERROR")
     assert at.station.pulse.cause == "line controller: no echo within 500 ms"
+
+
+def test_what_the_controller_did_with_the_last_part_before_a_halt_is_a_fault_with_the_reset(
+    at: At, line: Witness
+) -> None:
+    at.order(*GO)
+    assert at.trigger.ask("P-1").outcome == "done"
+    at.order(Event.HALT)
+    line.gone = DeviceError("line controller: it acted on pass for part 1 (P-1), told reject")
+    assert not until(lambda: at.state() != "HALTED", timeout_s=0.5)
+    at.order(Event.RESET)
+    assert until(lambda: at.state() == "ERROR")
+    assert at.station.pulse.cause.endswith("it acted on pass for part 1 (P-1), told reject")
 
 
 def test_a_line_or_a_trigger_in_trouble_is_why_no_part_would_pass(at: At, line: Witness) -> None:
