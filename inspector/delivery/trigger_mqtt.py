@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from inspector.contract.errors import CommandError
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import TriggerRefusal, TriggerStatus
 from inspector.contract.strict import Strict
@@ -169,7 +170,7 @@ class MqttTrigger:
             refused=refused,
         )
 
-    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002 - none comes before it
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:  # noqa: ARG002
         """The first that waits: it came after the part, and before any that is missed.
 
         Refused ones do not count. A duplicate is no part, a stale one tells of one that passed

@@ -4,6 +4,7 @@ import threading
 import time
 from typing import Literal
 
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import TriggerStatus
 from inspector.contract.strict import Strict
@@ -87,7 +88,7 @@ class CommandTrigger:
             self._changed.notify_all()
             return Part(self._sequence, self._asked.part_id, time.monotonic(), asked=True)
 
-    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:  # noqa: ARG002
         """Who asks for a second one is refused."""
         return None
 

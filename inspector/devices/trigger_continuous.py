@@ -3,6 +3,7 @@
 import time
 from typing import Literal
 
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import TriggerStatus
 from inspector.contract.strict import Strict
@@ -32,7 +33,7 @@ class ContinuousTrigger:
 
     def pause(self) -> None: ...
 
-    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:  # noqa: ARG002
         """A part is whatever is there when the last is done."""
         return None
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import TriggerStatus
 from inspector.contract.strict import Strict
@@ -61,7 +62,7 @@ class IntervalTrigger:
 
     def pause(self) -> None: ...
 
-    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002 - the last one's
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:  # noqa: ARG002
         if self._next_at is None or by < self._next_at:
             return None
         return f"the next beat, {1_000 * self._period_s:.0f} ms after its own,"

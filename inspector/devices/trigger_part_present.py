@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from inspector.contract.errors import ConfigError, DeviceTimeout, FrameError
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import TriggerStatus
 from inspector.devices.camera_replay import read_image
@@ -101,9 +102,12 @@ class PartPresentTrigger:
                 self._sequence += 1
                 return Part(self._sequence, None, self._unseen_from)
 
-    def overtaken(self, part: Part, by: float) -> str | None:  # noqa: ARG002
-        """It sees no more than the frame in hand: the recipe's frame_timeout_ms is the bound."""
-        return None
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:  # noqa: ARG002
+        """It sees no more than the picture in hand: whether a part lies there, not which.
+
+        For the next part the recipe's frame_timeout_ms is the bound.
+        """
+        return None if self._presence.shows_a_part(picture) else "a scene without it"
 
     def done(self, part: Part, result: InspectionResult | None) -> None:  # noqa: ARG002 - or not
         self._saw_at = time.monotonic()  # while it was in work nobody looked

@@ -29,6 +29,7 @@ from inspector.contract.errors import (
     FrameError,
     RecordError,
 )
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.verdict import Verdict
 from inspector.station.attest import Attested
@@ -86,7 +87,7 @@ def nothing() -> None:
     """Of no interest to anybody."""
 
 
-def never(part: Part, by: float) -> str | None:
+def never(part: Part, by: float, picture: Image) -> str | None:
     """One part at a time: none comes while another is in work."""
 
 
@@ -97,13 +98,14 @@ def inspect_part(
     last: Frame | None,
     commit_reserve_ms: float,
     moved: Callable[[], None] = nothing,
-    overtaken: Callable[[Part, float], str | None] = never,
+    overtaken: Callable[[Part, float, Image], str | None] = never,
 ) -> Inspected:
     """Inspect one part: grab, judge, record, tell. `last` is the frame of the part before.
 
     commit_reserve_ms: what the commit, and telling the line, may take, as far as is known.
     moved: called at every step, so that a station that hangs is told from one that works.
-    overtaken: the trigger's, asked whether another part came before the picture was in hand.
+    overtaken: the trigger's, asked whether another part came before the picture was in hand, or
+    this one was gone by then.
     Raises RecordError where the result cannot be stored (the part must not pass), EndOfStream
     where there was no part any more. Everything else that goes wrong is in the result.
     """
@@ -155,7 +157,7 @@ def _look(
     last: Frame | None,
     watch: Stopwatch,
     moved: Callable[[], None],
-    overtaken: Callable[[Part, float], str | None],
+    overtaken: Callable[[Part, float, Image], str | None],
 ) -> Looked:
     """From the trigger to what the model says. Raises EndOfStream where there was no part."""
     if part.refused is not None:
@@ -175,7 +177,7 @@ def _look(
         judged, attested = judge_attested(frame.image, job, watch, gear.attester)
         # Not held against `exposed_at`, which may lie too early. Asked only now: a trigger read
         # just before the picture came is sorted by then. A picture of a file shows its own part.
-        another = None if gear.camera.simulated else overtaken(part, in_hand_at)
+        another = None if gear.camera.simulated else overtaken(part, in_hand_at, frame.image)
         if another is not None:
             words = f"{another} came before this part's picture: it may show another part"
             judged = Judged(Verdict.by("trigger", words))

@@ -108,9 +108,10 @@ class Trigger(Protocol):
         Raises DeviceError if the trigger is gone, EndOfStream where no part will ever come again.
         """
 
-    def overtaken(self, part: Part, by: float) -> str | None:
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None:
         """What told of another part after the one in work and up to `by` (time.monotonic()), when
-        that one's picture was in hand; None where nothing did, as far as it can know.
+        that one's picture was in hand, or that it is gone from that picture; None where nothing
+        did, as far as it can know.
         """
 
     def done(self, part: Part, result: InspectionResult | None) -> None:

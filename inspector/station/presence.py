@@ -92,6 +92,13 @@ class Presence:
         self._seen_at = at
         return fires
 
+    def shows_a_part(self, image: Image) -> bool:
+        """Whether the scene is not empty in it; nothing is learned or told by that."""
+        if image.shape[:2] != self._size:
+            return False
+        changed = np.abs(reduced(image) - self._empty) >= self._rule.contrast_min
+        return bool(changed.mean() >= LEAVE_SHARE * self._rule.area_min)
+
     def _step(self, share: float, *, settled: bool) -> bool:
         there = share >= self._rule.area_min
         gone = share < LEAVE_SHARE * self._rule.area_min

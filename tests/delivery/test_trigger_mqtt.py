@@ -18,9 +18,10 @@ from inspector.delivery.trigger_mqtt import MqttTrigger, MqttTriggerSettings, id
 from inspector.station.ports import Part
 from tests.brokers import Mosquitto
 from tests.delivery.results import result
-from tests.support import free_port, until
+from tests.support import GREY, free_port, picture, until
 
 TOPIC = "plant/line/station/trigger"
+PICTURE = picture(GREY)
 
 
 @pytest.fixture
@@ -199,16 +200,16 @@ def test_a_trigger_that_was_missed_before_another_waits_overtakes_the_part_in_wo
         assert part is not None
         at = time.monotonic()
         for number in range(3):
-            assert made.overtaken(part, at) is None
+            assert made.overtaken(part, at, PICTURE) is None
             line.tells("T-1")
             line.tells(f"old-{number}", sent_at=datetime.now(UTC) - timedelta(seconds=5))
         assert until(lambda: made.status.refused == {"duplicate": 3, "stale": 3})
-        assert made.overtaken(part, time.monotonic()) is None
+        assert made.overtaken(part, time.monotonic(), PICTURE) is None
         line.tells("T-2")
         line.tells("T-3")
         assert until(lambda: made.missed == 1)
-        assert made.overtaken(part, at) is None
-        assert made.overtaken(part, time.monotonic()) == "trigger T-2"
+        assert made.overtaken(part, at, PICTURE) is None
+        assert made.overtaken(part, time.monotonic(), PICTURE) == "trigger T-2"
 
 
 def test_a_trigger_that_waited_for_the_station_is_not_judged_by_a_later_picture(

@@ -11,7 +11,11 @@ import cv2
 import pytest
 from pydantic import SecretStr
 
+from inspector.bench import NoArchive, NoPublisher
+from inspector.clock import SystemClock
 from inspector.contract.errors import DeviceTimeout
+from inspector.contract.verdict import Limits
+from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.quiet import quiet_cv2
@@ -20,12 +24,14 @@ from inspector.devices.trigger_part_present import (
     PartPresentSettings,
     PartPresentTrigger,
 )
-from inspector.station.cycle import GRAB_TURN_S
+from inspector.runtime.loader import open_runtime
+from inspector.station.cycle import GRAB_TURN_S, Gear, Job, inspect_part
 from inspector.station.loop import WAIT_S
 from inspector.station.ports import Frame, Part
+from inspector.station.recipe import Recipe
 from tests.sources import Booth, booth_camera
 from tests.streams import MjpegServer
-from tests.support import GREY, until
+from tests.support import GREY, make_bundle, until
 
 
 class Scene:
@@ -157,3 +163,28 @@ def test_a_spoiled_frame_is_said_and_the_next_is_exposed(tmp_path: Path) -> None
     assert until(scene.look), scene.trigger.trouble
     assert scene.trigger.trouble is None
     camera.close()
+
+
+@pytest.mark.parametrize("scene", ["on request"], indirect=True)
+def test_a_part_that_is_gone_from_its_picture_is_not_passed_by_the_empty_scene(
+    scene: Scene, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / "bundles")
+    lets_all_pass = Limits(review_at=1.0, reject_at=1.0)  # as a model to which a belt looks good
+    recipe = Recipe(name="tiny", bundle=bundle.id, deadline_ms=5_000, limits=lets_all_pass)
+    job = Job(recipe, open_runtime(bundle))
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    gear = Gear("test", "boot", scene.camera, journal, NoArchive(), NoPublisher(), SystemClock())
+    found = []
+    for stays in (True, False):
+        scene.put(True)
+        assert until(scene.look)
+        scene.put(stays)
+        part, overtaken = scene.parts[-1], scene.trigger.overtaken
+        found.append(inspect_part(part, job, gear, None, 0.0, overtaken=overtaken).result)
+        scene.trigger.done(part, None)
+        scene.put(False)
+        assert until(lambda: scene.look() or not scene.trigger._presence.occupied)
+    journal.close()
+    assert [(each.passed, each.cause) for each in found] == [(True, None), (False, "trigger")]
+    assert "a scene without it came before this part's picture" in found[1].reason

@@ -67,6 +67,14 @@ class Stage:
     def close(self) -> None: ...
 
 
+def _shown() -> Image:
+    stage = Stage()
+    stage.grey = 220
+    return stage.view()
+
+
+SHOWN = _shown()
+"""A part lies there."""
 QUIET = pytest.mark.parametrize("rig", ["mqtt", "part_present", "command"], indirect=True)
 """Those to which nothing comes by itself."""
 
@@ -176,7 +184,7 @@ def test_a_part_is_overtaken_by_nothing_while_nothing_comes(rig: Rig) -> None:
     for _ in range(2):
         rig.comes()
         part = part_of(rig)
-        assert rig.trigger.overtaken(part, time.monotonic()) is None
+        assert rig.trigger.overtaken(part, time.monotonic(), SHOWN) is None
         rig.trigger.done(part, None)
 
 
@@ -189,8 +197,8 @@ def test_a_part_in_work_is_overtaken_when_the_next_one_comes(rig: Rig) -> None:
     if rig.kind in told:  # else none can come, or it is not seen
         rig.comes()
     time.sleep(0.05)
-    assert rig.trigger.overtaken(part, before) is None
-    assert rig.trigger.overtaken(part, time.monotonic()) == told.get(rig.kind)
+    assert rig.trigger.overtaken(part, before, SHOWN) is None
+    assert rig.trigger.overtaken(part, time.monotonic(), SHOWN) == told.get(rig.kind)
     rig.trigger.done(part, None)
 
 

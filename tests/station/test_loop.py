@@ -16,6 +16,7 @@ from inspector.bench import MemoryCamera, NoArchive
 from inspector.clock import SystemClock
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import DeviceError, DeviceTimeout
+from inspector.contract.image import Image
 from inspector.contract.result import InspectionResult
 from inspector.contract.status import (
     AlarmMessage,
@@ -263,7 +264,7 @@ class Broken:
 
     def pause(self) -> None: ...
 
-    def overtaken(self, part: Part, by: float) -> str | None: ...
+    def overtaken(self, part: Part, by: float, picture: Image) -> str | None: ...
 
     def done(self, part: Part, result: InspectionResult | None) -> None: ...
 
