@@ -151,8 +151,9 @@ class LineOutput:
 
     def require(self) -> None:
         with self._changed:
-            fault, self._echoes.fault = self._echoes.fault, None
-            if fault is not None and not self._fault:  # in ERROR the first cause stays
+            fault = self._echoes.fault
+            if fault is not None and not self._fault:  # in ERROR the first cause stays: it waits
+                self._echoes.fault = None
                 raise DeviceError(fault)
             gone_s = self._clock.monotonic() - self._down_since
             gone = self._trouble is not None and self._was_there and gone_s > GRACE_S

@@ -146,6 +146,19 @@ def test_a_wrong_echo_withholds_the_next_pass_and_is_a_fault_at_once(
     assert at.echo.mismatches == 1
 
 
+def test_a_wrong_echo_found_in_error_is_a_fault_once_that_is_left(
+    rig: Callable[[Any], Rig],
+) -> None:
+    at = rig(PATIENT)
+    at.show(1, passes=False)
+    at.line.rest(ready=False, fault=True)  # the camera is gone
+    at.say(1, "pass", False)
+    assert until(lambda: at.echo.mismatches == 1)
+    at.line.require()  # the first cause stays
+    at.line.rest(ready=False, fault=False)  # a person has seen that one
+    assert at.fault() == "line controller: it acted on pass for part 1 (P1), told reject"
+
+
 def test_a_missing_echo_and_a_part_not_seen_to_leave_are_faults(rig: Callable[[Any], Rig]) -> None:
     at = rig(PROMPT)
     at.show(1, passes=True)
