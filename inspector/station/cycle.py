@@ -146,7 +146,7 @@ def inspect_part(
         commit_ms=commit_ms,
         line_ms=line_ms,
         unshown=unshown,
-        fault=looked.fault or line_fault,
+        fault=_both(looked.fault, line_fault),
     )
 
 
@@ -221,6 +221,11 @@ def _show(
     except DeviceError as error:
         return str(error), error
     return None, None
+
+
+def _both(first: DeviceError | None, then: DeviceError | None) -> DeviceError | None:
+    """A person is to see both, the first cause first."""
+    return DeviceError(f"{first}; {then}") if first and then else first or then
 
 
 def _grab(part: Part, recipe: Recipe, gear: Gear, moved: Callable[[], None]) -> Frame:

@@ -154,7 +154,6 @@ class Echoes:
 
     def forget(self) -> None:
         """A person is needed already: nothing more is owed, and wrong echoes are still known."""
-        self.fault = None
         for told in list(self._owing.values()):
             self._settle(told)
 

@@ -128,8 +128,7 @@ class LineOutput:
 
     def show(self, part: Part, *, passes: bool, by: float) -> None:
         with self._changed:
-            if self._echoes.fault is not None:
-                raise DeviceError(self._echoes.fault)
+            self._require_no_fault()
             if self._trouble is not None:
                 if passes or self._was_there:
                     raise DeviceError(f"line signal: {self._trouble}")
@@ -151,10 +150,8 @@ class LineOutput:
 
     def require(self) -> None:
         with self._changed:
-            fault = self._echoes.fault
-            if fault is not None and not self._fault:  # in ERROR the first cause stays: it waits
-                self._echoes.fault = None
-                raise DeviceError(fault)
+            if not self._fault:  # in ERROR the first cause stays: another waits
+                self._require_no_fault()
             gone_s = self._clock.monotonic() - self._down_since
             gone = self._trouble is not None and self._was_there and gone_s > GRACE_S
             if gone and self._ready:
@@ -186,6 +183,12 @@ class LineOutput:
         self._wanted = signal
         self._by = self._pulse_ends = float("inf")
         self._changed.notify_all()
+
+    def _require_no_fault(self) -> None:
+        """Raises DeviceError where the controller did wrong, once each."""
+        fault, self._echoes.fault = self._echoes.fault, None
+        if fault is not None:
+            raise DeviceError(fault)
 
     def _at_rest(self) -> Signal:
         return Signal(ready=self._ready, fault=self._fault, part=self._wanted.part)

@@ -21,7 +21,7 @@ from inspector.station.cycle import Gear, Inspected, Job, inspect_part
 from inspector.station.inbox import Order
 from inspector.station.line import LineOutput
 from inspector.station.loop import Station
-from inspector.station.ports import Part
+from inspector.station.ports import Frame, Part
 from inspector.station.recipe import Recipe
 from inspector.station.signal import Signal
 from inspector.station.spread import Buckets
@@ -192,6 +192,20 @@ def test_a_line_told_too_late_is_no_fault_and_one_that_fails_is(
     failed = inspect(gear, job)
     assert failed.unshown == "PLC gone"
     assert failed.fault is line.fails
+
+
+class Unplugged(MemoryCamera):
+    def grab(self, *, not_before: float, timeout_s: float) -> Frame:  # noqa: ARG002
+        raise DeviceError("unplugged")
+
+
+def test_of_a_camera_gone_and_a_controller_that_did_wrong_a_person_is_told_both(
+    gear: Gear, job: Job, line: Witness
+) -> None:
+    line.fails = DeviceError("line controller: it acted on pass for part 1, told reject")
+    gear = replace(gear, camera=Unplugged([picture(GREY)]))
+    found = inspect_part(Part(2, None, time.monotonic()), job, gear, None, 0.0)
+    assert str(found.fault) == f"unplugged; {line.fails}"
 
 
 class At:
