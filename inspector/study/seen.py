@@ -19,6 +19,7 @@ from inspector.study.page import Picture
 from inspector.study.progress import Progress
 
 WORST_FIRST = ("NOT_OK", "UNDEFINED", "NOT_DECIDABLE", "OK")
+PLACE = ("name", "x", "y", "width", "height")
 
 
 class Seen(Strict):
@@ -103,13 +104,16 @@ def standing(seen: Iterable[Seen], *, good: bool) -> Seen:
 
 
 def one_setting(results: Iterable[Mapping[str, Any]], hint: str) -> tuple[str, str, Limits]:
-    """(bundle, recipe, limits) that all of them were judged by.
+    """(bundle, recipe, limits) that all of them were judged by, in the same regions.
 
     Raises ConfigError where they were not all judged alike: figures of a mixture describe neither.
     """
     found: dict[tuple[str, str, str], int] = {}
     kept: dict[tuple[str, str, str], Limits] = {}
+    places: set[str] = set()
     for result in results:
+        if result.get("regions"):  # a part that could not be judged has none
+            places.add(str([[each.get(of) for of in PLACE] for each in result["regions"]]))
         used = {k: v for k, v in (result.get("limits") or {}).items() if k != "source"}
         limits = Limits.model_validate(used)
         key = (str(result["bundle"]), str(result["recipe"]), limits.model_dump_json())
@@ -123,6 +127,8 @@ def one_setting(results: Iterable[Mapping[str, Any]], hint: str) -> tuple[str, s
             for bundle, recipe, _ in [key]
         )
         raise ConfigError(f"the parts were not all judged alike: {said}: {hint}")
+    if len(places) > 1:
+        raise ConfigError(f"the parts were not all judged in the same regions: {hint}")
     ((bundle, recipe, _), limits) = next(iter(kept.items()))
     return bundle, recipe, limits
 

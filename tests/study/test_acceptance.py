@@ -172,6 +172,26 @@ def test_the_stations_own_results_are_held_against_what_people_found(
     assert "2 labelled parts have no result and are in no rate: G-0, B-3" in text
 
 
+def test_parts_judged_in_different_regions_are_a_mixture_too(
+    tmp_path: Path, station: Path, bundle: Bundle
+) -> None:
+    """As where the recipe is revised in the middle of the test."""
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    (whole,) = result(1).regions
+    put(journal, "G-1", bundle=bundle.id, regions=())  # its picture could not be judged
+    put(journal, "G-2", bundle=bundle.id)
+    put(journal, "B-1", bundle=bundle.id, **reject())
+    put(journal, "G-3", bundle=bundle.id, regions=(whole.model_copy(update={"x": 150}),))
+    journal.close()
+    labels = tmp_path / "found.csv"
+    labels.write_text("part,label\nG-1,OK\nG-2,OK\nB-1,dark\nG-3,OK", encoding="utf-8")
+    done = accept(station, LOOSE, "--labels", labels)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "not all judged in the same regions: narrow it by --since and --until" in done.stderr
+    labels.write_text("part,label\nG-1,OK\nG-2,OK\nB-1,dark", encoding="utf-8")
+    assert accept(station, LOOSE, "--labels", labels).returncode == 5
+
+
 def test_a_mixture_of_bundles_is_refused(tmp_path: Path, station: Path, bundle: Bundle) -> None:
     journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
     put(journal, "G-1", bundle=bundle.id)
