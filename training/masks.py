@@ -15,6 +15,8 @@ WHITE_ABOVE = 127
 SPECK = 0.05
 """A patch smaller than this share of the picture's largest is a slip of the brush or a trace of
 compression: no defect by itself, though the pixels it covers are not called good either."""
+TRACE = 15
+"""Compression leaves grey levels up to about this; what is brighter was drawn."""
 
 Mask = NDArray[np.bool_]
 """height x width."""
@@ -97,10 +99,13 @@ def _mask(sample: Sample, height: int, width: int) -> Mask:
         raise ValueError(f"{where} cannot be read: {error.strerror}") from None
     try:
         mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+        stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     except cv2.error:
-        mask = None
-    if mask is None:
+        mask = stored = None
+    if mask is None or stored is None:
         raise ValueError(f"{where} is not a picture, or is damaged")
+    if stored.dtype != np.uint8:  # read as 8 bits, 255 of 65535 is black
+        raise ValueError(f"{where} is not of 8 bits a pixel ({stored.dtype}), where white is 255")
     if mask.shape != (height, width):
         found = f"{mask.shape[1]}x{mask.shape[0]}"
         raise ValueError(f"{where} is {found}, the picture {width}x{height}")
@@ -109,7 +114,29 @@ def _mask(sample: Sample, height: int, width: int) -> Mask:
             f"{where} has nothing brighter than {mask.max()}: white (255) marks a defect, "
             f"{WHITE_ABOVE} and less does not"
         )
-    return np.asarray(mask > WHITE_ABOVE)
+    white = np.asarray(mask > WHITE_ABOVE)
+    clear = stored[..., 3] <= WHITE_ABOVE if stored.ndim == 3 and stored.shape[2] == 4 else False
+    if (white & clear).any():
+        raise ValueError(f"{where} is white where it is transparent: save it without transparency")
+    _require_none_dull(where, np.asarray(mask, np.uint8), white)
+    return white
+
+
+def _require_none_dull(where: str, mask: NDArray[np.uint8], white: Mask) -> None:
+    """A patch in another colour than white is a defect that would be called good."""
+    drawn = (mask > TRACE).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn)
+    bright = np.bincount(labels[white], minlength=count) > 0
+    areas = stats[:, cv2.CC_STAT_AREA]
+    least = SPECK * max((areas[i] for i in range(1, count) if bright[i]), default=0)
+    for i in range(1, count):
+        if not bright[i] and areas[i] >= least:
+            x, y = stats[i, cv2.CC_STAT_LEFT], stats[i, cv2.CC_STAT_TOP]
+            raise ValueError(
+                f"{where} has a patch at {x},{y} that is nowhere brighter than "
+                f"{mask[labels == i].max()}: white (255) marks a defect, {WHITE_ABOVE} and less "
+                f"does not"
+            )
 
 
 def _patches(covered: Mask) -> list[Defect]:
