@@ -35,7 +35,7 @@ EXIT_CODES: dict[type[InspectorError], int] = {
     BundleError: 70,
     ConfigError: 78,
 }
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 EXAMPLES = """examples:
   inspector-train data elpv --out elpv                  the public solar cells, as a manifest
@@ -44,8 +44,9 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 1 a process of a training failed, 3 quality gate, or not promoted, 4 training
-diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130 interrupted
+exit codes: 0 done, 1 a process of a training failed, or a file or folder cannot be had, 3 quality
+gate, or not promoted, 4 training diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130
+interrupted
 """
 
 
@@ -59,10 +60,15 @@ def main(argv: list[str] | None = None) -> int:
         return command(arguments)
     except InspectorError as error:
         print(error, file=sys.stderr)
-        return EXIT_CODES.get(type(error), 1)
+        return EXIT_CODES.get(type(error), FAILED)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a file or folder named on the command line
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return INTERRUPTED

@@ -55,3 +55,16 @@ def test_as_many_rows_as_nobody_looks_at_are_refused(
     words = ["views", str(tmp_path / "plan.toml"), "--data", str(tmp_path), "--out", "x.png"]
     assert main([*words, "--each", "0"]) == 78
     assert "--each 0: must be 1 to 50" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named_in_a_line(
+    tmp_path: Path, class_folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, taken, nowhere = tmp_path / "plan.toml", tmp_path / "taken", tmp_path / "no" / "x"
+    plan.write_text(PLAN, encoding="utf-8")
+    taken.touch()
+    both = [str(plan), "--data", str(class_folders), "--out"]
+    assert main(["scan", str(class_folders), "--json", str(nowhere)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"{nowhere}: No such file or directory"
+    assert main(["release", *both, str(taken)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"{taken / 'work'}: Not a directory"
