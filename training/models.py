@@ -182,7 +182,7 @@ def _load(trunk: nn.Module, path: Path) -> None:
     """Take all of a file's weights but the head's. Raises ConfigError where the trunk differs."""
     if not path.is_file():
         raise ConfigError(f"plan: weights {str(path)!r}: there is no such file")
-    state = timm.models.load_state_dict(str(path), use_ema=False)
+    state = _read(path)
     if state and all(name.startswith(("trunk.", "mean", "std")) for name in state):
         raise ConfigError(
             f"plan: weights {str(path)!r}: is a network that a release left: name its folder "
@@ -202,6 +202,25 @@ def _load(trunk: nn.Module, path: Path) -> None:
             f"{len(strange)} that do not fit (the first: {(missing + strange)[0]})"
         )
     trunk.load_state_dict(state, strict=False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Weights by name. Raises ConfigError where the file holds something else, or half of it."""
+    where = f"plan: weights {str(path)!r}"
+    try:
+        state: dict[str, Tensor] = timm.models.load_state_dict(str(path), use_ema=False)
+        strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    except Exception as error:  # noqa: BLE001 - what unpickling meets shares no base class
+        what = str(error).partition("\n")[0] or "is cut off"
+        raise ConfigError(
+            f"{where}: is no file of weights, or is damaged ({type(error).__name__}: {what:.120})"
+        ) from None
+    if strange:
+        raise ConfigError(
+            f"{where}: must hold tensors by name, alone or under state_dict or model; "
+            f"{strange[0]!r} is something else"
+        )
+    return state
 
 
 def classifier_keys(network: Network) -> list[str]:

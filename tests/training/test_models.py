@@ -49,6 +49,32 @@ def test_weights_of_another_model_are_refused_in_words(tmp_path: Path) -> None:
         build("mobilenetv2_035", str(tmp_path / "w.pth"), classes=3)
 
 
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (b"", "is no file of weights, or is damaged"),
+        (b"<!doctype html>", "is no file of weights, or is damaged"),
+        ([1, 2], "is no file of weights, or is damaged"),
+        (
+            {"epoch": 3, "net": {}},
+            "tensors by name, alone or under state_dict or model; 'epoch' is",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_file_that_holds_no_weights_is_refused_in_words(
+    tmp_path: Path, name: str, kept: object, words: str
+) -> None:
+    path = tmp_path / name
+    if isinstance(kept, bytes):
+        path.write_bytes(kept)
+    else:
+        torch.save(kept, path)
+        words = words if name == "w.pth" else "is no file of weights, or is damaged"
+    with pytest.raises(ConfigError, match=words):
+        build("mobilenetv2_035", str(path), classes=3)
+
+
 def test_scaling_and_channel_order_are_inside_the_network() -> None:
     network = build("mobilenetv2_035", "none", classes=2)
     image = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
