@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from inspector.contract.errors import DataError
+from training.pictures import IMAGE_SUFFIXES, pictures_in, require_utf8
 from training.plan import fingerprint
 
 SplitName = Literal["train", "validation", "calibration", "golden"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "golden")
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "training": "train",
@@ -93,7 +93,7 @@ def read_dataset(data: Path) -> Dataset:
         return _read_manifest(data / "manifest.csv")
     folders = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
     if "ground_truth" in folders:
-        return _read_mvtec(data)
+        return _read_mvtec(data, folders)
     if folders and set(folders) <= set(_SPLIT_FOLDERS):
         samples = [
             sample
@@ -109,27 +109,39 @@ def _read_classes(root: Path, folder: Path, split: SplitName | None) -> list[Sam
         Sample(image, str(image.relative_to(root)), label.name, _part_of(root, image), split)
         for label in sorted(folder.iterdir())
         if label.is_dir()
-        for image in _images(label)
+        for image in pictures_in(label)
     ]
 
 
-def _read_mvtec(root: Path) -> Dataset:
+def _read_mvtec(root: Path, folders: dict[str, Path]) -> Dataset:
     """MVTec's layout: train/good, test/CLASS, ground_truth/CLASS/NAME_mask.png.
 
     It keeps every defect in test, for methods that learn from good parts alone; a classifier
     must see some, so its split is not used and the pictures are split anew.
     """
-    samples = []
-    for sample in _read_classes(root, root / "train", None) + _read_classes(
-        root, root / "test", None
-    ):
-        mask = root / "ground_truth" / sample.label / f"{sample.image.stem}_mask.png"
-        samples.append(replace(sample, mask=mask if mask.is_file() else None))
+    samples: list[Sample] = []
+    of: dict[Path, Sample] = {}
+    for name in ("train", "test"):
+        if name not in folders:
+            raise DataError(f"{root}: has ground_truth, as MVTec's layout, but no folder {name}")
+        for sample in _read_classes(root, folders[name], None):
+            below = sample.image.relative_to(folders[name])
+            mask = folders["ground_truth"] / below.with_name(f"{below.stem}_mask.png")
+            if not mask.is_file():
+                samples.append(sample)
+                continue
+            samples.append(replace(sample, mask=mask))
+            if of.setdefault(mask, sample) is not sample:
+                raise DataError(
+                    f"{mask}: may be of {of[mask].name} or of {sample.name}: rename one of them, "
+                    f"or name the masks in a manifest"
+                )
     return _checked(samples, f"{root}: MVTec layout, split anew")
 
 
 def _read_manifest(path: Path) -> Dataset:
     """image, label, then if known part, split, severity, mask, boxes; paths are relative to it."""
+    require_utf8(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -137,7 +149,7 @@ def _read_manifest(path: Path) -> Dataset:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from None
     if not rows:
         raise DataError(f"{path}: holds no rows")
-    columns = _find_columns(path, list(rows[0]))
+    columns = _find_columns(path, [name for name in rows[0] if name is not None])
     samples = [
         _sample_of(path, number, {key: row.get(name) for key, name in columns.items()})
         for number, row in enumerate(rows, start=2)
@@ -146,7 +158,7 @@ def _read_manifest(path: Path) -> Dataset:
 
 
 def _find_columns(path: Path, header: list[str]) -> dict[str, str]:
-    known = {str(name).strip().lower(): name for name in header if name is not None}
+    known = {name.strip().lower(): name for name in header}
     found = {}
     for key, names in _COLUMNS.items():
         for name in names:
@@ -218,10 +230,6 @@ def _part_of(root: Path, image: Path) -> str:
         return str(image.relative_to(root).with_suffix(""))
     except ValueError:
         return str(image.with_suffix(""))
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _checked(samples: list[Sample], layout: str) -> Dataset:

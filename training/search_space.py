@@ -26,11 +26,12 @@ from training.exported import Exported
 from training.latency import operations_of
 from training.models import Network, alike, settle_padding
 from training.origin import plan_sha256
+from training.pictures import pictures_in
 from training.plan import Plan, fingerprint, with_weights_from
 from training.plan_compress import Compress, Prune
 from training.search_found import student_name
 from training.teaching import weights_key
-from training.unlabelled import contents_of, pictures_in
+from training.unlabelled import contents_of
 
 SAMPLE = 16
 """Pictures of noise that an untrained network is timed on: its time does not hang on its weights.

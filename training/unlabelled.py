@@ -21,17 +21,16 @@ from inspector.contract.errors import DataError
 from inspector.contract.image import Image, decode, fit
 from inspector.contract.strict import Strict
 from inspector.contract.whole import write_whole
-from training.dataset import IMAGE_SUFFIXES, SPLITS
+from training.dataset import SPLITS
 from training.job import Data, Job
 from training.likeness import Look, Looks, digest_of, look, nearly
+from training.pictures import pictures_in
 from training.plan import fingerprint
 from training.room import blank
 from training.run import Stage
 from training.scan import LOOKS
 
 WORDS = "words.json"
-PICTURE, MAP = ".jpg", ".map.png"
-"""As a station's archive calls a picture, and beside it where its bundle saw a defect."""
 SHAPE_WITHIN = 0.02
 """By so much of itself width / height may be another than a labelled picture's: made small, a
 picture's sides are rounded."""
@@ -127,14 +126,6 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
 def contents_of(files: Sequence[Path]) -> str:
     """Names them by what is in them, wherever they lie."""
     return fingerprint([file_sha256(path) for path in files])
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """All of a folder and below, a station's maps left out: they are no pictures of a part."""
-    found = {p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
-    maps = {p for p in found if p.name.endswith(MAP)}
-    beside = {p for p in maps if p.with_name(p.name.removesuffix(MAP) + PICTURE) in found}
-    return sorted(found - beside)
 
 
 def _is_shaped_as(picture: Image, sizes: list[Size]) -> bool:

@@ -1,6 +1,7 @@
 """Data as people have it, split so that nothing leaks."""
 
 import csv
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -67,6 +68,41 @@ def test_the_mvtec_layout_is_read_with_its_masks_and_split_anew(
     assert {s.split for s in dataset.samples} == {None}
 
 
+def test_masks_as_mvtec_has_them_are_never_another_pictures(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mvtec"
+    masks = root / "ground_truth" / "scratch" / "deep"
+    masks.mkdir(parents=True)
+    cv2.imwrite(str(masks / "03_mask.png"), np.zeros((64, 64), np.uint8))
+    shutil.copytree(class_folders / "good", root / "train" / "good")
+    with pytest.raises(DataError, match="has ground_truth, as MVTec's layout, but no folder test"):
+        read_dataset(root)
+    shutil.copytree(class_folders / "scratch", root / "test" / "scratch")
+    assert not any(sample.mask for sample in read_dataset(root).samples)
+    shutil.copytree(class_folders / "scratch", root / "test" / "scratch" / "deep")
+    marked = [sample.name for sample in read_dataset(root).samples if sample.mask]
+    assert marked == ["test/scratch/deep/03.png"]
+    shutil.copytree(class_folders / "scratch", root / "train" / "scratch" / "deep")
+    with pytest.raises(DataError, match=r"may be of train/scratch/deep/03\.png or of test/scratch"):
+        read_dataset(root)
+
+
+def test_a_stations_map_beside_its_picture_is_no_picture_of_the_class(class_folders: Path) -> None:
+    for suffix in (".jpg", ".map.png"):
+        shutil.copy(class_folders / "spot" / "00.png", class_folders / "spot" / f"r1{suffix}")
+    names = {sample.name for sample in read_dataset(class_folders).samples}
+    assert "spot/r1.jpg" in names
+    assert "spot/r1.map.png" not in names
+
+
+def test_a_name_that_is_no_utf8_is_refused_before_anything_is_read(class_folders: Path) -> None:
+    folder = class_folders / "spot"
+    (folder / "00.png").rename(os.fsdecode(os.fsencode(folder) + b"/sch\xe4den.png"))
+    with pytest.raises(DataError, match=r"sch.udce4den.png': is no name in UTF-8: rename it"):
+        read_dataset(class_folders)
+
+
 def test_a_manifest_is_read_under_the_names_people_give_its_columns(class_folders: Path) -> None:
     manifest = class_folders / "manifest.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
@@ -83,6 +119,7 @@ def test_a_manifest_is_read_under_the_names_people_give_its_columns(class_folder
     ("text", "words"),
     [
         ("image,name\na.png,x\n", "has no column 'label'; it has image, name"),
+        ("file,class_\na.png,x,\n", "has no column 'label'; it has file, class_; allowed"),
         ("image,label,split\na.png,x,holdout\n", "line 2: split 'holdout': must be one of train"),
         ("image,label,severity\na.png,x,2\n", "line 2: severity '2': must be a number from 0 to 1"),
         ("image,label\n", "holds no rows"),
