@@ -26,6 +26,9 @@ _INTERPOLATION = {
     "linear": cv2.INTER_LINEAR,
 }
 
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+"""Of 8 bits a channel the same as IMREAD_COLOR, which cuts more down to 8 without a word."""
+
 
 class ImageSpec(Strict):
     """What the model takes: uint8 BGR of this size. Scaling and channel order are in the graph."""
@@ -101,17 +104,23 @@ class Tiling(Cutting):
 
 
 def decode(data: bytes) -> Image:
-    """The picture in a file's bytes, as BGR. Raises ValueError where there is none, or half of one.
+    """The picture in a file's bytes, as BGR. Raises ValueError where there is none, or half of one,
+    or one of more than 8 bits a channel: no station's camera gives such, and of 12 that lie in a
+    file of 16 the upper 8 hold next to nothing.
 
     Training, self-test and replay all read pictures here: `imread` would take a truncated JPEG
     that this refuses, and then they would see other pixels than the station.
     """
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED) if data else None
     except cv2.error:
         image = None
     if image is None:
         raise ValueError("is not a picture, or is damaged")
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f"has {8 * image.itemsize} bits a channel: bring it to 8 as the camera does"
+        )
     return image.astype(np.uint8, copy=False)
 
 

@@ -180,6 +180,21 @@ def test_the_scan_names_what_is_wrong_and_leaves_it_out(
     assert any(line.startswith("pixels: ") and "8x8 (1)" in line for line in report.lines())
 
 
+def test_a_picture_of_12_bits_in_16_is_not_trained_on_as_almost_black(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    eight = cv2.imread(str(class_folders / "spot" / "00.png"))
+    assert eight is not None
+    deep = eight.astype(np.uint16) * 16
+    for suffix in ("png", "tif"):
+        assert cv2.imwrite(str(class_folders / "spot" / f"deep.{suffix}"), deep)
+    found = scanned(class_folders, tmp_path / "scan").report.findings
+    said = {each.image: (each.kind, each.excluded, each.what) for each in found}
+    words = "has 16 bits a channel: bring it to 8 as the camera does"
+    for suffix in ("png", "tif"):
+        assert said[f"spot/deep.{suffix}"] == ("unreadable", True, words)
+
+
 def test_a_file_that_the_manifest_names_and_nobody_has_is_a_finding(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("image,label\ngone.png,ok\n", encoding="utf-8")
