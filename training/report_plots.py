@@ -23,6 +23,11 @@ mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.righ
 P = ParamSpec("P")
 
 
+def written(label: str) -> str:
+    """A class's name as text: between two dollars matplotlib would read a formula."""
+    return label.replace("$", r"\$")
+
+
 def once(draw: Callable[P, bytes]) -> Callable[P, bytes]:
     """What was drawn last is kept: a release and its bundle show the same plots of the same row."""
     kept: list[tuple[tuple[object, ...], bytes]] = []
@@ -87,8 +92,9 @@ def confusion(report: Report) -> bytes:
     for i, j in np.ndindex(matrix.shape):
         colour = "white" if share[i, j] > 0.5 else INK
         axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
+    names = [written(label) for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(labels)), names)
     axes.set(xlabel="predicted", ylabel="true")
     return png(figure)
 
@@ -105,7 +111,7 @@ def recalls(report: Report) -> bytes:
         values = [100 * row.golden.recall.get(label, 0.0) for label in labels]
         places = np.arange(len(labels)) + (k - (len(models) - 1) / 2) * width
         axes.bar(places, values, width * 0.92, color=ROLES[row.role], label=row.role)
-    axes.set_xticks(range(len(labels)), labels, rotation=20)
+    axes.set_xticks(range(len(labels)), [written(label) for label in labels], rotation=20)
     axes.set(ylabel="recall, %", ylim=(0, 105))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return png(figure)

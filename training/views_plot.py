@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.learning import views_of
-from training.report_plots import BAD, png
+from training.report_plots import BAD, png, written
 from training.sights import Sights
 from training.views import View
 
@@ -53,7 +53,7 @@ def said(view: View, labels: Sequence[str]) -> str:
 
 def _draw(axes: Axes, image: NDArray[np.uint8], title: str, *, framed: bool = False) -> None:
     axes.imshow(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    axes.set_title(title, fontsize=7)
+    axes.set_title(written(title), fontsize=7)
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set(visible=framed, color=BAD, linewidth=2.5)

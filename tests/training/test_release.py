@@ -20,6 +20,8 @@ from tests.training.plates import PLAN
 from tests.training.releases import PATIENCE_S, Forked, Released
 from training.cli import main
 from training.dataset import SPLITS
+from training.report import Report
+from training.report_plots import confusion, recalls
 from training.run import Run
 
 
@@ -36,6 +38,16 @@ def test_images_become_a_bundle_that_tests_itself_and_judges(released: Released)
         "scratch",
         "spot",
     }
+
+
+def test_a_class_whose_name_looks_like_a_formula_is_drawn_as_it_is_called(
+    released: Released,
+) -> None:
+    text = (released.out / "report" / "report.json").read_text(encoding="utf-8")
+    report = Report.model_validate_json(text)
+    named = report.model_copy(update={"labels": ("good", "$1^$", r"spot\$")})
+    assert confusion(named) != confusion(report)
+    assert recalls(named) != recalls(report)
 
 
 def test_no_golden_picture_was_trained_or_tuned_on(released: Released) -> None:
