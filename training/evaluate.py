@@ -112,9 +112,10 @@ class Figures(Strict):
     overkill: Rate
     review: Rate
     novelty_overkill: Rate | None
-    """Good parts that novelty alone stops; None where the model measures none."""
+    """Good parts that novelty alone stops: no picture's score does. None where the model measures
+    none."""
     novelty_caught: Rate | None
-    """Defects that novelty alone stops."""
+    """Defects that would escape but for novelty: it stops a picture, and none passes."""
 
 
 def defect_scores(
@@ -193,11 +194,19 @@ def figures(
         if (targets == i).any()
     }
     matrix = confusion_matrix(targets, guess, labels=range(len(labels)))
-    by_novelty = ~passed & (parts.scores < limits.review_at)
+    by_score = ~(parts.scores < limits.review_at)
+    by_novelty = ~passed & ~by_score
 
-    def rate(mine: NDArray[np.bool_], event: NDArray[np.bool_]) -> Rate:
+    def rate(
+        mine: NDArray[np.bool_], event: NDArray[np.bool_], unless: NDArray[np.bool_] | None = None
+    ) -> Rate:
         befell = parts.each_part(mine, event)
+        if unless is not None:
+            befell &= ~parts.each_part(mine, unless)
         return Rate.of(int(befell.sum()), len(befell), confidence)
+
+    def alone(mine: NDArray[np.bool_], unless: NDArray[np.bool_]) -> Rate | None:
+        return None if parts.novelty is None else rate(mine, by_novelty, unless)
 
     def escape(classes: tuple[str, ...]) -> Rate:
         return rate(parts.of(classes), passed)
@@ -217,8 +226,8 @@ def figures(
         severity_escape={name: escape(of) for name, of in (severities or {}).items()},
         overkill=rate(~bad, ~passed),
         review=rate(np.ones_like(bad), doubted),
-        novelty_overkill=None if parts.novelty is None else rate(~bad, by_novelty),
-        novelty_caught=None if parts.novelty is None else rate(bad, by_novelty),
+        novelty_overkill=alone(~bad, by_score),
+        novelty_caught=alone(bad, passed),
     )
 
 

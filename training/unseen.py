@@ -168,7 +168,8 @@ def judge_left_out(
     reviewed = ~escaped_without & ~rejected & ~escaped
     stopped = ~escaped & ~rejected & ~reviewed
     stops = np.array([not verdict.passes for verdict in verdicts_of(golden, limits)])
-    beyond = golden.each_part(~golden.is_defect, stops & (golden.scores < needed))
+    good, by_goal = ~golden.is_defect, golden.scores >= needed
+    beyond = golden.each_part(good, stops) & ~golden.each_part(good, by_goal)
     return LeftOut(
         label=label,
         model=row.role,

@@ -54,6 +54,23 @@ def test_what_novelty_alone_stops_is_counted_once_a_part() -> None:
     assert without.novelty_overkill is None
 
 
+def test_novelty_alone_stops_no_part_that_a_score_stops_or_that_escapes_all_the_same() -> None:
+    """A good part, then two defects, of two pictures each: one strange; the other is stopped by its
+    score, passes, and is stopped by its score. By novelty alone only the last would escape.
+    """
+    passes, stopped = [0.1, 0.9, 0.0], [0.9, 0.1, 0.0]
+    rows = np.array([passes, stopped, passes, passes, passes, stopped], np.float32)
+    far = np.array([3.0, 1.0, 3.0, 1.0, 3.0, 1.0], np.float32)
+    numbers = np.array([0, 0, 1, 1, 2, 2])
+    parts = held(rows, np.array([1, 1, 0, 0, 0, 0]), LABELS, GOOD, numbers, far)
+    found = figures(rows, parts, Limits(review_at=0.3, reject_at=0.7, novelty_at=2.0), 0.95)
+    assert (found.overkill.events, found.escape.events) == (1, 1)
+    assert found.novelty_overkill is not None
+    assert found.novelty_caught is not None
+    assert (found.novelty_overkill.events, found.novelty_overkill.n) == (0, 1)
+    assert (found.novelty_caught.events, found.novelty_caught.n) == (1, 2)
+
+
 def test_escape_at_a_fixed_overkill_is_what_counting_gives() -> None:
     # 20 good parts at 0.00 .. 0.19: 5 % of them is one, so the limit is just above 0.18.
     scores = np.array([*np.arange(20) / 100, 0.05, 0.18, 0.185, 0.9])

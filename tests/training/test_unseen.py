@@ -53,7 +53,7 @@ GOLDEN = (
     ("good", [(0.4, STRANGE)]),
     ("good", [(NEEDED, USUAL)]),  # the goals would
     ("good", [(0.6, STRANGE)]),
-    ("good", [(HIGH, USUAL)]),
+    ("good", [(HIGH, USUAL), (LOW, STRANGE), (0.4, USUAL)]),
     ("good", [(0.02, USUAL), (0.02, USUAL), (0.02, USUAL)]),
     ("spot", [(LOW, STRANGE)]),  # no good part
     ("spot", [(HIGH, USUAL)]),
