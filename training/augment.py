@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import albumentations
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,19 +39,21 @@ class Augmenter:
         self.view(probe, image=0, view=0)
 
     def view(self, pixels: NDArray[np.uint8], *, image: int, view: int) -> NDArray[np.uint8]:
-        """One view of an image of height x width x 3. `image` is its place in the pixel file."""
+        """One view of an image of height x width x 3, BGR. image: its place in the pixel file."""
         if not self._steps:
             return pixels
         pipeline = self._pipeline()
         sequence = np.random.SeedSequence([self._seed, image, view])
         pipeline.set_random_seed(int(sequence.generate_state(1)[0]))
-        out: NDArray[np.uint8] = pipeline(image=np.ascontiguousarray(pixels))["image"]
+        # its steps take the first channel for red: a shift of red, a grey, a temperature of light
+        rgb = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2RGB)
+        out: NDArray[np.uint8] = pipeline(image=rgb)["image"]
         if out.shape != self._shape or out.dtype != np.uint8:
             raise ConfigError(
                 f"plan: augment: the steps turn {self._shape} uint8 into {out.shape} {out.dtype}; "
                 f"they must keep size and type (normalisation is inside the graph)"
             )
-        return out
+        return np.asarray(cv2.cvtColor(out, cv2.COLOR_RGB2BGR), np.uint8)
 
     def _pipeline(self) -> albumentations.Compose:
         """One a thread: a pipeline holds its random state."""

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from inspector.contract.strict import Name, Strict, parse
+from training.colour import sees_colour
 from training.plan_base import read_based
 from training.plan_compress import Compress
 from training.plan_export import Export, Tta
@@ -106,6 +107,8 @@ class Plan(Section):
     def drawn_by(self) -> tuple[object, ...]:
         """What views, and what is said of them, come of, for the names of what is learned there."""
         drawn: tuple[object, ...] = (self.augment,)
+        if any(sees_colour(step.name, step.options) for step in self.augment):
+            drawn += ("rgb",)  # such steps were once given BGR for it
         if self.synthetic:
             drawn += (self.synthetic,)
         graded = any(how.severity_weight for how in (*self.teachers, self.student))

@@ -15,12 +15,13 @@ from training.distill import LabelLoss, Taught
 from training.fit import Machine
 from training.material import Material
 from training.models import Network, build
-from training.plan import Step
+from training.plan import Step, read_plan
 from training.plan_networks import Mix, Student
 from training.teachers import Teachers
 from training.views import Kept, Views, cutmix, mixup, principal
 
 SIDE = 32
+PLANS = Path(__file__).parents[2] / "training" / "plans"
 CPU = Machine(torch.device("cpu"), 1)
 STEPS = (Step(name="D4"), Step(name="RandomBrightnessContrast"))
 
@@ -53,6 +54,21 @@ def test_a_view_is_the_same_whatever_was_drawn_before(material: Material, kind: 
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.target, again.target)
     assert not torch.equal(first.images, views.batch(material.train, 4).images)
+
+
+def test_a_step_that_speaks_of_red_is_shown_red(material: Material) -> None:
+    shift = {"r_shift_limit": (40, 40), "g_shift_limit": (0, 0), "b_shift_limit": (0, 0)}
+    step = Step(name="RGBShift", options=shift)
+    grey = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    view = Augmenter([step], ImageSpec(width=SIDE, height=SIDE), 0).view(grey, image=0, view=0)
+    assert view[0, 0].tolist() == [100, 100, 140]  # BGR
+
+
+def test_only_what_steps_of_colour_teach_is_learned_anew() -> None:
+    plan = read_plan(PLANS / "elpv_tiny.toml")
+    assert plan.drawn_by == (plan.augment,)
+    coloured = plan.model_copy(update={"augment": (*plan.augment, Step(name="HueSaturationValue"))})
+    assert coloured.drawn_by == (coloured.augment, "rgb")
 
 
 def test_the_shares_of_a_mixed_view_are_those_of_its_two_pictures(material: Material) -> None:
