@@ -5,6 +5,7 @@ only this file changes.
 """
 
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ class Augmenter:
         self._shape = (spec.height, spec.width, 3)
         self._seed = seed
         self._local = threading.local()
+        with warnings.catch_warnings():  # what it does not know, albumentations leaves out
+            warnings.filterwarnings("error", r"Argument\(s\) .* not valid for", UserWarning)
+            self._pipeline()
         probe = np.zeros(self._shape, np.uint8)
         self.view(probe, image=0, view=0)
 
@@ -72,7 +76,7 @@ def _build(steps: Sequence[Step]) -> albumentations.Compose:
             raise ConfigError(f"{where}: albumentations has no such transform")
         try:
             transforms.append(kind(p=step.p, **step.options))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, UserWarning) as error:
             raise ConfigError(f"{where}: {error}") from None
     return albumentations.Compose(transforms)
 

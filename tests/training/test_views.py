@@ -64,6 +64,13 @@ def test_a_step_that_speaks_of_red_is_shown_red(material: Material) -> None:
     assert view[0, 0].tolist() == [100, 100, 140]  # BGR
 
 
+def test_an_option_that_a_step_does_not_know_is_refused_and_not_left_out() -> None:
+    step = Step(name="GaussNoise", options={"var_limit": (10, 50)})  # as it was once called
+    words = r"plan: augment.0 'GaussNoise': Argument\(s\) 'var_limit' are not valid"
+    with pytest.raises(ConfigError, match=words):
+        Augmenter([step], ImageSpec(width=SIDE, height=SIDE), 0)
+
+
 def test_only_what_steps_of_colour_teach_is_learned_anew() -> None:
     plan = read_plan(PLANS / "elpv_tiny.toml")
     assert plan.drawn_by == (plan.augment,)
