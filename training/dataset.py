@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
 from inspector.contract.errors import DataError
 from training.pictures import IMAGE_SUFFIXES, pictures_in, require_utf8
@@ -247,6 +248,12 @@ def require_trainable(samples: Iterable[Sample], good: Iterable[str], where: str
     have = ", ".join(f"{label} {counts[label]}" for label in sorted(counts))
     if len(counts) < 2:
         raise DataError(f"{where}: only one class ({have}); at least two are needed")
+    written: dict[str, str] = {}
+    for label in sorted(counts):
+        plain = " ".join(normalize("NFKC", label).casefold().split())
+        other = written.setdefault(plain, label)
+        if other != label:
+            raise DataError(f"{where}: classes {other!r} and {label!r} ({have}): are they one?")
     wanted = set(good)
     unknown = sorted(wanted - set(counts))
     if unknown:

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -145,6 +146,14 @@ def test_a_good_class_that_does_not_exist_is_refused(class_folders: Path) -> Non
     samples = read_dataset(class_folders).samples
     with pytest.raises(DataError, match="good 'fine': no such class here; there are good 12"):
         require_trainable(samples, ["fine"], "here")
+
+
+@pytest.mark.parametrize("other", ["Good", "g\uff4fod"])
+def test_a_class_written_in_two_ways_is_no_defect(class_folders: Path, other: str) -> None:
+    samples = read_dataset(class_folders).samples
+    written = [replace(s, label=other) if s.name == "good/00.png" else s for s in samples]
+    with pytest.raises(DataError, match=r"classes '.*' and '.*good .*: are they one\?"):
+        require_trainable(written, ["good"], "data")
 
 
 def test_a_class_too_small_to_split_is_refused() -> None:
