@@ -78,15 +78,27 @@ def require_workable(plan: Plan) -> None:
 
 
 def require_taken(network: Network, image: ImageSpec, key: str) -> None:
-    """Raises ConfigError where a network does not take pictures of this size."""
+    """Raises ConfigError where a network does not take pictures of this size, or what ships could
+    not be made of it: there the head is asked for itself, of what it sees of the last feature map.
+    """
     blank = torch.zeros(1, image.height, image.width, 3, dtype=torch.uint8)
     try:
         with torch.no_grad():
-            network.eval()(blank)
+            whole = network.eval()(blank)
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
             f"plan: {key} does not take pictures of {image.width}x{image.height}: {error}"
         ) from None
+    try:
+        with torch.no_grad():
+            same = torch.allclose(network.with_features(blank)[0], whole, rtol=1e-3, atol=1e-4)
+    except (AttributeError, RuntimeError, TypeError):  # two heads, or one that is a convolution
+        same = False
+    if not same:
+        raise ConfigError(
+            f"plan: {key}: its classes are not said by one head on pooled features, as those of "
+            f"models with two heads (for distillation) are not; take another model"
+        )
 
 
 def require_looks(plan: Plan, network: Network) -> None:

@@ -12,6 +12,7 @@ from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.compress.quantize import calibration_rows
 from training.models import build, macs, settle_padding
+from training.workable import require_taken
 
 SPEC = ImageSpec(width=64, height=64)
 
@@ -73,6 +74,19 @@ def test_a_file_that_holds_no_weights_is_refused_in_words(
         words = words if name == "w.pth" else "is no file of weights, or is damaged"
     with pytest.raises(ConfigError, match=words):
         build("mobilenetv2_035", str(path), classes=3)
+
+
+@pytest.mark.parametrize("model", ["deit_tiny_distilled_patch16_224", "dla34"])
+def test_a_model_of_which_nothing_could_ship_is_refused_before_it_is_trained(model: str) -> None:
+    network = build(model, "none", classes=2)
+    with pytest.raises(ConfigError, match=r"student\.model: its classes are not said by one head"):
+        require_taken(network, ImageSpec(width=224, height=224), "student.model")
+
+
+@pytest.mark.parametrize("model", ["mobilenetv2_035", "vit_tiny_patch16_224"])
+def test_a_model_with_one_head_is_taken(model: str) -> None:
+    network = build(model, "none", classes=2)
+    require_taken(network, ImageSpec(width=224, height=224), "student.model")
 
 
 def test_scaling_and_channel_order_are_inside_the_network() -> None:
