@@ -130,14 +130,19 @@ class Ledger:
         return self.gone(first)
 
     def gone(self, first: int | None) -> list[Row]:
-        """Rows before `first` are no longer there (None: none is); what may be stored now."""
+        """Rows before `first` are no longer there (None: none is); what may be stored now.
+
+        Those that have come before they went are stored too: nobody else has them any more.
+        """
         there = self.known_last + 1 if first is None else first
-        if there > self.next:
-            if self._begun:
-                self.gaps.append(Gap(self.next, there - 1))
-            self.next = there
-        self._waiting = {seq: row for seq, row in self._waiting.items() if seq >= self.next}
-        return self._in_order()
+        ready = []
+        while self.next < there:
+            before = min(there, min(self._waiting, default=there))
+            if self._begun and before > self.next:
+                self.gaps.append(Gap(self.next, before - 1))
+            self.next = before
+            ready += self._in_order()
+        return ready + self._in_order()
 
     def _in_order(self) -> list[Row]:
         ready = []

@@ -61,6 +61,18 @@ def test_rows_that_are_gone_become_a_gap_and_the_rest_goes_on() -> None:
     assert ledger.next == 9
 
 
+def test_rows_that_have_come_are_stored_though_their_station_has_let_them_go_since() -> None:
+    ledger = Ledger(4)
+    for seq in (7, 8, 10):
+        assert ledger.take(row(seq)) == []
+    assert seqs(ledger.gone(12)) == [7, 8, 10]
+    assert ledger.gaps == [Gap(5, 6), Gap(9, 9), Gap(11, 11)]
+    assert ledger.take(row(14)) == []
+    assert seqs(ledger.gone(None)) == [14]
+    assert ledger.gaps[3:] == [Gap(12, 13)]
+    assert (ledger.rows, ledger.next) == (4, 15)
+
+
 def test_what_is_older_than_the_first_row_ever_seen_is_no_gap() -> None:
     ledger = Ledger(None)
     ledger.take(row(51))
