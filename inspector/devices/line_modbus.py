@@ -34,7 +34,7 @@ from inspector.station.signal import Heard, Signal
 
 WORD = 65_536
 PASSED, REJECTED = 1, 2
-ECHO_WORDS = 5
+OWN_WORDS, ECHO_WORDS = 2, 5
 Address = Annotated[int, Field(ge=0, le=65_500)]
 
 
@@ -66,6 +66,23 @@ class ModbusLineSettings(Asked):
                 "pass: write plaintext_beyond_loopback = true to accept that"
             )
         return self
+
+    @model_validator(mode="after")
+    def _words_apart(self) -> Self:
+        first, own = self.echo_first, self.register_
+        if self.echo_register is not None and not self.asks:
+            raise ValueError("echo_register: nothing reads it without echo_max_ms or eject_max_ms")
+        if first < own + OWN_WORDS and own < first + ECHO_WORDS:
+            raise ValueError(
+                f"echo_register {first}: its {ECHO_WORDS} registers overlap with the station's "
+                f"own, {own} and {own + 1}: it would take what it writes for the controller's word"
+            )
+        return self
+
+    @property
+    def echo_first(self) -> int:
+        """The first register that the PLC writes."""
+        return self.register_ + OWN_WORDS if self.echo_register is None else self.echo_register
 
 
 class ModbusLine:
@@ -156,9 +173,7 @@ class ModbusLine:
         return full if full > 0 else sequence
 
     def _echo_words(self) -> list[int]:
-        first, device = self._settings.echo_register, self._settings.device
-        if first is None:
-            first = self._settings.register_ + 2
+        first, device = self._settings.echo_first, self._settings.device
         answer = self._ask(
             self._client.read_holding_registers, first, count=ECHO_WORDS, device_id=device
         )

@@ -124,9 +124,8 @@ class ModbusView(PlcServer):
 
     def __init__(self, settings: ModbusLineSettings, host: str) -> None:
         """host: where to listen. Raises ConfigError."""
-        echo = settings.echo_register
         self._coil, self._register = settings.coil, settings.register_
-        self._echo = settings.register_ + 2 if echo is None else echo
+        self._echo = settings.echo_first
         top = max(self._coil + COILS, self._register + 2, self._echo + ECHO_WORDS)
         super().__init__(host, settings.port, device=settings.device, size=top)
         self.news: deque[Shown] = deque(maxlen=NEWS_MAX)

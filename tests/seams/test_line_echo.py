@@ -12,8 +12,9 @@ import pytest
 
 from inspector.clock import SystemClock
 from inspector.contract.echo import EchoMessage
-from inspector.contract.errors import DeviceError
+from inspector.contract.errors import ConfigError, DeviceError
 from inspector.contract.status import EchoStatus
+from inspector.contract.strict import parse
 from inspector.delivery.broker import MqttSettings
 from inspector.delivery.line_mqtt import MqttLine, MqttLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
@@ -213,6 +214,23 @@ def test_an_echo_that_was_said_while_the_plc_was_not_reached_is_read_afterwards(
         said.join()
         assert until(lambda: at.echo.echoes == 1)
         line.stop()
+
+
+@pytest.mark.parametrize(("register", "echoes"), [(10, 10), (10, 11), (10, 6), (0, 1)])
+def test_a_station_never_takes_what_it_writes_for_the_controllers_word(
+    register: int, echoes: int
+) -> None:
+    words = {"host": "127.0.0.1", "register": register, "echo_register": echoes}
+    with pytest.raises(ConfigError, match="overlap with the station's own"):
+        parse(ModbusLineSettings, {**words, **PROMPT}, "station.toml")
+    for apart in (register + 2, register + 40):
+        parse(ModbusLineSettings, {**words, "echo_register": apart, **PROMPT}, "station.toml")
+
+
+def test_registers_for_echoes_that_nothing_asks_for_are_refused() -> None:
+    words = {"host": "127.0.0.1", "echo_register": 20}
+    with pytest.raises(ConfigError, match="nothing reads it without echo_max_ms or eject_max_ms"):
+        parse(ModbusLineSettings, words, "station.toml")
 
 
 @pytest.mark.parametrize("second", [True, False])
