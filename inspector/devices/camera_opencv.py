@@ -36,7 +36,7 @@ class OpenCvSettings(Strict):
     loop: bool = False
     """A file begins again after its end; otherwise the station ends there."""
     width: Annotated[int, Field(ge=16, le=8192)] | None = None
-    """Asked of a camera with an index; one that cannot keeps its own."""
+    """Asked of a camera with an index alone; one that cannot keeps its own."""
     height: Annotated[int, Field(ge=16, le=8192)] | None = None
     latency_ms: Annotated[int, Field(ge=0, le=2_000)] = 100
     """The longest way from the lens to this program: a frame counts as exposed this long before
@@ -74,6 +74,12 @@ class OpenCvSettings(Strict):
     def _one_source(self) -> Self:
         if sum(each is not None for each in (self.index, self.file, self.url)) != 1:
             raise ValueError("name exactly one of index, file and url")
+        if self.index is None:
+            for key, wish in (("width", self.width), ("height", self.height)):
+                if wish is not None:
+                    raise ValueError(f"{key}: only a camera with an index can be asked for it")
+        if self.loop and self.file is None:
+            raise ValueError("loop: only a file begins again")
         return self
 
     @property

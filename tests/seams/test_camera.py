@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,6 +255,21 @@ def test_no_process_shows_a_password_to_who_lists_processes(server: MjpegServer)
     for file in ("cmdline", "environ"):
         assert b"geheim" not in Path(f"/proc/{camera.pid}/{file}").read_bytes()
     camera.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"url": "rtsp://camera/1"}, "width"),
+        ({"file": "film.avi"}, "height"),
+        ({"url": "rtsp://camera/1"}, "loop"),
+        ({"index": 0}, "loop"),
+    ],
+)
+def test_a_wish_that_the_source_cannot_be_told_is_refused(source: dict[str, Any], key: str) -> None:
+    wish = {key: True if key == "loop" else 640}
+    with pytest.raises(ConfigError, match=f"{key}: "):
+        parse(OpenCvSettings, {**source, **wish}, "station.toml")
 
 
 def test_a_finite_source_ends_and_an_endless_one_does_not(tmp_path: Path) -> None:
