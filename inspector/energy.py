@@ -5,6 +5,7 @@ at `max_energy_range_uj` (kernel: Documentation/power/powercap). Since 2020 root
 A virtual machine has none, as a rule.
 """
 
+import math
 import shlex
 import subprocess
 from pathlib import Path
@@ -126,11 +127,11 @@ class CommandMeter:
     def _read(self) -> float:
         try:
             done = subprocess.run(  # noqa: S603 - what station.toml names is what a person wrote
-                self._command, capture_output=True, text=True, timeout=COMMAND_S, check=True
+                self._command, capture_output=True, timeout=COMMAND_S, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise DeviceError(f"no meter: {self.name}: {error}") from None
-        return _value(done.stdout, self.name)
+        return _value(done.stdout.decode(errors="replace"), self.name)
 
 
 def _number(path: Path) -> int:
@@ -139,9 +140,12 @@ def _number(path: Path) -> int:
 
 def _value(text: str, where: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise DeviceError(f"no meter: {where}: {text[:40]!r} is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise DeviceError(f"no meter: {where}: {text[:40]!r} is no number")
+    return value
 
 
 def _text(path: Path) -> str:

@@ -111,3 +111,18 @@ def test_a_file_and_a_command_count_in_their_own_units(tmp_path: Path) -> None:
             meter.joules()
     with pytest.raises(DeviceError, match="no meter: false: "):
         open_meter(CommandMeterSettings(command=("false",)))
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "1e400", "ÿ\xff no", ""])
+def test_a_meter_that_says_no_number_is_none_in_words(tmp_path: Path, said: str) -> None:
+    file = tmp_path / "joules"
+    file.write_bytes(said.encode("latin-1"))
+    zone(tmp_path / "intel-rapl:0", "package-0", 1)
+    (tmp_path / "intel-rapl:0" / "max_energy_range_uj").write_bytes(said.encode("latin-1"))
+    for settings in (
+        FileMeterSettings(path=file),
+        CommandMeterSettings(command=("cat", str(file))),
+        RaplSettings(folder=tmp_path),
+    ):
+        with pytest.raises(DeviceError, match="is no number"):
+            open_meter(settings)
