@@ -13,6 +13,8 @@ except ModuleNotFoundError:
     pa = None
 
 GROUP_ROWS = 50_000
+GROUP_BYTES = 32_000_000
+"""Of payloads: of a station that looks at a thousand tiles, so many rows would be gigabytes."""
 
 
 class ParquetFile:
@@ -35,17 +37,20 @@ class ParquetFile:
         self._schema = pa.schema([*columns, ("payload", pa.string())])
         self._writer = pq.ParquetWriter(out, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
 
     def add(self, cells: dict[str, Any], payload: bytes) -> None:
         at = cells["captured_at"]
         taken = None if at is None else datetime.fromisoformat(at)
         self._rows.append({**cells, "captured_at": taken, "payload": payload.decode()})
-        if len(self._rows) >= GROUP_ROWS:
+        self._bytes += len(payload)
+        if len(self._rows) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._write()
 
     def _write(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows.clear()
+        self._bytes = 0
 
     def __enter__(self) -> Self:
         return self

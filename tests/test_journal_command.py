@@ -15,9 +15,11 @@ import pytest
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.result import InspectionResult
+from inspector.contract.table import cells
 from inspector.delivery.cursors import COURIER, Cursors
 from inspector.delivery.journal import ConsumerSettings, Journal, JournalSettings
 from inspector.examine import payloads, show
+from inspector.parquet import ParquetFile
 from tests.delivery.results import result
 from tests.support import make_bundle, run_inspector, start_station, until, write_station
 
@@ -96,6 +98,17 @@ def test_exports_agree_with_the_journal_in_every_format(path: Path, tmp_path: Pa
     assert [json.loads(text) for text in read["payload"].to_pylist()] == stored
     assert str(read.schema.field("captured_at").type) == "timestamp[ms, tz=UTC]"
     assert read["seq"].to_pylist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_large_rows_are_written_before_they_fill_the_memory(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the parquet extra")
+    row = cells({"seq": 1})
+    payload = b'"' + b"x" * 1_000_000 + b'"'
+    with (tmp_path / "large").open("wb") as out, ParquetFile(out) as table:
+        for _ in range(100):
+            table.add(row, payload)
+    written = parquet.ParquetFile(tmp_path / "large")
+    assert (written.metadata.num_rows, written.num_row_groups) == (100, 4)
 
 
 @pytest.mark.parametrize(
