@@ -59,7 +59,7 @@ def send(settings: CommanderSettings, station: Name, command: Command) -> Reply:
             connection = Connection(
                 settings.mqtt,
                 versions.next(settings.mqtt),
-                client_id=f"inspector-{settings.sender}-{os.getpid()}",
+                client_id=settings.mqtt.client_id or f"inspector-{settings.sender}-{os.getpid()}",
                 inbound=inbound,
             )
             connection.open()

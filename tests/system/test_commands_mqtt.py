@@ -108,3 +108,18 @@ def test_a_commander_is_told_what_is_wrong(bundle: Bundle, tmp_path: Path) -> No
         done = run_inspector("command", "--mqtt", commander, "status", "--station", "test")
     assert done.returncode == 1
     assert "no reply came within 1 s: does it run?" in done.stderr
+
+
+def test_a_commander_is_known_to_its_broker_by_the_client_id_that_it_was_given(
+    tmp_path: Path,
+) -> None:
+    make_ed25519(tmp_path, "foreman")
+    commander = tmp_path / "commander.toml"
+    with Mosquitto(tmp_path, "clientid_prefixes plant-").start() as broker:
+        commander.write_text(
+            'sender = "foreman"\nkey_file = "foreman.key"\n'
+            'topic_root = "plant/line"\nwait_s = 1.0\n'
+            f'[mqtt]\nhost = "localhost"\nport = {broker.port}\nclient_id = "plant-foreman"\n'
+        )
+        done = run_inspector("command", "--mqtt", commander, "status", "--station", "test")
+    assert "no reply came within 1 s: does it run?" in done.stderr
