@@ -23,6 +23,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,7 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
     trigger = build_trigger(settings, camera, as_client="commission")
     images: list[Image] = []
     where = f"{QUIET_S:g} s without a picture"
-    lost, why = 0, ""
-    quiet_since = time.monotonic()
+    lost, why, quiet_since = 0, "", time.monotonic()
     try:
         camera.open()
         if isinstance(trigger, MqttTrigger):
@@ -148,9 +148,15 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
 
 
 def _enough(images: list[Image], where: str) -> list[Image]:
-    if len(images) < PARTS_MIN:
-        raise DeviceError(f"{where}: {len(images)} parts, at least {PARTS_MIN} are needed")
-    return images
+    """Those that tell something new: of copies, or a stuck grabber's frames, nothing scatters."""
+    own = list({(each.shape, sha256(each.tobytes()).digest()): each for each in images}.values())
+    came = f"{len(images)} parts"
+    if len(own) < len(images):
+        came += f" came, {len(own)} with a picture of its own"
+        log.warning("%s: %s", where, came)
+    if len(own) < PARTS_MIN:
+        raise DeviceError(f"{where}: {came}, at least {PARTS_MIN} are needed")
+    return own
 
 
 def learn(images: Sequence[Image]) -> Learned:

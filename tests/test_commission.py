@@ -202,3 +202,23 @@ def test_too_few_parts_and_faulty_tables_are_said_in_words(
     assert recipe.read_bytes() == before
     recipe.write_text(recipe.read_text(encoding="utf-8").replace("dark", "drak"), encoding="utf-8")
     assert "attest.drak: is not a key here" in run_inspector("check", station).stdout
+
+
+def test_copies_of_one_picture_are_no_further_parts(tmp_path: Path, parts: list[Image]) -> None:
+    folder, frames = tmp_path / "good", tmp_path / "pictures"
+    folder.mkdir()
+    frames.mkdir()
+    for i in range(25):  # a grabber that is stuck, one file copied
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), parts[0])
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    before = (tmp_path / "recipe.toml").read_bytes()
+    done = run_inspector("commission", station, "--folder", folder)
+    assert done.returncode == 1
+    assert "25 parts came, 1 with a picture of its own, at least 20 are needed" in done.stderr
+    assert (tmp_path / "recipe.toml").read_bytes() == before
+    for i, part in enumerate(parts[:22]):
+        cv2.imwrite(str(frames / f"part{i:03d}.png"), part)
+        cv2.imwrite(str(frames / f"part{i:03d}-again.png"), part)
+    done = run_inspector("commission", station, "--parts", "44")
+    assert done.returncode == 0, done.stderr
+    assert "22 good parts" in done.stdout
