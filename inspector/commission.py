@@ -16,13 +16,9 @@ the recipe gets no shift_px and no match, and the report says so.
 """
 
 import logging
-import re
-import shutil
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,6 +26,7 @@ import numpy as np
 
 from inspector.badframes import bad_frames
 from inspector.build_devices import build_camera, build_trigger
+from inspector.commission_recipe import require_writable, write_recipe
 from inspector.commission_sheet import draw, write_sheet
 from inspector.contract.errors import (
     ConfigError,
@@ -39,8 +36,6 @@ from inspector.contract.errors import (
     FrameError,
 )
 from inspector.contract.image import Image
-from inspector.contract.strict import parse
-from inspector.contract.whole import write_whole
 from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.camera_replay import names_in, read_image, shown
 from inspector.devices.trigger_command import CommandTriggerSettings
@@ -56,7 +51,6 @@ from inspector.station.attest_rule import (
     reference_of,
     reference_text,
 )
-from inspector.station.recipe import Recipe
 
 PARTS_MIN = 20
 SPREADS, BEYOND = 4.5, 1 / 3
@@ -230,13 +224,14 @@ def run(station: Path, parts: int, folder: Path | None, out: Path | None) -> Ite
     """Commission a station; what is found, line by line. Raises ConfigError, DeviceError."""
     settings = read_settings(station)
     read_recipe(settings)  # its faults first, not after an hour of parts
+    out = out or settings.recipe
+    require_writable(settings.recipe, out)
     good = from_folder(folder, parts) if folder else from_camera(settings, parts)
     learned = learn(good)
     yield from report(learned)
-    out = out or settings.recipe
-    write_recipe(settings.recipe, out, learned)
     sheet = out.with_suffix(".attest.png")
     write_sheet(sheet, draw(good, learned.rule, learned.figures))
+    write_recipe(settings.recipe, out, learned)  # last: no limits hold that nobody can look at
     yield f"\nwritten: {out}; look at {sheet} before the line runs"
 
 
@@ -263,38 +258,3 @@ def _said(limits: Range) -> str:
     ends = [f"at least {limits.min:g}"] if limits.min is not None else []
     ends += [f"at most {limits.max:g}"] if limits.max is not None else []
     return ", ".join(ends)
-
-
-def write_recipe(path: Path, out: Path, learned: Learned) -> Recipe:
-    """The recipe with its [attest] replaced, comments elsewhere kept; whole or not at all.
-
-    Where `out` is the recipe itself, the old one stays beside it as NAME.before. Raises ConfigError
-    where the result would be no recipe.
-    """
-    text = path.read_text(encoding="utf-8-sig")
-    text = re.sub(r"(?ms)^\[attest(\.[^\]]*)?\].*?(?=^\[(?!attest\b)|\Z)", "", text)
-    text = text.rstrip() + "\n\n" + _table(learned)
-    try:
-        recipe = parse(Recipe, tomllib.loads(text), str(path))
-    except tomllib.TOMLDecodeError as error:
-        text = f"{path}: write attest as a table [attest], not in one line: {error}"
-        raise ConfigError(text) from None
-    if out.exists():
-        shutil.copy2(out, out.with_name(f"{out.name}.before"))
-    write_whole(out, text.encode(), draft=out.with_name(f".{out.name}.draft"))
-    return recipe
-
-
-def _table(learned: Learned) -> str:
-    n = len(next(iter(learned.figures.values())))
-    now = datetime.now(UTC)
-    lines = ["[attest]", f"# inspector commission, {now:%Y-%m-%d %H:%M} UTC, {n} good parts"]
-    for name in learned.figures:
-        limits: Range = getattr(learned.rule, name)
-        ends = [f"{key} = {value!r}" for key, value in limits.model_dump(exclude_none=True).items()]
-        lines.append(f"{name} = {{ {', '.join(ends)} }}")
-    if learned.rule.reference:
-        rows = re.findall(".{1,96}", learned.rule.reference)
-        marks = ", ".join(f"[{x}, {y}]" for x, y in learned.rule.landmarks)
-        lines += [f"landmarks = [{marks}]", 'reference = """', *rows, '"""']
-    return "\n".join(lines) + "\n"

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from inspector.badframes import FAULTS, bad_frames
-from inspector.commission import learn, limit_of, write_recipe
+from inspector.commission import learn, limit_of
+from inspector.commission_recipe import write_recipe
 from inspector.contract.image import Image
 from inspector.settings import read_recipe, read_settings
 from inspector.station.attest import attest
+from inspector.station.attest_rule import Range
 from tests.brokers import Listener, Mosquitto
 from tests.support import make_bundle, run_inspector, write_station
 
@@ -222,3 +224,45 @@ def test_copies_of_one_picture_are_no_further_parts(tmp_path: Path, parts: list[
     done = run_inspector("commission", station, "--parts", "44")
     assert done.returncode == 0, done.stderr
     assert "22 good parts" in done.stdout
+
+
+BY_HAND = """
+  [ attest ]
+  may_repeat = true
+  landmarks = [
+    [1, 2],
+  ]
+  [attest.dark]
+  max = 1.0
+
+# as agreed with quality
+[frame]
+width = 480
+height = 400
+"""
+
+
+def test_what_cannot_be_written_is_said_before_an_hour_of_parts_and_the_rest_is_kept(
+    tmp_path: Path, parts: list[Image]
+) -> None:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for i, part in enumerate(parts[:20]):
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    recipe = tmp_path / "recipe.toml"
+    plain = recipe.read_text(encoding="utf-8")
+    recipe.write_text(plain + "attest.dark = { max = 1.0 }\n", encoding="utf-8")
+    elsewhere = tmp_path / "nowhere" / "recipe.toml"
+    for words, told in ((), "write attest as a table"), (("--out", elsewhere), "nowhere"):
+        done = run_inspector("commission", station, "--folder", folder, *words)
+        assert (done.returncode, done.stdout) == (78, "")
+        assert told in done.stderr
+        recipe.write_text(plain + BY_HAND, encoding="utf-8")
+    done = run_inspector("commission", station, "--folder", folder)
+    assert done.returncode == 0, done.stderr
+    assert "# as agreed with quality\n[frame]\n" in recipe.read_text(encoding="utf-8")
+    rule = read_recipe(read_settings(station)).attest
+    assert rule is not None
+    assert rule.may_repeat
+    assert rule.dark != Range(max=1.0)
