@@ -3,6 +3,7 @@ so that `inspector --help` needs no model runtime.
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -25,6 +26,8 @@ from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A write that fails does not say of which file."""
 
 EXAMPLES = """\
 examples:
@@ -68,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InspectorError as error:
         print(error, file=sys.stderr)
         return FAILED
-    except OSError as error:  # a file or folder named on the command line
-        if error.filename is None:
+    except OSError as error:  # a file or folder named on the command line, or a disk without room
+        if error.filename is None and error.errno not in FULL:
             raise
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or 'what was to be written'}: {error.strerror}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130

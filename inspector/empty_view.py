@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inspector.build_devices import build_camera
 from inspector.contract.errors import DeviceError, EndOfStream
+from inspector.contract.whole import write_whole
 from inspector.settings import read_settings
 
 FRAMES = 8
@@ -18,8 +19,10 @@ FRAME_TIMEOUT_S = 10.0
 def take(station: Path, out: Path) -> str:
     """Write the mean of some frames, so that noise is not taken for the scene; what was done.
 
-    Raises ConfigError, DeviceError.
+    Raises ConfigError, DeviceError, OSError.
     """
+    if not out.suffix or not cv2.haveImageWriter(str(out)):
+        raise DeviceError(f"{out}: cannot be written as a picture: name it .png")
     camera = build_camera(read_settings(station).camera)
     images: list[NDArray[np.float32]] = []
     try:
@@ -34,6 +37,6 @@ def take(station: Path, out: Path) -> str:
     if not images or any(image.shape != images[0].shape for image in images):
         raise DeviceError("the camera gives no frames of one size")
     mean = np.mean(images, axis=0).round().astype(np.uint8)
-    if not cv2.imwrite(str(out), mean):
-        raise DeviceError(f"{out}: cannot be written as a picture: name it .png")
+    # whole: a station that is started meanwhile, or after a kill, has the old scene or this one
+    write_whole(out, cv2.imencode(out.suffix, mean)[1].tobytes())
     return f"{out}: the mean of {len(images)} frames; look at it: no part may be in it"

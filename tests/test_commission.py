@@ -1,6 +1,7 @@
 """Limits learnt from good parts, tried on other good parts and on every fault we can make."""
 
 import csv
+import resource
 import subprocess
 import sys
 import time
@@ -266,3 +267,35 @@ def test_what_cannot_be_written_is_said_before_an_hour_of_parts_and_the_rest_is_
     assert rule is not None
     assert rule.may_repeat
     assert rule.dark != Range(max=1.0)
+
+
+def test_an_empty_scene_is_put_in_place_whole_or_refused_in_words(tmp_path: Path) -> None:
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    done = run_inspector("commission", station, "--empty", tmp_path / "empty.picture")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "empty.picture: cannot be written as a picture: name it .png"
+    )
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"as before")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    command = [
+        sys.executable,
+        "-m",
+        "inspector.cli",
+        "commission",
+        str(station),
+        "--empty",
+        str(empty),
+    ]
+    full = subprocess.run(  # a file that may have no more than a byte: as on a full disk
+        command,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, limit[1])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    assert "File too large" in full.stderr
+    assert empty.read_bytes() == b"as before"
