@@ -130,18 +130,22 @@ class Accounts:
                 db.execute("DELETE FROM session WHERE name = ?", (owner,))
         return Visitor(owner, _role(invited["role"]))
 
-    def log_in(self, name: str, password: str) -> Visitor | None:
-        """None for a wrong name or password, in the same time. Raises BusyError."""
+    def log_in(self, name: str, password: str) -> tuple[Visitor, str] | None:
+        """Who it is, and the token of a new session; None for a wrong name or password, in the
+        same time. Raises BusyError.
+        """
         with self._store.reading() as db:
             query = "SELECT name, role, password FROM account WHERE lower(name) = lower(?)"
             # not cut: many names would be one account, each with tries of its own
             row = db.execute(query, (name,)).fetchone()
         if not verify(password[:1_000], row[2] if row else None):
             return None
+        visitor = Visitor(row[0], _role(row[1]))
         with self._store.changing() as db:
-            update = "UPDATE account SET logged_in_at = ? WHERE name = ?"
-            db.execute(update, (int(time.time()), row[0]))
-        return Visitor(row[0], _role(row[1]))
+            # as long as it took to verify, it may have been replaced, and its sessions ended
+            update = "UPDATE account SET logged_in_at = ? WHERE name = ? AND password = ?"
+            still = db.execute(update, (int(time.time()), row[0], row[2])).rowcount
+            return (visitor, self.begin(visitor)) if still else None
 
     def begin(self, visitor: Visitor) -> str:
         """A new session; its token, of which only the hash is kept."""

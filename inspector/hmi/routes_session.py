@@ -90,14 +90,14 @@ def _add_login(app: FastAPI, parts: "Parts", guard: Guard) -> None:
             return _wait(wait_s)
         # counted before it is known: tries at once must not all be free
         parts.throttle.failed(account, address(request))
-        found = parts.accounts.log_in(login.name.strip(), login.password)
-        if found is None:
+        came = parts.accounts.log_in(login.name.strip(), login.password)
+        if came is None:
             who = login.name.strip()[:32] or "-"
             parts.audit.add(who=who, address=address(request), what="log_in", outcome="refused")
             return JSONResponse({"error": "wrong"}, 403)
         parts.throttle.succeeded(account, address(request))
-        parts.audit.add(who=found.name, address=address(request), what="log_in")
-        return _come_in(parts, guard, found)
+        parts.audit.add(who=came[0].name, address=address(request), what="log_in")
+        return _come_in(parts, guard, came[1])
 
     @app.delete("/api/session")
     def log_out(request: Request) -> Response:
@@ -125,13 +125,13 @@ def _add_invitations(app: FastAPI, parts: "Parts", guard: Guard) -> None:
             return _wait(wait_s)
         found = parts.accounts.accept(given.token, given.name, given.password)
         parts.audit.add(who=found.name, address=address(request), what="set_password")
-        return _come_in(parts, guard, found)
+        return _come_in(parts, guard, parts.accounts.begin(found))
 
 
-def _come_in(parts: "Parts", guard: Guard, found: Visitor) -> Response:
+def _come_in(parts: "Parts", guard: Guard, token: str) -> Response:
     """A new cookie, whatever the old one was."""
     seconds = 3_600 * max(parts.settings.session.viewer_h, parts.settings.session.absolute_h)
-    cookie_header = guard.cookie_header(parts.accounts.begin(found), max_age_s=seconds)
+    cookie_header = guard.cookie_header(token, max_age_s=seconds)
     return JSONResponse({}, headers={"set-cookie": cookie_header})
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +25,24 @@ DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 @pytest.fixture
 def accounts(tmp_path: Path) -> Accounts:
     return Accounts(Store(tmp_path / "state"), SessionSettings())
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_who_logs_in_while_the_password_is_replaced_or_the_account_removed_is_not_in(
+    tmp_path: Path, accounts: Accounts, *, gone: bool
+) -> None:
+    accounts.accept(accounts.first_link() or "", "boss", PASSWORD)
+    accounts.accept(accounts.add("eve", "operator"), "eve", PASSWORD)
+    with closing(Store(tmp_path / "state")) as beside, ThreadPoolExecutor(1) as other:
+        under_way = other.submit(accounts.log_in, "eve", PASSWORD)
+        time.sleep(0.03)  # scrypt takes longer
+        with beside.changing() as db:
+            change = "DELETE FROM account" if gone else "UPDATE account SET password = 'another'"
+            db.execute(f"{change} WHERE name = 'eve'")
+            db.execute("DELETE FROM session WHERE name = 'eve'")
+        assert under_way.result() is None
+        with beside.reading() as db:
+            assert db.execute("SELECT count(*) FROM session").fetchone() == (0,)
 
 
 def test_the_first_link_makes_one_administrator_once(tmp_path: Path, accounts: Accounts) -> None:
@@ -155,7 +174,9 @@ def test_a_name_with_letters_more_is_no_account_and_so_has_no_tries_at_one(
     longest = "a" * NAME_MAX
     accounts.accept(accounts.add(longest, "viewer"), None, PASSWORD)
     assert accounts.log_in(longest + "b", PASSWORD) is None
-    assert accounts.log_in(longest.upper(), PASSWORD) == Visitor(longest, "viewer")
+    came = accounts.log_in(longest.upper(), PASSWORD)
+    assert came is not None
+    assert came[0] == Visitor(longest, "viewer")
 
 
 def test_a_right_password_is_not_looked_at_while_the_account_waits(plant: Plant) -> None:
