@@ -20,8 +20,9 @@ from inspector.contract.image import Image
 from inspector.settings import read_recipe, read_settings
 from inspector.station.attest import attest
 from inspector.station.attest_rule import Range
+from inspector.study.labels import read_pictures
 from tests.brokers import Listener, Mosquitto
-from tests.support import make_bundle, run_inspector, write_station
+from tests.support import GREY, make_bundle, run_inspector, write_station
 
 elpv = pytest.importorskip("elpv_dataset")
 CELLS = Path(elpv.__file__).parent / "data"
@@ -299,3 +300,20 @@ def test_an_empty_scene_is_put_in_place_whole_or_refused_in_words(tmp_path: Path
     assert "Traceback" not in full.stderr
     assert "File too large" in full.stderr
     assert empty.read_bytes() == b"as before"
+
+
+def test_a_stations_maps_beside_its_pictures_are_no_parts(tmp_path: Path) -> None:
+    folder = tmp_path / "labelled" / "good"
+    folder.mkdir(parents=True)
+    for i in range(12):
+        cv2.imwrite(str(folder / f"r-{i}.jpg"), np.full((48, 64, 3), GREY + i, np.uint8))
+        cv2.imwrite(str(folder / f"r-{i}.map.png"), np.full((6, 8), i, np.uint8))
+    cv2.imwrite(str(folder / "alone.map.png"), np.full((48, 64, 3), GREY, np.uint8))
+    bundle = make_bundle(tmp_path / "bundles")
+    station = write_station(tmp_path, bundle)
+    done = run_inspector("replay", "--bundle", bundle.folder, folder)
+    assert "r-1.map.png" not in done.stdout
+    assert "alone.map.png" in done.stdout
+    assert len(read_pictures(folder.parent)) == 13
+    few = run_inspector("commission", station, "--folder", folder)  # 25 files
+    assert (few.returncode, "13 parts" in few.stderr) == (1, True)

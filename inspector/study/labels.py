@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
-from inspector.devices.camera_replay import SUFFIXES, shown
+from inspector.devices.camera_replay import pictures_in, shown
 
 GOOD_WORD, DEFECT_WORD = "OK", "NOT_OK"
 """May stand for a label where nobody noted which defect it was."""
@@ -111,10 +111,8 @@ def _from_list(path: Path) -> list[tuple[str, str, Path | None]]:
 
 def _from_folder(folder: Path) -> list[tuple[str, str, Path | None]]:
     found: list[tuple[str, str, Path | None]] = []
-    for path in sorted(folder.rglob("*")):
+    for path in pictures_in(folder):
         below = path.relative_to(folder).parts
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
         if len(below) not in (2, 3):
             raise ConfigError(
                 f"{folder}: {shown(str(path.relative_to(folder)))}: must be LABEL/PICTURE or "
