@@ -209,7 +209,7 @@ def _row_of(part: Reviewed, label: str, data: bytes) -> Row:
         image=part.picture,
         name=f"{facts.station}/{facts.result_id}{suffix}",
         label=label,
-        part=facts.part or part.name,
+        part=part.part,
         severity=part.severity,
     )
     return Row(sample, _origin_of(part), data)

@@ -80,7 +80,7 @@ def reviewed_pictures(
             Known(
                 path,
                 part.name,
-                facts.part or part.name,
+                part.part,
                 part.label,
                 is_golden=False,
                 trained=learned.has(part),
@@ -146,7 +146,7 @@ class _Learned(NamedTuple):
         return (
             part.name in self.names
             or facts.image_sha256 in self.pictures
-            or facts.part in self.parts
+            or part.part in self.parts
         )
 
 

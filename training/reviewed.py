@@ -31,6 +31,13 @@ class Reviewed:
         return "/".join(self.key)
 
     @property
+    def part(self) -> str:
+        """The line's id of it as a manifest gives it back: without the spaces around it, or a part
+        is another one in the next version. Where the line has none, its name.
+        """
+        return (self.facts.part or "").strip() or self.name
+
+    @property
     def severity(self) -> float | None:
         """The mean of those who rated it, to four digits: a version's file says it as exactly."""
         rated = [each.severity for each in self.reviews if each.severity is not None]

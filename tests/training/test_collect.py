@@ -289,6 +289,24 @@ def test_a_part_seen_by_several_stations_is_in_one_set(
     assert line.facts.stations == {"s1": 12, "s2": 12}
 
 
+def test_a_part_whose_id_is_padded_with_spaces_stays_in_its_set_in_the_next_run(
+    line: Line, station: Station
+) -> None:
+    for _ in range(2):  # as a PLC's strings of a fixed length come
+        for i in range(6):
+            station.say("spot", station.take("spot"), part=f" P-{i}  ")
+        line.collect(station.folder)
+    parts = {(sample.part, sample.split) for sample in of_stations(line.data)}
+    assert len(parts) == 6
+    golden = sum(split == "golden" for _, split in parts)
+    assert line.why() == {"a part of the golden set": golden}
+    reviewed, pair = read_reviewed([station.folder]), (line.released.bundle,) * 2
+    known, _ = reviewed_pictures(reviewed, line.version, line.data, pair)
+    assert {each.part for each in known if each.trained} == {
+        part for part, split in parts if split != "golden"
+    }
+
+
 def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
     line: Line, station: Station, capsys: pytest.CaptureFixture[str]
 ) -> None:
