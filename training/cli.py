@@ -1,6 +1,7 @@
 """inspector-train: the commands."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -44,9 +45,9 @@ EXAMPLES = """examples:
   inspector-train release training/plans/elpv.toml --data elpv --out smoke --smoke
   inspector-train bench training/plans/elpv.toml --data elpv
 
-exit codes: 0 done, 1 a process of a training failed, or a file or folder cannot be had, 3 quality
-gate, or not promoted, 4 training diverged, 5 not enough evidence to promote, 65 data, 78 plan, 130
-interrupted
+exit codes: 0 done, 1 a process of a training failed, a file or folder cannot be had, or a disk is
+full, 3 quality gate, or not promoted, 4 training diverged, 5 not enough evidence to promote, 65
+data, 78 plan, 130 interrupted
 """
 
 
@@ -64,10 +65,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a file or folder named on the command line
-        if error.filename is None:
+    except OSError as error:  # a file or folder named on the command line, or a full disk
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if error.filename is None and not full:
             raise
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        again = "; with more room the same command goes on" if full else ""
+        print(f"{error.filename or 'a disk'}: {error.strerror}{again}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from inspector.contract.errors import DataError
 from inspector.contract.image import decode
 from inspector.contract.review import Undo
 from inspector.delivery.reviews import FILE, PICTURES, ReviewStore
+from tests.support import small_disk
 from tests.training.plates import PLAN
 from tests.training.releases import Released
 from tests.training.said import Station, dent, jpeg
@@ -330,6 +332,21 @@ def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
     assert old.stat().st_ino == new.stat().st_ino  # one picture on the disk
     assert line.collect(station.folder, first=True) == 78
     assert "has v0002 already" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_costs_no_version_and_is_said_in_words(
+    line: Line, station: Station, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station.say_all("spot", 2)
+    with small_disk(tmp_path / "disk", "96k") as disk:
+        line.into = disk / "line"
+        assert line.collect(station.folder) == 1
+        expected = "No space left on device; with more room the same command goes on\n"
+        assert capsys.readouterr().err.endswith(expected)
+        assert newest(line.into) is None
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        assert line.collect(station.folder) == 0
+        assert len(of_stations(line.data)) == 2
 
 
 def test_another_grade_of_the_same_defect_is_taken_up(line: Line, station: Station) -> None:
