@@ -128,7 +128,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     from training.dataset import read_dataset
     from training.deciding import decide
     from training.evidence import Pair, Sources, gather
-    from training.promote import offer, require_current, write_report
+    from training.promote import alone_in, offer, require_current, write_report
     from training.promotion import Terms
     from training.screen import Screen
 
@@ -149,9 +149,10 @@ def _promote(arguments: argparse.Namespace) -> int:
         screen.say(f"{check.verdict:<8} {check.name}: {check.found}; {check.asked}")
     print(write_report(evidence, decision, arguments.out))
     if decision.outcome == "promote" and not arguments.dry_run:
-        require_current(arguments.bundles, candidate, incumbent)
-        for line in offer(arguments.candidate, arguments.bundles, arguments.key):
-            print(line)
+        with alone_in(arguments.bundles):
+            require_current(arguments.bundles, candidate, incumbent)
+            for line in offer(arguments.candidate, arguments.bundles, arguments.key):
+                print(line)
     tried = " (dry run)" if arguments.dry_run else ""
     print(f"{decision.outcome}{tried}: {candidate.id} in place of {incumbent.id}")
     for reason in decision.reasons:

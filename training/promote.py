@@ -4,17 +4,23 @@ What is promoted is signed and put whole into the folders that stations watch; t
 written last, once every folder has it. Each station still verifies and tests it for itself.
 """
 
+import fcntl
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
+from inspector.contract.sums import sync
 from inspector.contract.whole import write_whole
 from inspector.runtime.folder import POINTER, point_to, read_wish
 from inspector.runtime.signature import sign_bundle
 from training.promote_html import write_html
 from training.promotion import Decision, Evidence
+
+LOCK = f"{POINTER}.lock"
 
 
 def write_report(evidence: Evidence, decision: Decision, folder: Path) -> Path:
@@ -25,6 +31,29 @@ def write_report(evidence: Evidence, decision: Decision, folder: Path) -> Path:
     page = folder / "promote.html"
     write_html(evidence, decision, page)
     return page
+
+
+@contextmanager
+def alone_in(folders: Sequence[Path]) -> Iterator[None]:
+    """Be the only one who promotes into these folders: of two candidates that were compared with
+    the same incumbent, the second would take the first one's place uncompared.
+
+    Leaves `current.lock` there. Raises ConfigError where somebody else does just now, OSError.
+    """
+    with ExitStack() as held:
+        for folder in sorted({folder.resolve() for folder in folders}):
+            # opened to read: whoever may write into the folder can lock a file that another made
+            handle = os.open(folder / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{folder}: another process promotes into it just now: try again after it"
+                ) from None
+            except OSError:  # a file system without locks
+                continue
+        yield
 
 
 def require_current(folders: Sequence[Path], candidate: Bundle, incumbent: Bundle) -> None:
@@ -68,7 +97,10 @@ def _put(bundle: Bundle, folder: Path) -> Path:
             draft = folder / f".{bundle.id}.part"
             shutil.rmtree(draft, ignore_errors=True)
             shutil.copytree(bundle.folder, draft)
+            for path in (draft, *draft.rglob("*")):
+                sync(path)  # the pointer is on the disk at once: what it names must be before it
             draft.rename(place)
+            sync(folder)
     except OSError as error:
         raise BundleError(f"{place}: cannot be put there: {error}") from None
     read_bundle(place)
@@ -80,5 +112,4 @@ def _take_signature(bundle: Bundle, place: Path) -> None:
     if not (bundle.folder / SIGNATURE).exists():
         return
     part = place.with_name(f".{bundle.id}.sig.part")
-    shutil.copyfile(bundle.folder / SIGNATURE, part)
-    part.replace(place / SIGNATURE)
+    write_whole(place / SIGNATURE, (bundle.folder / SIGNATURE).read_bytes(), draft=part)

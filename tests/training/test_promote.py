@@ -27,6 +27,7 @@ from training.dataset import read_dataset
 from training.deciding import decide
 from training.learned_record import Memory, write_memories
 from training.likeness import Looks, look
+from training.promote import alone_in
 from training.promotion import Case, Evidence, Latency, Says, Shadowed, Terms
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -128,6 +129,9 @@ def test_a_candidate_as_good_is_signed_and_offered_whole(
     assert "promote (dry run)" in capsys.readouterr().out
     assert not (candidate.folder / SIGNATURE).exists()
     assert sorted(path.name for path in line.plant.iterdir()) == [line.incumbent.id]
+    with alone_in([line.plant]):
+        assert line.promote(candidate, *offer) == 78  # somebody else promotes just now
+    assert not (line.plant / POINTER).exists()
     assert line.promote(candidate, *offer) == 0
     assert (line.plant / POINTER).read_text().strip() == candidate.id
     assert read_bundle(line.plant / candidate.id, trust_in(public)).id == candidate.id
