@@ -55,11 +55,7 @@ class Reviewed:
 
     def picture_bytes(self) -> bytes | None:
         """As the people saw it; None where it is gone, or is another one now."""
-        try:
-            data = self.picture.read_bytes()
-        except OSError:
-            return None
-        return data if hashlib.sha256(data).hexdigest() == self.facts.image_sha256 else None
+        return _bytes_of(self.picture, self.facts.image_sha256)
 
 
 def store_of(source: Path) -> Path:
@@ -102,6 +98,22 @@ def read_reviewed(sources: Iterable[Path]) -> list[Reviewed]:
 def _reviewed(all_: list[Kept], stores: list[Path]) -> Reviewed:
     stands = tuple(each.review for each in all_ if each.undone is None)
     facts = (*stands, all_[0].review)[0]
-    paths = [picture_at(store, facts.image_sha256) for store in stores]
-    picture = next((path for path in paths if path.is_file()), paths[0])
-    return Reviewed(stands, facts, picture, *standing_of(stands))
+    return Reviewed(stands, facts, _picture(stores, facts.image_sha256), *standing_of(stands))
+
+
+def _picture(stores: list[Path], sha256: str) -> Path:
+    """Where it lies; of several, the first that is whole: a copy may have been cut short."""
+    paths = list(dict.fromkeys(picture_at(store, sha256) for store in stores))
+    there = [path for path in paths if path.is_file()] or paths
+    if len(there) == 1:
+        return there[0]
+    return next((path for path in there if _bytes_of(path, sha256) is not None), there[0])
+
+
+def _bytes_of(path: Path, sha256: str) -> bytes | None:
+    """None where it is gone, or is another one now."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == sha256 else None

@@ -362,6 +362,18 @@ def test_another_grade_of_the_same_defect_is_taken_up(line: Line, station: Stati
     assert line.version.name == "v0002"  # nothing is new
 
 
+def test_a_picture_that_was_half_copied_hides_no_whole_one(station: Station) -> None:
+    station.say("good", picture := station.take("good"))
+    copy = shutil.copytree(station.folder, station.folder.with_name("copy"))
+    (half,) = (copy / PICTURES).iterdir()
+    half.write_bytes(picture[:100])
+    for sources in ([copy, station.folder], [station.folder, copy]):
+        (part,) = read_reviewed(sources)
+        assert part.picture_bytes() == picture
+    (part,) = read_reviewed([copy])
+    assert (part.picture, part.picture_bytes()) == (half, None)
+
+
 def test_a_version_is_split_as_it_says_by_the_plan_that_trains_on_it(
     line: Line, station: Station
 ) -> None:
