@@ -39,8 +39,12 @@ class Reviewed:
 
     @property
     def severity(self) -> float | None:
-        """The mean of those who rated it, to four digits: a version's file says it as exactly."""
-        rated = [each.severity for each in self.reviews if each.severity is not None]
+        """The mean of those who rated it, to four digits: a version's file says it as exactly.
+
+        Who cannot tell what it is has no vote, as on the label.
+        """
+        said = (each for each in self.reviews if each.label is not None)
+        rated = [each.severity for each in said if each.severity is not None]
         return round(sum(rated) / len(rated), 4) if rated else None
 
     @property

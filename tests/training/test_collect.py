@@ -374,6 +374,16 @@ def test_a_picture_that_was_half_copied_hides_no_whole_one(station: Station) -> 
     assert (part.picture, part.picture_bytes()) == (half, None)
 
 
+def test_who_cannot_tell_what_it_is_grades_no_defect(station: Station) -> None:
+    kept = station.say("spot", picture := station.take("spot"))[0].review
+    with ReviewStore(station.folder / FILE) as store:
+        for by, label, severity in (("ben", "spot", 0.2), ("carl", None, 1.0)):
+            said = {"by": by, "label": label, "severity": severity}
+            store.put(kept.model_copy(update=said), picture)
+    (part,) = read_reviewed([station.folder])
+    assert (part.standing, part.label, part.severity) == ("agreed", "spot", 0.2)
+
+
 def test_a_version_is_split_as_it_says_by_the_plan_that_trains_on_it(
     line: Line, station: Station
 ) -> None:
