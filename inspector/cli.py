@@ -22,12 +22,12 @@ from inspector import (
 )
 from inspector.arguments import part_count
 from inspector.cli_delivery import add_commands
+from inspector.contract.whole import NO_ROOM
 from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
 FAILED = 1
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""A write that fails does not say of which file."""
+FULL = (*NO_ROOM, errno.EFBIG)
 
 EXAMPLES = """\
 examples:

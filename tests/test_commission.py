@@ -101,13 +101,18 @@ def test_a_limit_lies_beyond_every_part_seen_and_beyond_the_spread() -> None:
     assert limit_of("blank", seen).min is None
 
 
+def written(folder: Path, parts: list[Image]) -> Path:
+    """The folder, made, with these pictures in it."""
+    folder.mkdir()
+    for i, part in enumerate(parts):
+        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    return folder
+
+
 def test_the_command_writes_the_recipe_keeps_its_comments_and_draws_a_picture(
     tmp_path: Path, parts: list[Image]
 ) -> None:
-    folder = tmp_path / "good"
-    folder.mkdir()
-    for i, part in enumerate(parts[:40]):
-        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    folder = written(tmp_path / "good", parts[:40])
     station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("# our own words\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
@@ -133,10 +138,7 @@ def test_the_command_writes_the_recipe_keeps_its_comments_and_draws_a_picture(
 def test_the_station_rejects_by_what_commissioning_found(
     tmp_path: Path, parts: list[Image]
 ) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i, part in enumerate(parts[:30]):
-        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    written(tmp_path / "pictures", parts[:30])
     station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
     assert run_inspector("commission", station, "--parts", "30").returncode == 0  # by its camera
     recipe = tomllib.loads((tmp_path / "recipe.toml").read_text(encoding="utf-8"))
@@ -162,10 +164,7 @@ sys.exit(main(["commission", sys.argv[1], "--parts", "25"]))
 def test_a_frame_that_cannot_be_read_and_one_that_does_not_come_cost_one_triggered_part_each(
     tmp_path: Path, parts: list[Image]
 ) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i, part in enumerate(parts[:30]):
-        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    folder = written(tmp_path / "pictures", parts[:30])
     (folder / "part002.png").write_bytes(b"spoiled")
     with Mosquitto(tmp_path).start() as broker, Listener(broker.port, "none") as line:
         station = write_station(
@@ -247,10 +246,7 @@ height = 400
 def test_what_cannot_be_written_is_said_before_an_hour_of_parts_and_the_rest_is_kept(
     tmp_path: Path, parts: list[Image]
 ) -> None:
-    folder = tmp_path / "good"
-    folder.mkdir()
-    for i, part in enumerate(parts[:20]):
-        cv2.imwrite(str(folder / f"part{i:03d}.png"), part)
+    folder = written(tmp_path / "good", parts[:20])
     station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
     recipe = tmp_path / "recipe.toml"
     plain = recipe.read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
 """inspector-train: the commands."""
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from inspector.contract.errors import (
     QualityGateError,
     TrainingError,
 )
+from inspector.contract.whole import NO_ROOM
 from training.arguments import Commands, add_command, add_data, add_plan, add_processes, add_weights
 from training.cli_compare import add_compare
 from training.cli_examples import BENCH_EXAMPLES, DATA_EXAMPLES, KEYS_EXAMPLES, SCAN_EXAMPLES
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a file or folder named on the command line, or a full disk
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in NO_ROOM
         if error.filename is None and not full:
             raise
         again = "; with more room the same command goes on" if full else ""

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import cv2
 
 from inspector.contract.errors import ConfigError, DataError
-from inspector.contract.image import Image, Region, cut, decode, whole
+from inspector.contract.image import Image, cut, decode, whole
 from training.dataset import Sample, read_dataset
 from training.freshness import LEARNED_BEFORE, TWIN_LEARNED, Freshness, learned_before
 from training.plan import Plan
-from training.reviewed import Reviewed, read_reviewed
+from training.reviewed import Reviewed, read_reviewed, region_of
 from training.running import Running, read_split, require_same_product
 from training.split import groups_of, split_by_part
 from training.versions import (
@@ -201,8 +201,7 @@ def _row_of(part: Reviewed, label: str, data: bytes) -> Row:
     facts, suffix = part.facts, ".jpg"
     image = decode(data)
     if part.area is not None:
-        x, y, width, height = part.area
-        region = Region(name="judged", x=x, y=y, width=width, height=height)
+        region = region_of(part.area)
         if region.model_copy(update={"name": "whole"}) != whole(image):
             data, suffix = _png(cut(image, region)), ".png"
     sample = Sample(

@@ -10,7 +10,8 @@ from typing import Literal
 from unicodedata import normalize
 
 from inspector.contract.errors import DataError
-from training.pictures import IMAGE_SUFFIXES, pictures_in, require_utf8
+from inspector.contract.pictures import SUFFIXES
+from training.pictures import pictures_in, require_utf8
 from training.plan import fingerprint
 
 SplitName = Literal["train", "validation", "calibration", "golden"]
@@ -235,7 +236,7 @@ def _part_of(root: Path, image: Path) -> str:
 
 def _checked(samples: list[Sample], layout: str) -> Dataset:
     if not samples:
-        raise DataError(f"{layout}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{layout}: holds no image ({', '.join(sorted(SUFFIXES))})")
     twice = [name for name, count in Counter(s.name for s in samples).items() if count > 1]
     if twice:
         raise DataError(f"{layout}: {twice[0]} is listed twice")

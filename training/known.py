@@ -11,11 +11,11 @@ from typing import NamedTuple, Self
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import DataError
-from inspector.contract.image import Image, Region, cut, decode
+from inspector.contract.image import Image, cut, decode
 from inspector.contract.review import Box
 from training.dataset import Dataset
 from training.freshness import ALIKE
-from training.reviewed import Reviewed
+from training.reviewed import Reviewed, region_of
 from training.versions import FACTS, read_facts, read_rows
 
 
@@ -37,7 +37,7 @@ class Known(NamedTuple):
         """What was judged, and what that was cut from. Raises DataError."""
         try:
             image = decode(self.path.read_bytes())
-            return [cut(image, _region(box)) for box in self.areas] or [image], image
+            return [cut(image, region_of(box)) for box in self.areas] or [image], image
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path}: cannot be read: {error}") from None
 
@@ -109,11 +109,6 @@ def _sentences(gone: Sequence[str], unclear: Sequence[str]) -> tuple[str, ...]:
             some = f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
             found.append(f"{len(names)} reviewed defects ({some}) whose {why}")
     return tuple(found)
-
-
-def _region(box: Box) -> Region:
-    x, y, width, height = box
-    return Region(name="judged", x=x, y=y, width=width, height=height)
 
 
 class _Learned(NamedTuple):

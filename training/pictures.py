@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
+from inspector.contract import pictures
 from inspector.contract.errors import DataError
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-PICTURE, MAP = ".jpg", ".map.png"
-"""As a station's archive calls a picture, and beside it where its bundle saw a defect."""
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -14,12 +11,10 @@ def pictures_in(folder: Path) -> list[Path]:
 
     Raises DataError where a name is no UTF-8.
     """
-    found = {p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
-    maps = {p for p in found if p.name.endswith(MAP)}
-    beside = {p for p in maps if p.with_name(p.name.removesuffix(MAP) + PICTURE) in found}
+    found = pictures.pictures_in(folder)
     for path in (folder, *found):
         require_utf8(path)
-    return sorted(found - beside)
+    return found
 
 
 def require_utf8(path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.image import Region
 from inspector.contract.review import Box, Kept, Label, Review, Standing, standing_of
 from inspector.delivery.reviews import FILE, picture_at, read_reviews
 
@@ -60,6 +61,12 @@ class Reviewed:
     def picture_bytes(self) -> bytes | None:
         """As the people saw it; None where it is gone, or is another one now."""
         return _bytes_of(self.picture, self.facts.image_sha256)
+
+
+def region_of(box: Box) -> Region:
+    """As `cut` takes it."""
+    x, y, width, height = box
+    return Region(name="judged", x=x, y=y, width=width, height=height)
 
 
 def store_of(source: Path) -> Path:

@@ -1,6 +1,5 @@
 """Arrays on disk that are filled piece by piece, with all of their room taken beforehand."""
 
-import errno
 import math
 import os
 import shutil
@@ -11,8 +10,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from inspector.contract.errors import InspectorError
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+from inspector.contract.whole import NO_ROOM
 
 
 def blank(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> "np.memmap[Any, Any]":

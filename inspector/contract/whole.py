@@ -1,9 +1,13 @@
 """A file that is there whole or not at all, also after a power cut."""
 
+import errno
 import os
 from pathlib import Path
 
 from inspector.contract.sums import sync
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""A write that fails for these does not say of which file."""
 
 
 def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:

@@ -2,15 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from inspector.contract.command import PICTURE_BYTES_MAX
+from inspector.contract.pictures import MAP as MAP
+from inspector.contract.pictures import SUFFIX as SUFFIX
 
-SUFFIX: Final = ".jpg"
-MAP: Final = ".map.png"
 NAME_MAX = 200
 READ_BYTES_MAX = 64_000_000
 # How a whole file begins and ends. None is synchronised: after a power cut one may be empty, or

@@ -16,12 +16,10 @@ from inspector.contract.errors import (
     FrameError,
 )
 from inspector.contract.image import Image, decode
+from inspector.contract.pictures import pictures_in
 from inspector.contract.strict import Strict
 from inspector.station.ports import Frame
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-KEPT, MAP = ".jpg", ".map.png"
-"""As an archive calls a picture, and beside it where its bundle saw a defect."""
 AHEAD_MAX = 2  # pictures decoded before they are asked for
 LOOK_S = 0.1
 FILE_BYTES_MAX = 500_000_000
@@ -72,15 +70,8 @@ def names_in(folder: Path) -> list[str]:
     """Every picture below the folder, by name. Raises DeviceError where there is no folder."""
     if not folder.is_dir():
         raise DeviceError(f"{folder}: there is no such folder")
-    return sorted(path.relative_to(folder).as_posix() for path in pictures_in(folder))
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Of the folder and below; an archive's maps beside their pictures are of no part."""
-    found = {path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
-    maps = {path for path in found if path.name.endswith(MAP)}
-    beside = {path for path in maps if path.with_name(path.name.removesuffix(MAP) + KEPT) in found}
-    return sorted(path for path in found - beside if path.is_file())
+    found = (path for path in pictures_in(folder) if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def require_pictures(settings: ReplaySettings, where: str) -> None:

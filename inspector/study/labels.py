@@ -8,7 +8,8 @@ from pathlib import Path
 
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError
-from inspector.devices.camera_replay import pictures_in, shown
+from inspector.contract.pictures import pictures_in
+from inspector.devices.camera_replay import shown
 
 GOOD_WORD, DEFECT_WORD = "OK", "NOT_OK"
 """May stand for a label where nobody noted which defect it was."""
@@ -111,7 +112,7 @@ def _from_list(path: Path) -> list[tuple[str, str, Path | None]]:
 
 def _from_folder(folder: Path) -> list[tuple[str, str, Path | None]]:
     found: list[tuple[str, str, Path | None]] = []
-    for path in pictures_in(folder):
+    for path in filter(Path.is_file, pictures_in(folder)):
         below = path.relative_to(folder).parts
         if len(below) not in (2, 3):
             raise ConfigError(
