@@ -2,6 +2,7 @@
 
 import csv
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -296,6 +297,29 @@ def test_an_empty_scene_is_put_in_place_whole_or_refused_in_words(tmp_path: Path
     assert "Traceback" not in full.stderr
     assert "File too large" in full.stderr
     assert empty.read_bytes() == b"as before"
+
+
+def test_a_frame_that_cannot_be_read_is_none_of_the_empty_scenes_and_no_end_of_it(
+    tmp_path: Path,
+) -> None:
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    frames = tmp_path / "pictures"
+    shutil.rmtree(frames)
+    frames.mkdir()
+    for i in range(4):
+        (frames / f"{2 * i}.png").write_bytes(b"half a picture")
+        cv2.imwrite(str(frames / f"{2 * i + 1}.png"), np.full((48, 64, 3), GREY + 2 * i, np.uint8))
+    empty = tmp_path / "empty.png"
+    done = run_inspector("commission", station, "--empty", empty)
+    assert done.returncode == 0, done.stderr
+    assert "the mean of 4 frames (4 could not be read: " in done.stdout
+    assert "6.png" in done.stdout
+    assert set(np.asarray(cv2.imread(str(empty))).flat) == {GREY + 3}
+    for i in range(4):
+        (frames / f"{2 * i + 1}.png").unlink()
+    none = run_inspector("commission", station, "--empty", empty)
+    assert none.returncode == 1
+    assert "gives no frames of one size (4 could not be read: " in none.stderr
 
 
 def test_a_stations_maps_beside_its_pictures_are_no_parts(tmp_path: Path) -> None:

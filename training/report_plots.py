@@ -56,7 +56,7 @@ def histogram(row: ModelRow, golden: Held) -> bytes:
     axes.axvline(
         limits.reject_at, color=INK, lw=2, ls="--", label=f"reject_at {limits.reject_at:.3f}"
     )
-    axes.set(yscale="symlog", xlabel="defect score", ylabel="parts of the golden set")
+    axes.set(yscale="symlog", xlabel="defect score", ylabel="pictures of the golden set")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return png(figure)
 
@@ -74,7 +74,7 @@ def novelty(row: ModelRow, golden: Held) -> bytes:
     axes.hist(far[bad], bins, color=BAD, alpha=0.65, label=f"defect ({int(bad.sum())})")
     axes.axvline(limit, color=INK, lw=2, ls="--", label=f"novelty_at {limit:.3g}")
     axes.set(yscale="symlog", xlabel="novelty (1: usual in training)")
-    axes.set(ylabel="parts of the golden set")
+    axes.set(ylabel="pictures of the golden set")
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return png(figure)
 
