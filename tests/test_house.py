@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from inspector.contract.verdict import EVALUATION_OF, Evaluation
+
 ROOT = Path(__file__).parent.parent
 STANDARD = sys.stdlib_module_names
 
@@ -203,6 +205,24 @@ def test_the_readme_names_every_command() -> None:
         assert choices
         for choice in choices:
             assert f"{command} {choice}" in readme, f"README.md does not name {command} {choice}"
+
+
+def test_the_readme_says_of_every_cause_where_to_look_first() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, section = readme.partition("\n### Why a part did not pass\n")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", section.partition("\n### ")[0], re.MULTILINE)
+    assert {cause: Evaluation[evaluation] for cause, evaluation in rows} == EVALUATION_OF
+    assert len(rows) == len(EVALUATION_OF)
+
+
+def test_every_place_that_the_readme_sends_to_is_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    plain = [each.lower() for each in re.findall(r"^#{2,3} (.+)$", readme, re.MULTILINE)]
+    places = [re.sub(r"[^\w\- ]", "", each).replace(" ", "-") for each in plain]
+    sent_to = re.findall(r"\]\(#([^)]+)\)", readme)
+    assert len(sent_to) > 30
+    assert set(sent_to) <= set(places)
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize("module", ["inspector.cli", "training.cli"])
