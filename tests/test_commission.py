@@ -297,6 +297,7 @@ def test_an_empty_scene_is_put_in_place_whole_or_refused_in_words(tmp_path: Path
     assert "Traceback" not in full.stderr
     assert "File too large" in full.stderr
     assert empty.read_bytes() == b"as before"
+    assert not list(tmp_path.glob("empty.png?*"))  # nor does half of one fill the disk further
 
 
 def test_a_frame_that_cannot_be_read_is_none_of_the_empty_scenes_and_no_end_of_it(

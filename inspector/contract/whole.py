@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from inspector.contract.sums import sync
@@ -14,12 +15,17 @@ def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:
     """A reader sees the old file or the new one, a power cut leaves one of them.
 
     draft: where it lies until it is whole, on the same disk; one of its own for each writer where
-    several may write the same file. Raises OSError.
+    several may write the same file. Raises OSError; then none of it is left on the disk.
     """
     draft = draft or path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
     sync(path.parent)
