@@ -1,9 +1,11 @@
 """What would stop a job hours from now stops it at once, in words."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
@@ -20,6 +22,7 @@ from training.models import Network, build
 from training.plan import Plan
 from training.plan_networks import Fit, Hint, Peer, Teacher
 from training.prior import require_restorable
+from training.reparam import reparameterised
 from training.sights import resolved
 from training.soft import require_relations
 
@@ -84,21 +87,37 @@ def require_taken(network: Network, image: ImageSpec, key: str) -> None:
     blank = torch.zeros(1, image.height, image.width, 3, dtype=torch.uint8)
     try:
         with torch.no_grad():
-            whole = network.eval()(blank)
+            network.eval()(blank)
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
             f"plan: {key} does not take pictures of {image.width}x{image.height}: {error}"
         ) from None
     try:
-        with torch.no_grad():
-            same = torch.allclose(network.with_features(blank)[0], whole, rtol=1e-3, atol=1e-4)
+        same = _ships_as_trained(network, blank)
     except (AttributeError, RuntimeError, TypeError):  # two heads, or one that is a convolution
         same = False
     if not same:
         raise ConfigError(
             f"plan: {key}: its classes are not said by one head on pooled features, as those of "
-            f"models with two heads (for distillation) are not; take another model"
+            f"models with two heads (for distillation), or with a norm in the head, are not; take "
+            f"another model"
         )
+
+
+@torch.no_grad()
+def _ships_as_trained(network: Network, blank: Tensor) -> bool:
+    """Whether what is exported answers as what was trained.
+
+    Norms are moved first: a fresh one changes nothing, wherever it stands.
+    """
+    trained = copy.deepcopy(network).eval()
+    for module in trained.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
+            module.running_mean.add_(0.1)
+    whole = trained(blank)
+    return torch.allclose(
+        reparameterised(trained).with_features(blank)[0], whole, rtol=1e-3, atol=1e-4
+    )
 
 
 def require_looks(plan: Plan, network: Network) -> None:

@@ -76,14 +76,18 @@ def test_a_file_that_holds_no_weights_is_refused_in_words(
         build("mobilenetv2_035", str(path), classes=3)
 
 
-@pytest.mark.parametrize("model", ["deit_tiny_distilled_patch16_224", "dla34"])
+@pytest.mark.parametrize(
+    "model", ["deit_tiny_distilled_patch16_224", "dla34", "efficientvit_m0", "shvit_s1"]
+)
 def test_a_model_of_which_nothing_could_ship_is_refused_before_it_is_trained(model: str) -> None:
     network = build(model, "none", classes=2)
     with pytest.raises(ConfigError, match=r"student\.model: its classes are not said by one head"):
         require_taken(network, ImageSpec(width=224, height=224), "student.model")
 
 
-@pytest.mark.parametrize("model", ["mobilenetv2_035", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "model", ["mobilenetv2_035", "vit_tiny_patch16_224", "mobileone_s0", "repvit_m0_9"]
+)
 def test_a_model_with_one_head_is_taken(model: str) -> None:
     network = build(model, "none", classes=2)
     require_taken(network, ImageSpec(width=224, height=224), "student.model")
