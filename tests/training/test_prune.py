@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from inspector.contract.errors import ConfigError
 from inspector.contract.image import ImageSpec
 from training.compress.costs import cost_of
-from training.compress.prune import Seen, cut_channels, look, prune
+from training.compress.prune import Seen, cut_channels, look, prune, prune_blindly
 from training.compress.shape import Shape, load_shaped, read_shape, shape_of, write_shape
 from training.models import Network, build
 from training.plan_compress import Compress, Prune
@@ -200,3 +200,9 @@ def test_a_plan_that_cannot_be_meant_is_refused_with_what_may_be_written(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         Compress.model_validate(section)
+
+
+@pytest.mark.parametrize("model", ["test_mambaout", "fasternet_t0", "test_nfnet"])
+def test_a_network_that_the_library_cannot_cut_is_refused_in_words(model: str) -> None:
+    with pytest.raises(ConfigError, match=r"compress\.prune: this student\.model cannot be cut"):
+        prune_blindly(small_net(model), Prune(macs=0.5), SPEC)

@@ -152,12 +152,22 @@ def prune(
 def prune_blindly(network: Network, rule: Prune, spec: ImageSpec) -> Network:
     """All cuts at once by the weights alone, however they are: what is left hardly hangs on them.
 
-    A target of time is taken for held. Raises ConfigError where it cannot be reached.
+    A target of time is taken for held. Raises ConfigError where it cannot be reached, or where the
+    library cannot cut such a network.
     """
     plain = rule.model_copy(update={"by": "l1"})
     of, share = rule.target
     left = cost_of(of, network, spec, lambda _: share)
-    return prune(network, plain, Seen({}, {}), spec, left, share)[0]
+    try:
+        return prune(network, plain, Seen({}, {}), spec, left, share)[0]
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what the library meets shares no base class
+        raise ConfigError(
+            f"plan: compress.prune: this student.model cannot be cut by Torch-Pruning "
+            f"({type(error).__name__}: {error}); compress another model, or leave "
+            f"[compress.prune] out"
+        ) from None
 
 
 def cut_channels(
