@@ -45,7 +45,7 @@ from training.ship import choice_warning
 from training.shrink import advice
 from training.sights import Sight, Sights, resolved
 from training.split import split_by_part
-from training.teaching import fit_student, fit_teachers
+from training.teaching import fit_student, fit_teachers, unlabelled_of
 from training.tiles import Task, load_tiles, write_tiles
 from training.workable import require_teachable, require_workable
 
@@ -114,6 +114,7 @@ def train_and_judge_on(sights: Sights) -> Judged:
     strange = never_shown(plan.export.tta, [each.name for each in plan.augment])
     if strange:
         job.screen.once(UNSHOWN.format(plan.export.tta, strange))
+    unlabelled_of(sights.drawn.job, sights.drawn.data)  # one of no use ends it before teachers do
     teachers = fit_teachers(sights)
     if not teachers:
         job.screen.say(f"{NO_TEACHER}: the student learns without one")

@@ -119,7 +119,7 @@ def read_unlabelled(job: Job, data: Data, folder: Path) -> Stage:
     held_key = list(held_back.digests)
     stage = job.run.stage("unlabelled", make, 3, digest, job.plan.image, near_at, held_key, sizes)
     for line in load_unlabelled(stage).lines:
-        job.screen.say(f"  {line}")
+        job.screen.once(f"  {line}")
     return stage
 
 

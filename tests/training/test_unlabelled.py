@@ -11,7 +11,8 @@ import torch
 from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec
 from inspector.delivery.kept import MAP, SUFFIX
-from tests.training.plates import PLAN, draw, written_plan
+from tests.training.plates import PLAN, draw, write_class_folders, written_plan
+from tests.training.releases import Forked, short
 from training.dataset import SPLITS, SplitName, read_dataset
 from training.fit import Machine
 from training.job import Data, Job
@@ -98,3 +99,16 @@ def test_a_stations_maps_are_no_pictures(line: Line) -> None:
     found = line.read()
     assert set(found.names) == {f"b-1{SUFFIX}", f"alone{MAP}"}
     assert found.lines == ("unlabelled: 2 of 2 images used",)
+
+
+def test_an_archive_of_no_use_is_refused_before_a_teacher_is_trained(tmp_path: Path) -> None:
+    data, archive = write_class_folders(tmp_path / "data"), tmp_path / "archive"
+    archive.mkdir()
+    cv2.imwrite(str(archive / "frame.png"), frame(0))
+    plan = tmp_path / "plan.toml"
+    learns = short().replace("[student]", '[student]\nunlabelled = { folder = "archive" }')
+    plan.write_text(learns, encoding="utf-8")
+    refused = Forked("release", plan, "--data", data, "--out", tmp_path / "out").end()
+    assert refused.returncode == 65
+    assert "student.unlabelled: nothing is left to use" in refused.stderr
+    assert "teacher" not in refused.stderr
