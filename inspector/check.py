@@ -1,8 +1,5 @@
 """`inspector check`: every fault of a station before it starts, not only the first."""
 
-import os
-import shutil
-import tempfile
 import tomllib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -11,37 +8,28 @@ from typing import Any
 from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
+from inspector.check_disk import check_disk
 from inspector.check_limits import check_limits
-from inspector.check_line import check_line, check_trigger, running
+from inspector.check_line import check_line, check_trigger
 from inspector.contract.bundle import Bundle, Manifest
-from inspector.contract.errors import (
-    BundleError,
-    ConfigError,
-    InUseError,
-    RecordError,
-)
+from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.revision import Revision
 from inspector.contract.status import ModelStatus
-from inspector.contract.strict import read_toml
+from inspector.contract.strict import Name, read_toml
 from inspector.contract.variant import Wanted
-from inspector.delivery.archive import MARK
-from inspector.delivery.cursors import cursors_path, read_cursors
-from inspector.delivery.journal import Journal, JournalReader
 from inspector.finding import Finding
 from inspector.runtime.choice import resolve
-from inspector.runtime.loader import find_bundle, open_runtime
+from inspector.runtime.loader import find_bundle, load_runtime, open_runtime
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_recipe, read_settings, revisions_of, state_folder
+from inspector.settings import Settings, read_recipe, read_settings, revisions_of
 from inspector.station.recipe import (
     Recipe,
     Tiles,
     WholeFrame,
     region_rule,
 )
-
-MB = 1_000_000
 
 
 def check(path: Path) -> Iterator[Finding]:
@@ -74,22 +62,15 @@ def check(path: Path) -> Iterator[Finding]:
         yield from _check_tiles(manifest, recipe)
     if opened and recipe:
         yield from check_limits(*opened, recipe, revision)
+    if settings and settings.shadow:
+        yield from _check_shadow(settings, settings.shadow.bundle)
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
     yield from check_camera(settings.camera, recipe, manifest)
     yield from check_trigger(settings, build_camera(settings.camera), recipe)
     yield from check_line(settings)
-    yield from _check_folder("journal", settings.journal.path.parent)
-    yield from _check_space("journal", settings.journal.path.parent, settings)
-    yield from _check_journal(settings)
-    yield from _check_folder("state_folder", state_folder(settings))
-    other = running(settings)
-    if other not in (None, settings.station):
-        text = f"state_folder {state_folder(settings)}: station {other} runs there"
-        yield Finding("fault", f"{text}: name one of its own")
-    yield from _check_folder("archive", settings.archive.folder)
-    yield from _check_archive(settings.archive.folder)
+    yield from check_disk(settings)
     yield from check_broker(settings)
 
 
@@ -146,6 +127,18 @@ def _check_bundle(
     return bundle, runtime
 
 
+def _check_shadow(settings: Settings, name: Name) -> Iterator[Finding]:
+    """The second bundle, which a station opens at its start as it does the first."""
+    bundles = settings.bundles
+    try:
+        trust = trust_in(bundles.public_key)
+        load_runtime(bundles.folder, name, settings.runtime, trust, settings.model_variant)
+    except (BundleError, ConfigError) as error:
+        yield Finding("fault", str(error))
+    else:
+        yield Finding("ok", f"shadow: bundle {name}: whole, and passes its self-test")
+
+
 def _runs(bundle: Bundle, running: ModelStatus, wanted: Wanted) -> Finding:
     """Which of its models, and why. A station falls back by itself; its settings are to be true."""
     text = f"bundle {bundle.id}: runs {running.variant}: {running.reason}"
@@ -181,73 +174,3 @@ def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:
             f"regions: the bundle was trained {trained}; its certificate does not hold for "
             f"the recipe's regions",
         )
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that exists: where it would be made."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _check_folder(what: str, folder: Path) -> Iterator[Finding]:
-    """Writable now, or in a folder where it can be made."""
-    there = _nearest(folder)
-    try:
-        # a real file: access bits say nothing about a read-only or a full file system
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(bytes(4096))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        yield Finding("fault", f"{what}: {there} cannot be written: {error.strerror}")
-    else:
-        yield Finding("ok", f"{what}: {folder} can be written")
-
-
-def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Finding]:
-    there = _nearest(folder)
-    free_mb = shutil.disk_usage(there).free // MB
-    needed_mb = settings.journal.disk_free_min_mb
-    if free_mb < needed_mb:
-        text = f"{what}: {free_mb} MB are free on its disk, disk_free_min_mb is {needed_mb}"
-        yield Finding("fault", text)
-    else:
-        yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
-
-
-def _check_journal(settings: Settings) -> Iterator[Finding]:
-    """Open one that is there, as the station will; one that is not is not made by a check."""
-    path = settings.journal.path
-    if not path.exists() and not cursors_path(path.resolve()).exists():
-        return
-    try:
-        journal = Journal(settings.journal, station=settings.station)
-        yield Finding("ok", f"journal: {path} ends at {journal.last_seq()}")
-        journal.close()
-    except InUseError as error:
-        yield _beside_its_writer(settings, error)
-    except (ConfigError, RecordError) as error:
-        yield Finding("fault", str(error))
-
-
-def _beside_its_writer(settings: Settings, used: InUseError) -> Finding:
-    """What can be read while the station has it; a fault where somebody else does."""
-    path = settings.journal.path
-    writer = running(settings)
-    if writer != settings.station:
-        return Finding("fault", f"{used} (station {writer})" if writer else str(used))
-    try:
-        with JournalReader(path) as reader:
-            last = reader.last_seq()
-        read_cursors(path.resolve())
-    except (ConfigError, RecordError) as error:
-        return Finding("fault", str(error))
-    by = f"in use by the running station, process {used.process}"
-    return Finding("ok", f"journal: {path} is {by}; ends at {last}")
-
-
-def _check_archive(folder: Path) -> Iterator[Finding]:
-    """The archive deletes its oldest pictures, so it refuses a folder with other files in it."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
-        yield Finding("fault", f"archive.folder {folder}: holds files that are not the archive's")

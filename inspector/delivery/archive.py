@@ -55,11 +55,25 @@ class ArchiveSettings(Strict):
     would stop the line."""
 
 
+def require_own(folder: Path, key: str) -> None:
+    """Raises ConfigError, naming the settings' key, for a folder that holds somebody else's files,
+    OSError where it cannot be looked at.
+    """
+    if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{key} {folder}: holds files that are not the archive's, which would delete the "
+            "oldest: give it a folder of its own"
+        )
+
+
 class ImageArchive:
     """ports.Archive, with a thread of its own for encoding and writing."""
 
-    def __init__(self, settings: ArchiveSettings) -> None:
-        """Raises ConfigError for a folder that holds somebody else's files."""
+    def __init__(self, settings: ArchiveSettings, key: str = "archive.folder") -> None:
+        """key: what its folder is called in the settings.
+
+        Raises ConfigError for a folder that holds somebody else's files.
+        """
         self._settings = settings
         self._folder = settings.folder
         self._root = os.fspath(settings.folder)
@@ -74,7 +88,7 @@ class ImageArchive:
         self._next_wanted = False
         self.maps_dropped = 0
         """Maps that held what is no number since the start: their pictures were kept without."""
-        self._claim()
+        self._claim(key)
 
     @property
     def dropped(self) -> int:
@@ -140,17 +154,13 @@ class ImageArchive:
         if self._thread is not None:
             self._thread.join(DRAIN_S + 2.0)
 
-    def _claim(self) -> None:
+    def _claim(self, key: str) -> None:
         """Mark the folder as ours. One that cannot be written is not fatal: images may drop."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            require_own(self._folder, key)
             mark = self._folder / MARK
             if not mark.exists():
-                if any(self._folder.iterdir()):
-                    raise ConfigError(
-                        f"archive.folder {self._folder}: holds files that are not the archive's, "
-                        "which would delete the oldest: give it a folder of its own"
-                    )
                 mark.write_text("the oldest pictures in this folder are deleted\n")
         except OSError as error:
             self._complain(error.strerror or str(error))

@@ -20,6 +20,8 @@ from inspector.delivery.archive import ArchiveSettings, ImageArchive
 
 LIST = "disagreements.jsonl"
 COUNTS = "judged.json"
+FOLDER = "shadow.folder"
+"""What the settings call it."""
 COUNTS_MAX = 200
 """Boots and pairs of bundles that are remembered."""
 NOTE_S = 10.0
@@ -52,7 +54,7 @@ class Disagreements:
         archive = ArchiveSettings(
             folder=settings.folder, size_max_mb=settings.size_max_mb, keep="all"
         )
-        self._images = ImageArchive(archive)
+        self._images = ImageArchive(archive, FOLDER)
         self._list = settings.folder / LIST
         self._counts_file = settings.folder / COUNTS
         self._judged: Counter[_Pair] = Counter()

@@ -1,0 +1,109 @@
+"""`inspector check`, of what lies on a disk: journal, state folder, archive and the shadow's."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from inspector.check_line import running
+from inspector.contract.errors import ConfigError, InUseError, RecordError
+from inspector.delivery import disagreements
+from inspector.delivery.archive import require_own
+from inspector.delivery.cursors import cursors_path, read_cursors
+from inspector.delivery.journal import Journal, JournalReader
+from inspector.finding import Finding
+from inspector.settings import Settings, state_folder
+
+MB = 1_000_000
+
+
+def check_disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.journal.path.parent
+    yield from _check_folder("journal", folder)
+    yield from _check_space("journal", folder, settings)
+    yield from _check_journal(settings)
+    yield from _check_folder("state_folder", state_folder(settings))
+    other = running(settings)
+    if other not in (None, settings.station):
+        text = f"state_folder {state_folder(settings)}: station {other} runs there"
+        yield Finding("fault", f"{text}: name one of its own")
+    yield from _check_folder("archive", settings.archive.folder)
+    yield from _check_own(settings.archive.folder, "archive.folder")
+    if settings.shadow is not None:
+        yield from _check_folder("shadow", settings.shadow.folder)
+        yield from _check_own(settings.shadow.folder, disagreements.FOLDER)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that exists: where it would be made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _check_folder(what: str, folder: Path) -> Iterator[Finding]:
+    """Writable now, or in a folder where it can be made."""
+    there = _nearest(folder)
+    try:
+        # a real file: access bits say nothing about a read-only or a full file system
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        yield Finding("fault", f"{what}: {there} cannot be written: {error.strerror}")
+    else:
+        yield Finding("ok", f"{what}: {folder} can be written")
+
+
+def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Finding]:
+    there = _nearest(folder)
+    free_mb = shutil.disk_usage(there).free // MB
+    needed_mb = settings.journal.disk_free_min_mb
+    if free_mb < needed_mb:
+        text = f"{what}: {free_mb} MB are free on its disk, disk_free_min_mb is {needed_mb}"
+        yield Finding("fault", text)
+    else:
+        yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
+
+
+def _check_journal(settings: Settings) -> Iterator[Finding]:
+    """Open one that is there, as the station will; one that is not is not made by a check."""
+    path = settings.journal.path
+    if not path.exists() and not cursors_path(path.resolve()).exists():
+        return
+    try:
+        journal = Journal(settings.journal, station=settings.station)
+        yield Finding("ok", f"journal: {path} ends at {journal.last_seq()}")
+        journal.close()
+    except InUseError as error:
+        yield _beside_its_writer(settings, error)
+    except (ConfigError, RecordError) as error:
+        yield Finding("fault", str(error))
+
+
+def _beside_its_writer(settings: Settings, used: InUseError) -> Finding:
+    """What can be read while the station has it; a fault where somebody else does."""
+    path = settings.journal.path
+    writer = running(settings)
+    if writer != settings.station:
+        return Finding("fault", f"{used} (station {writer})" if writer else str(used))
+    try:
+        with JournalReader(path) as reader:
+            last = reader.last_seq()
+        read_cursors(path.resolve())
+    except (ConfigError, RecordError) as error:
+        return Finding("fault", str(error))
+    by = f"in use by the running station, process {used.process}"
+    return Finding("ok", f"journal: {path} is {by}; ends at {last}")
+
+
+def _check_own(folder: Path, key: str) -> Iterator[Finding]:
+    """An archive deletes its oldest pictures, so it refuses a folder with other files in it."""
+    try:
+        require_own(folder, key)
+    except ConfigError as error:
+        yield Finding("fault", str(error))
+    except OSError as error:
+        yield Finding("fault", f"{key} {folder}: {error.strerror}")

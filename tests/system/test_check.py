@@ -1,0 +1,59 @@
+"""What keeps `inspector run` from starting, or from inspecting, `inspector check` says before."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inspector.contract.bundle import Bundle
+from tests.support import (
+    make_bundle,
+    run_inspector,
+    write_station,
+)
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+def no_such_bundle(folder: Path) -> dict[str, str]:
+    del folder
+    return {"bundle": "no-such-bundle"}
+
+
+def damaged_bundle(folder: Path) -> dict[str, str]:
+    other = make_bundle(folder / "bundles", "other")
+    other.model_path.write_bytes(b"not a model")
+    return {"bundle": other.id}
+
+
+def folder_of_somebody(folder: Path) -> dict[str, str]:
+    (folder / "shadow").mkdir()
+    (folder / "shadow" / "thesis.odt").touch()
+    return {"bundle": make_bundle(folder / "bundles", "other").id}
+
+
+@pytest.mark.parametrize("shadow", [no_such_bundle, damaged_bundle, folder_of_somebody])
+def test_check_refuses_the_shadow_that_run_refuses(
+    tmp_path: Path, shadow: Callable[[Path], dict[str, str]]
+) -> None:
+    bundle = make_bundle(tmp_path / "bundles")
+    path = write_station(tmp_path, bundle, shadow={"folder": "shadow", **shadow(tmp_path)})
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert (checked.returncode, ran.returncode) == (78, 78)
+    words = ran.stderr.splitlines()[-1]
+    assert f"FAULT {words}" in checked.stdout.splitlines()
+    assert "archive.folder" not in words  # it is the shadow's
+
+
+def test_check_finds_nothing_wrong_with_a_good_shadow_and_writes_nothing_for_it(
+    tmp_path: Path,
+) -> None:
+    bundle, other = make_bundle(tmp_path / "bundles"), make_bundle(tmp_path / "bundles", "other")
+    path = write_station(tmp_path, bundle, shadow={"bundle": other.id, "folder": "shadow"})
+    done = run_inspector("check", path)
+    assert done.returncode == 0, done.stdout
+    assert f"shadow: bundle {other.id}: whole, and passes its self-test" in done.stdout
+    assert not (tmp_path / "shadow").exists()
