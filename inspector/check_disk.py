@@ -12,6 +12,7 @@ from inspector.delivery import disagreements
 from inspector.delivery.archive import require_own
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.journal import Journal, JournalReader
+from inspector.delivery.ledger import require_ledger
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
 
@@ -23,6 +24,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     yield from _check_folder("journal", folder)
     yield from _check_space("journal", folder, settings)
     yield from _check_journal(settings)
+    yield from _check_commands(settings)
     yield from _check_folder("state_folder", state_folder(settings))
     other = running(settings)
     if other not in (None, settings.station):
@@ -97,6 +99,14 @@ def _beside_its_writer(settings: Settings, used: InUseError) -> Finding:
         return Finding("fault", str(error))
     by = f"in use by the running station, process {used.process}"
     return Finding("ok", f"journal: {path} is {by}; ends at {last}")
+
+
+def _check_commands(settings: Settings) -> Iterator[Finding]:
+    """What was answered, and the audit: without them no command would be followed once."""
+    try:
+        require_ledger(settings.journal.path)
+    except (ConfigError, RecordError) as error:
+        yield Finding("fault", str(error))
 
 
 def _check_own(folder: Path, key: str) -> Iterator[Finding]:

@@ -44,6 +44,8 @@ _KIND = Kind(
     ),
 )
 
+_NEWEST = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
+
 
 def ledger_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".commands")
@@ -74,7 +76,7 @@ class Ledger:
         """In the audit."""
         self._head: bytes = FIRST
         with in_words(_KIND, self.path):
-            found = self._db.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+            found = self._db.execute(_NEWEST)
             self.rows, self._head = found.fetchone() or (0, FIRST)
 
     def known(self, envelope: SignedCommand) -> Known | None:
@@ -153,6 +155,14 @@ class Ledger:
         self._head = link(self._head, text)
         done = self._db.execute("INSERT INTO audit (entry, hash) VALUES (?, ?)", (text, self._head))
         self.rows = int(done.lastrowid or 0)
+
+
+def require_ledger(journal: Path) -> None:
+    """One that is there is a station's; it is only read. Raises ConfigError, RecordError."""
+    path = ledger_path(journal)
+    if path.exists():
+        with in_words(_KIND, path), Reader(path, _KIND) as reader:
+            reader.ask(lambda db: db.execute(_NEWEST).fetchone())
 
 
 def read_audit(journal: Path, told: str | None = None) -> Iterator[tuple[int, AuditEntry, str]]:

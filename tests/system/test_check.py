@@ -1,21 +1,14 @@
 """What keeps `inspector run` from starting, or from inspecting, `inspector check` says before."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from inspector.contract.bundle import Bundle
-from tests.support import (
-    make_bundle,
-    run_inspector,
-    write_station,
-)
-
-
-@pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundles"))
+from inspector.delivery.ledger import ledger_path
+from tests.support import make_bundle, run_inspector, write_station
 
 
 def no_such_bundle(folder: Path) -> dict[str, str]:
@@ -57,3 +50,28 @@ def test_check_finds_nothing_wrong_with_a_good_shadow_and_writes_nothing_for_it(
     assert done.returncode == 0, done.stdout
     assert f"shadow: bundle {other.id}: whole, and passes its self-test" in done.stdout
     assert not (tmp_path / "shadow").exists()
+
+
+def not_a_database(ledger: Path) -> None:
+    ledger.write_bytes(b"what a disk has made of it " * 400)
+
+
+def another_kind_of_file(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("CREATE TABLE shopping (thing TEXT)")
+        db.commit()
+
+
+@pytest.mark.parametrize("spoil", [not_a_database, another_kind_of_file])
+def test_check_refuses_the_command_file_that_run_refuses(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    assert run_inspector("run", path).returncode == 0  # all twelve parts
+    ledger = ledger_path(tmp_path / "journal.db")
+    ledger.unlink()
+    spoil(ledger)
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert checked.returncode == 78
+    assert ran.returncode in (1, 78)
+    assert f"FAULT {ran.stderr.splitlines()[-1]}" in checked.stdout.splitlines()
