@@ -15,6 +15,7 @@ from inspector.delivery.journal import Journal, JournalReader
 from inspector.delivery.ledger import require_ledger
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
+from inspector.supervise.starts import StartLog
 
 MB = 1_000_000
 
@@ -30,6 +31,8 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     if other not in (None, settings.station):
         text = f"state_folder {state_folder(settings)}: station {other} runs there"
         yield Finding("fault", f"{text}: name one of its own")
+    if other is None:
+        yield from _check_starts(settings)
     yield from _check_folder("archive", settings.archive.folder)
     yield from _check_own(settings.archive.folder, "archive.folder")
     if settings.shadow is not None:
@@ -107,6 +110,14 @@ def _check_commands(settings: Settings) -> Iterator[Finding]:
         require_ledger(settings.journal.path)
     except (ConfigError, RecordError) as error:
         yield Finding("fault", str(error))
+
+
+def _check_starts(settings: Settings) -> Iterator[Finding]:
+    """Whether a start now would inspect, or wait for a person."""
+    why = StartLog(state_folder(settings), settings.rules).expected()
+    if why is not None:
+        then = "once that has been seen: inspector command STATION.TOML reset, select, start"
+        yield Finding("note", f"state_folder: it would begin in ERROR: {why}; {then}")
 
 
 def _check_own(folder: Path, key: str) -> Iterator[Finding]:

@@ -44,21 +44,14 @@ class StartLog:
     def begin(self) -> str | None:
         """Note this start. Returns why the station must begin in ERROR, None where it need not."""
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        before = self._read()
-        within_s = 60 * self._rules.restarts_within_min
-        recent: tuple[float, ...] = ()
-        if before.machine_boot == self._kept.machine_boot:
-            recent = tuple(at for at in before.starts_s if 0 <= now - at <= within_s)
+        before, recent = self._before(now)
         self._own_s = now
         self._write(before.fault, (*recent[-_STARTS_KEPT:], now))
-        if before.fault is not None:
-            return before.fault
-        if len(recent) >= self._rules.restarts_max:
-            return (
-                f"crash loop: {len(recent)} starts within {self._rules.restarts_within_min:g} "
-                "minutes did not end in order"
-            )
-        return None
+        return self._why(before, recent)
+
+    def expected(self) -> str | None:
+        """What `begin` would return now, without a note of it."""
+        return self._why(*self._before(time.clock_gettime(time.CLOCK_BOOTTIME)))
 
     def end(self) -> None:
         """This start ended in order."""
@@ -69,6 +62,25 @@ class StartLog:
         """The station is in ERROR for this cause; None: a person has seen it and ended it."""
         own = (self._own_s,) if self._own_s is not None else ()
         self._write(cause, self._kept.starts_s if cause is not None else own)
+
+    def _before(self, now: float) -> tuple[_Kept, tuple[float, ...]]:
+        """What the starts before this one have left, and which of them count still."""
+        before = self._read()
+        within_s = 60 * self._rules.restarts_within_min
+        recent: tuple[float, ...] = ()
+        if before.machine_boot == self._kept.machine_boot:
+            recent = tuple(at for at in before.starts_s if 0 <= now - at <= within_s)
+        return before, recent
+
+    def _why(self, before: _Kept, recent: tuple[float, ...]) -> str | None:
+        if before.fault is not None:
+            return before.fault
+        if len(recent) >= self._rules.restarts_max:
+            return (
+                f"crash loop: {len(recent)} starts within {self._rules.restarts_within_min:g} "
+                "minutes did not end in order"
+            )
+        return None
 
     def _read(self) -> _Kept:
         try:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from inspector.delivery.ledger import ledger_path
+from inspector.station.alarm import Rules
+from inspector.supervise.starts import StartLog
 from tests.support import make_bundle, run_inspector, write_station
 
 
@@ -75,3 +77,21 @@ def test_check_refuses_the_command_file_that_run_refuses(
     assert checked.returncode == 78
     assert ran.returncode in (1, 78)
     assert f"FAULT {ran.stderr.splitlines()[-1]}" in checked.stdout.splitlines()
+
+
+def test_check_says_that_a_station_would_begin_in_error(tmp_path: Path) -> None:
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    starts = StartLog(tmp_path, Rules())
+    starts.begin()
+    starts.keep_fault("the light has burst")
+    before = (tmp_path / "starts.json").read_bytes()
+    checked = run_inspector("check", path)
+    assert checked.returncode == 0
+    assert "it would begin in ERROR: the light has burst" in checked.stdout
+    assert (tmp_path / "starts.json").read_bytes() == before
+
+
+def test_check_says_nothing_of_a_start_that_ended_in_order(tmp_path: Path) -> None:
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), rules={"restarts_max": 1})
+    assert run_inspector("run", path).returncode == 0
+    assert "ERROR" not in run_inspector("check", path).stdout
