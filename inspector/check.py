@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from inspector.build_devices import build_camera
 from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_disk import check_disk
@@ -67,8 +66,8 @@ def check(path: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
-    yield from check_camera(settings.camera, recipe, manifest)
-    yield from check_trigger(settings, build_camera(settings.camera), recipe)
+    image = yield from check_camera(settings.camera, recipe, manifest)
+    yield from check_trigger(settings, recipe, image)
     yield from check_line(settings)
     yield from check_disk(settings)
     yield from check_broker(settings)

@@ -1,7 +1,7 @@
 """`inspector check`, of the camera: what it gives, how fast, and whether the recipe fits it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from inspector.build_devices import build_camera
 from inspector.contract.bundle import Manifest
@@ -22,24 +22,25 @@ def check_camera(
     settings: ReplaySettings | OpenCvSettings | GenicamSettings,
     recipe: Recipe | None,
     manifest: Manifest | None,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, Image | None]:
+    """Returns what the camera gave, None where that was nothing."""
     if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
         settings = settings.model_copy(update={"reopen_tries": 0})
     try:
         camera = build_camera(settings)
     except ConfigError as error:
         yield Finding("fault", f"camera: {error}")
-        return
+        return None
     try:
         camera.open()
         image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
         pace = "" if camera.simulated else f", {_rate(camera):.3g} a second"
     except FrameError as error:
         yield Finding("note", f"camera: {error}")
-        return
+        return None
     except DeviceError as error:
         yield Finding("fault", f"camera: {error}")
-        return
+        return None
     finally:
         camera.close()
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}{pace}")
@@ -50,6 +51,7 @@ def check_camera(
         yield Finding(
             "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
         )
+    return image
 
 
 def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Iterator
 
-from inspector.build_devices import build_trigger, line_driver
+from inspector.build_devices import build_camera, build_trigger, line_driver
 from inspector.contract.command import Command
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
+from inspector.contract.image import Image
 from inspector.delivery.trigger_mqtt import MqttTrigger
 from inspector.devices.line_gpio import GpioLineSettings
 from inspector.devices.trigger_interval import IntervalSettings
+from inspector.devices.trigger_part_present import PartPresentTrigger
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
-from inspector.station.ports import Camera
 from inspector.station.recipe import Recipe
 from inspector.station.signal import REST
 from inspector.supervise.door import ask
@@ -19,8 +20,16 @@ from inspector.supervise.door import ask
 TRY_S = 3.0
 
 
-def check_trigger(settings: Settings, camera: Camera, recipe: Recipe | None) -> Iterator[Finding]:
+def check_trigger(
+    settings: Settings, recipe: Recipe | None, image: Image | None
+) -> Iterator[Finding]:
+    """image: what the camera gives, None where that is not known."""
     kind = settings.trigger.kind
+    try:
+        camera = build_camera(settings.camera)
+    except ConfigError:
+        yield Finding("note", f"trigger {kind}: not tried, see the camera")
+        return
     try:
         trigger = build_trigger(settings, camera, as_client="check")
     except (ConfigError, RecordError) as error:
@@ -36,6 +45,12 @@ def check_trigger(settings: Settings, camera: Camera, recipe: Recipe | None) -> 
         if trouble is not None:
             text = f"trigger mqtt: {trouble}; no part can be triggered before that"
             yield Finding("note", text)
+            return
+    if isinstance(trigger, PartPresentTrigger) and image is not None:
+        try:
+            trigger.require(image)
+        except ValueError as error:
+            yield Finding("fault", f"trigger part_present: {error}: no part would be seen")
             return
     yield Finding("ok", f"trigger: {kind}")
     if recipe and isinstance(settings.trigger, IntervalSettings) and not camera.simulated:

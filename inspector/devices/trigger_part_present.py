@@ -57,6 +57,10 @@ class PartPresentTrigger:
     def status(self) -> TriggerStatus:
         return TriggerStatus(kind="part_present", trouble=self.trouble)
 
+    def require(self, image: Image) -> None:
+        """Raises ValueError where pictures of this size cannot be held against the empty scene."""
+        self._presence.require_size(image)
+
     def restart(self) -> None:
         self._presence.restart()
         self._saw_at = self._empty_at = self._unseen_from = time.monotonic()

@@ -81,9 +81,7 @@ class Presence:
 
         Raises ValueError where it is of another size than the empty scene.
         """
-        if image.shape[:2] != self._size:
-            found, known = image.shape[1::-1], self._size[::-1]
-            raise ValueError(f"the picture is {found}, the empty scene {known}")
+        self.require_size(image)
         cells = reduced(image)
         changed = np.abs(cells - self._empty) >= self._rule.contrast_min
         share = float(changed.mean())
@@ -91,6 +89,14 @@ class Presence:
         self._follow(cells, changed, at)
         self._seen_at = at
         return fires
+
+    def require_size(self, image: Image) -> None:
+        """Raises ValueError where it is of another size than the empty scene."""
+        if image.shape[:2] != self._size:
+            (high, wide), (empty_high, empty_wide) = image.shape[:2], self._size
+            raise ValueError(
+                f"the picture is {wide}x{high}, the empty scene {empty_wide}x{empty_high}"
+            )
 
     def shows_a_part(self, image: Image) -> bool:
         """Whether the scene is not empty in it; nothing is learned or told by that."""

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import pytest
 
 from inspector.delivery.ledger import ledger_path
+from inspector.devices.aravis_calls import LIBRARY
 from inspector.station.alarm import Rules
 from inspector.supervise.starts import StartLog
-from tests.support import make_bundle, run_inspector, write_station
+from tests.support import GREY, make_bundle, picture, run_inspector, write_station
 
 
 def no_such_bundle(folder: Path) -> dict[str, str]:
@@ -95,3 +97,31 @@ def test_check_says_nothing_of_a_start_that_ended_in_order(tmp_path: Path) -> No
     path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), rules={"restarts_max": 1})
     assert run_inspector("run", path).returncode == 0
     assert "ERROR" not in run_inspector("check", path).stdout
+
+
+def test_check_refuses_an_empty_scene_of_another_size_than_the_cameras_pictures(
+    tmp_path: Path,
+) -> None:
+    cv2.imwrite(str(tmp_path / "empty.png"), picture(GREY, width=96, height=80))
+    trigger = {"kind": "part_present", "empty": "empty.png"}
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), trigger=trigger)
+    done = run_inspector("check", path)
+    assert done.returncode == 78
+    words = "the picture is 48x40, the empty scene 96x80: no part would be seen"
+    assert f"FAULT trigger part_present: {words}" in done.stdout
+
+
+def test_check_looks_at_the_rest_where_the_cameras_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / LIBRARY).touch()  # found first, and none
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "libraries"))
+    (tmp_path / "images").touch()
+    camera = {"kind": "genicam", "camera": "Basler-1"}
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), camera=camera)
+    done = run_inspector("check", path)
+    assert done.returncode == 78
+    assert "FAULT camera: genicam cameras need Aravis" in done.stdout
+    assert "FAULT archive" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 faults"
