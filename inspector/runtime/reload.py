@@ -35,7 +35,7 @@ from inspector.runtime.memory import give_back_memory
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.revise import Revisions, revised_job
 from inspector.runtime.served import Served
-from inspector.runtime.serving import SWAP_S, TRIAL_S, Serving, Take, at_its_start
+from inspector.runtime.serving import TRIAL_S, Serving, Take, at_its_start
 from inspector.runtime.settings import AS_JUDGED, RuntimeSettings
 from inspector.runtime.signature import trust_in
 from inspector.station.cycle import Job
@@ -225,7 +225,7 @@ class Reloader:
         self._now.foresee(job.recipe, self._now.on_trial(candidate, served))
         taken = self._now.offer(candidate)
         if taken is None:
-            return f"the station did not take it between two parts within {SWAP_S:.0f} s"
+            return self._now.untaken()
         log.info(
             "bundle %s replaces %s, asked for by %s: p99 %.1f ms, n=%d",
             wanted,
@@ -268,7 +268,7 @@ class Reloader:
         revision = now.revisions.add(written, change, by, running.variant)
         taken = now.offer(candidate)
         if taken is None:
-            why = f"the station did not take it between two parts within {SWAP_S:.0f} s"
+            why = now.untaken()
             try:
                 now.revisions.take_back(written, revision)
             except ConfigError as error:

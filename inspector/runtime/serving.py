@@ -137,6 +137,12 @@ class Serving:
         job = self._numbered(candidate)
         return job if self._exchange.offer(job, SWAP_S) else None
 
+    def untaken(self) -> str:
+        """Why it did not."""
+        if self._exchange.closed:
+            return "the station is ending"
+        return f"the station did not take it between two parts within {SWAP_S:.0f} s"
+
     def _numbered(self, job: Job) -> Job:
         return replace(job, number=next(self._numbers))
 

@@ -24,6 +24,7 @@ class JobExchange:
         self._answered = threading.Event()
         self._waiting: Job | None = None
         self._taken = False
+        self._closed = False
         self._newest: Job | None = None
         """Taken, or prepared; the station's thread alone uses it."""
 
@@ -31,9 +32,11 @@ class JobExchange:
         """Leave a job and wait until the station has taken it. False where it did not in time.
 
         A station that has no recipe prepared takes it too, and keeps it: its next PREPARE_RECIPE
-        begins with it. One that inspects by another recipe by now does not.
+        begins with it. One that inspects by another recipe by now does not, nor one that has ended.
         """
         with self._lock:
+            if self._closed:
+                return False
             self._answered.clear()
             self._waiting, self._taken = job, False
         self._answered.wait(timeout_s)
@@ -57,6 +60,16 @@ class JobExchange:
                 return None
             self._newest = job
             return job if serving is not None else None
+
+    def close(self) -> None:
+        """The station ends: whoever waits is not kept until his time is over."""
+        with self._lock:
+            self._closed = True
+            self._answered.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def newest(self, ordered: Job) -> Job:
         """What PREPARE_RECIPE begins with: the job its order brings, or what was taken since that

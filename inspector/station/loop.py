@@ -105,6 +105,8 @@ class Station:
             give_what_waits(self._trigger, self._gear.clock, self._next_part)
         finally:
             self._inbox.close()
+            if self._exchange is not None:
+                self._exchange.close()
             self._trigger.pause()
             self._close_camera()
 

@@ -1,6 +1,7 @@
 """A reloaded bundle takes over between two parts, the pair of recipe and runtime at once."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,3 +93,12 @@ def test_a_station_begins_with_the_newer_of_what_it_took_and_what_its_order_brin
         assert {bundle for bundle, _ in running.results()} == {jobs[begins_with].runtime.bundle_id}
     finally:
         running.stop()
+
+
+def test_who_offers_to_a_station_that_ends_is_not_kept_waiting(
+    running: Running, jobs: tuple[Job, Job]
+) -> None:
+    running.stop()
+    began = time.monotonic()
+    assert not running.exchange.offer(jobs[1], timeout_s=30.0)
+    assert time.monotonic() - began < 10.0

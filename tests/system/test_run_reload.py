@@ -60,3 +60,24 @@ def test_a_station_serves_what_the_pointer_says_and_goes_on_with_it(tmp_path: Pa
     finally:
         station.terminate()
         station.wait(30)
+
+
+def test_a_station_that_is_told_to_end_while_a_bundle_loads_does_not_wait_for_itself(
+    tmp_path: Path,
+) -> None:
+    first = make_bundle(tmp_path / "bundles")
+    slow = make_bundle(tmp_path / "bundles", work=20)  # a hundred runs of it are timed
+    trigger = {"kind": "interval", "period_ms": 50}
+    path = write_station(tmp_path, first, camera={"loop": True}, trigger=trigger)
+    log = tmp_path / "station.log"
+    station = start_station(path)
+    try:
+        assert until(lambda: first.id in bundles_of(tmp_path)), log.read_text()
+        assert run_inspector("bundle", "use", slow.folder).returncode == 0
+        assert until(lambda: f"bundle {slow.id}: runs float" in log.read_text())
+        station.terminate()
+        assert station.wait(20) == 0
+        assert f"{slow.id}, asked for by the file current: the station is ending" in log.read_text()
+    finally:
+        station.kill()
+        station.wait()
