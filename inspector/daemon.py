@@ -52,20 +52,23 @@ def run(path: Path) -> int:
     if isinstance(settings.camera, ReplaySettings):
         require_pictures(settings.camera, str(path))
     folder = state_folder(settings)
+    stop = threading.Event()
     with alone_in(folder):
         starts = StartLog(folder, settings.rules)
-        first_fault = starts.begin()
+        _leaves_at_once(stop)
         try:
-            code = _run(settings, starts, first_fault)
-        except InspectorError:
-            starts.end()  # said in words: no crash
+            code = _run(settings, starts, starts.begin(), stop)
+        except (InspectorError, KeyboardInterrupt, SystemExit):
+            starts.end()  # said in words, or told to end before it was there: no crash
             raise
         if code == 0:
             starts.end()
         return code
 
 
-def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
+def _run(
+    settings: Settings, starts: StartLog, first_fault: str | None, stop: threading.Event
+) -> int:
     built = build(settings, first_fault, starts.keep_fault)
     log.info("inspector %s, station %s, process %d", __version__, settings.station, os.getpid())
     if built.job is not None and built.job.runtime.notice:
@@ -77,7 +80,7 @@ def _run(settings: Settings, starts: StartLog, first_fault: str | None) -> int:
         )
     elif settings.autostart:
         _autostart(built)
-    stop = _signals()
+    _ends_in_order(stop)
     station = _StationThread(built.station)
     systemd = Systemd()
     with ExitStack() as watchers:
@@ -164,9 +167,18 @@ def _autostart(built: Built) -> None:
         built.station.offer(Order(event, "autostart", job))
 
 
-def _signals() -> threading.Event:
+def _leaves_at_once(stop: threading.Event) -> None:
+    """At a SIGTERM, while there is nothing yet that could end in order."""
+
+    def handle(_number: int, _frame: object) -> None:
+        stop.set()  # also where what is raised here reaches nobody
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _ends_in_order(stop: threading.Event) -> None:
     """Set at the first SIGTERM or SIGINT; a second one kills as usual."""
-    stop = threading.Event()
 
     def handle(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -174,7 +186,6 @@ def _signals() -> threading.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    return stop
 
 
 def _watch(

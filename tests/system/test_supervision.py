@@ -239,6 +239,23 @@ def metrics(port: int) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_station_that_is_told_to_end_while_it_starts_has_not_crashed(
+    tmp_path: Path, told: signal.Signals
+) -> None:
+    slow = make_bundle(tmp_path / "bundles", work=500)  # its self-test takes a second or two
+    path = write_station(tmp_path, slow, camera={"loop": True}, rules={"restarts_max": 2})
+    begun = tmp_path / "starts.json"
+    for _ in range(2):
+        begun.unlink(missing_ok=True)
+        station = start_station(path)
+        assert until(begun.exists)
+        station.send_signal(told)
+        assert station.wait(20.0) == (0 if told is signal.SIGTERM else 130)
+        assert json.loads(begun.read_bytes())["starts_s"] == []
+    assert "Traceback" not in (tmp_path / "station.log").read_text()
+
+
 def test_the_health_page_knows_whether_a_pass_is_permitted_and_the_ledger_agrees(
     bundle: Bundle, tmp_path: Path
 ) -> None:
