@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,22 +83,26 @@ def _run(
     _ends_in_order(stop)
     station = _StationThread(built.station)
     systemd = Systemd()
-    with ExitStack() as watchers:
-        threads = _start(settings, built, station, watchers)
-        systemd.ready()
-        cause = _watch(built.station, threads, stop, systemd)
-        dead = _dead_beside_station(threads)  # before the others are stopped
-        systemd.stopping()
-    return 0 if _end(built, station, cause, dead, settings.drain_s) else 1
+    # closed last: what is answered while the station ends stands in it too
+    with closing(Ledger(settings.journal.path, built.station.snapshot.boot)) as ledger:
+        with ExitStack() as watchers:
+            threads = _start(settings, built, station, ledger, watchers)
+            systemd.ready()
+            cause = _watch(built.station, threads, stop, systemd)
+            dead = _dead_beside_station(threads)  # before the others are stopped
+            systemd.stopping()
+        return 0 if _end(built, station, cause, dead, settings.drain_s) else 1
 
 
 def _start(
-    settings: Settings, built: Built, station: "_StationThread", watchers: ExitStack
+    settings: Settings,
+    built: Built,
+    station: "_StationThread",
+    ledger: Ledger,
+    watchers: ExitStack,
 ) -> dict[str, Callable[[], bool]]:
     """Start everything; what must stay alive, by name. Raises ConfigError, RecordError."""
     ask = built.trigger.ask if isinstance(built.trigger, CommandTrigger) else None
-    ledger = Ledger(settings.journal.path, built.station.snapshot.boot)
-    watchers.callback(ledger.close)
     commands = Commands(
         built.station, built.prepare, built.reloader, ledger, built.archive.picture, ask
     )

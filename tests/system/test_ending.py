@@ -3,9 +3,13 @@
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from inspector.contract.command import Command
 from inspector.delivery.journal import JournalReader
+from inspector.delivery.ledger import read_audit
+from inspector.supervise.door import ask
 from tests.brokers import Listener, Mosquitto
 from tests.streams import MjpegServer
 from tests.support import make_bundle, run_inspector, start_station, until, write_station
@@ -47,6 +51,37 @@ def test_every_trigger_that_was_accepted_before_a_sigterm_has_its_row(tmp_path: 
     assert [row["trigger"]["id"] for row in rows] == ["T-1", "T-2", "T-3", "T-4"]
     assert {row["evaluation"] for row in rows} == {"UNDEFINED"}
     assert tally["triggers"] == tally["verdicts"]["UNDEFINED"] == 4
+
+
+def test_a_trigger_that_is_answered_while_its_station_ends_stands_in_the_audit(
+    tmp_path: Path,
+) -> None:
+    camera = MjpegServer().start()
+    camera.stalled.set()  # the part in work waits for its frame
+    path = write_station(
+        tmp_path,
+        make_bundle(tmp_path / "bundles"),
+        camera={"kind": "opencv", "url": camera.url},
+        trigger={"kind": "command"},
+        recipe={"frame_timeout_ms": 2_000},
+    )
+    station = start_station(path)
+    log = path.with_name("station.log")
+    with ThreadPoolExecutor() as beside:
+        try:
+            assert until(lambda: "CONTINUOUS_EXECUTION" in log.read_text(encoding="utf-8"))
+            command = Command(schema=2, id="T-1", action="trigger", part="P-1")
+            reply = beside.submit(ask, tmp_path, command)
+            time.sleep(0.5)
+            station.send_signal(signal.SIGTERM)
+            assert "P-1" in reply.result(20.0).reason
+            assert station.wait(timeout=60) == 0
+        finally:
+            station.kill()
+            station.wait()
+            camera.kill()
+    (row,) = [entry for _, entry, _ in read_audit(tmp_path / "journal.db")]
+    assert (row.id, row.action, row.outcome) == ("T-1", "trigger", "done")
 
 
 def takes_parts(listener: Listener) -> bool:
