@@ -57,7 +57,8 @@ def ids_recorded(journal: Path) -> list[str]:
     """The triggers whose verdicts the journal holds, oldest first: they had theirs, also where the
     station was killed since. Of the last IDS_READ rows, and fewer where these are large.
 
-    Raises RecordError, ConfigError where it is not readable.
+    A row that a disk has spoilt costs its own id, and is said. Raises RecordError, ConfigError
+    where the journal is not readable.
     """
     if not journal.exists():
         return []
@@ -68,12 +69,22 @@ def ids_recorded(journal: Path) -> list[str]:
         first = max(0, end - IDS_READ)
         while end > first and read_bytes < BYTES_READ:
             start = max(first, end - ROWS_AT_ONCE)
-            rows = [payload for _, payload in reader.after(start, end - start)]
-            read_bytes += sum(map(len, rows))
-            triggers = [json.loads(payload).get("trigger") for payload in rows]
-            found[:0] = [trigger["id"] for trigger in triggers if trigger and trigger["id"]]
+            rows = reader.after(start, end - start)
+            read_bytes += sum(len(payload) for _, payload in rows)
+            ids = [_id_in(payload, f"journal {journal}: row {seq}") for seq, payload in rows]
+            found[:0] = filter(None, ids)
             end = start
     return found
+
+
+def _id_in(payload: bytes, where: str) -> str | None:
+    """Of the trigger that a row of the journal is the verdict of."""
+    try:
+        trigger = json.loads(payload).get("trigger")
+        return str(trigger["id"]) if trigger and trigger["id"] else None
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        log.warning("%s is no result: %r: its trigger would be taken a second time", where, error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Triggers of the line over a real mosquitto: one accepted, one part; all else refused, counted."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -272,3 +273,19 @@ def test_what_had_its_verdict_before_a_restart_is_known_from_the_journal(tmp_pat
         journal.put(result(journal.next_seq()))
     journal.close()
     assert ids_recorded(path) == [f"T{seq}" for seq in range(1, 121)]
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]", b'{"trigger": 7}'])
+def test_a_row_that_a_disk_has_spoilt_keeps_no_station_from_its_triggers(
+    tmp_path: Path, spoilt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    for _ in range(3):
+        journal.put(result(journal.next_seq()))
+    journal.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE result SET payload = ? WHERE seq = 2", (spoilt,))
+        db.commit()
+    assert ids_recorded(path) == ["T1", "T3"]
+    assert f"journal {path}: row 2 is no result" in caplog.text
