@@ -108,6 +108,15 @@ class Settings(Strict):
             raise ValueError(f"consumers: {SPARKPLUG} is the station's own name for its edge node")
         return self
 
+    @model_validator(mode="after")
+    def _pictures_apart(self) -> Self:
+        if self.shadow is not None and self.shadow.folder == self.archive.folder:
+            raise ValueError(
+                f"shadow.folder {self.shadow.folder}: is the archive's own: give it a folder of "
+                "its own, or each deletes the other's oldest pictures"
+            )
+        return self
+
     @property
     def holders(self) -> tuple[ConsumerSettings, ...]:
         """Those whose rows the journal keeps: the consumers, and the edge node's hosts as one."""

@@ -56,6 +56,18 @@ def test_check_finds_nothing_wrong_with_a_good_shadow_and_writes_nothing_for_it(
     assert not (tmp_path / "shadow").exists()
 
 
+def test_a_shadow_in_the_archives_folder_is_refused(tmp_path: Path) -> None:
+    """Each would delete the other's oldest pictures, and count them as its own."""
+    bundle = make_bundle(tmp_path / "bundles")
+    shadow = {"bundle": bundle.id, "folder": "./images"}
+    path = write_station(tmp_path, bundle, shadow=shadow)
+    for command in ("check", "run"):
+        done = run_inspector(command, path)
+        assert done.returncode == 78
+        words = "shadow.folder images: is the archive's own: give it a folder of its own"
+        assert words in done.stdout + done.stderr
+
+
 def not_a_database(ledger: Path) -> None:
     ledger.write_bytes(b"what a disk has made of it " * 400)
 
