@@ -92,7 +92,7 @@ def _journal(args: argparse.Namespace) -> int:
             return _say(verify(path))
         case _:
             wanted = Filter(args.since, args.until, args.part, args.evaluation)
-            with _output(args.out, args.format) as out:
+            with _output(args.out, args.format, path, args.path) as out:
                 count = export(path, args.format, out, wanted)
             if args.out is not None:
                 print(f"{args.out}: {count} results")
@@ -112,8 +112,8 @@ def _say(lines: Generator[str, None, int]) -> int:
 
 
 @contextmanager
-def _output(path: Path | None, form: str) -> Iterator[BinaryIO]:
-    """A file appears whole or not at all."""
+def _output(path: Path | None, form: str, *read: Path) -> Iterator[BinaryIO]:
+    """A file appears whole or not at all, and never in place of one that is read."""
     from inspector.contract.errors import ConfigError
 
     if path is None:
@@ -121,6 +121,10 @@ def _output(path: Path | None, form: str) -> Iterator[BinaryIO]:
             raise ConfigError("journal export: parquet needs --out FILE")
         yield sys.stdout.buffer
         return
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(f"--out {path}: must be a file in a folder that is there")
+    if path.exists() and any(path.samefile(each) for each in read):
+        raise ConfigError(f"--out {path}: is what is exported: name another file")
     draft = path.with_name(path.name + ".part")
     try:
         with draft.open("wb") as file:

@@ -147,6 +147,29 @@ def test_a_part_without_a_picture_is_exported_where_its_row_stands(tmp_path: Pat
     assert exported("--since", "2026-01-02T07:00Z", "--evaluation", "UNDEFINED") == [4]
 
 
+def test_an_export_is_never_written_over_what_it_reads(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    for named in (path, tmp_path / "." / "journal.db"):
+        done = run_inspector("journal", "export", path, "--out", named)
+        assert (done.returncode, done.stdout) == (78, "")
+        assert "is what is exported: name another file" in done.stderr
+    assert path.read_bytes() == before
+    assert run_inspector("journal", "verify", path).returncode == 0
+
+
+@pytest.mark.parametrize("named", [".", "..", "", "not-there/x.csv"])
+def test_a_folder_in_place_of_the_file_to_write_is_one_line(
+    path: Path, tmp_path: Path, named: str
+) -> None:
+    beside = sorted(tmp_path.parent.iterdir())
+    done = run_inspector("journal", "export", path, "--out", f"{tmp_path}/{named}")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.endswith("must be a file in a folder that is there\n")
+    assert sorted(tmp_path.parent.iterdir()) == beside
+    done = run_inspector("journal", "export", path, "--out", named or ".")
+    assert (done.returncode, done.stderr.count("\n")) == (78, 1)
+
+
 def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Path) -> None:
     done = run_inspector("journal", "verify", path)
     assert (done.returncode, done.stdout) == (0, f"{path}: 6 rows, 0 faults\n")
