@@ -17,6 +17,12 @@ SENT = (
     *("trigger", "line", "echo", "ack", "replay", "replayed", "consumer-reply", "envelope"),
 )
 WRITTEN = ("settings", "recipe", "subscribe")
+FORMATS = ("csv", "jsonl", "parquet")
+MEANT = {
+    "show": ("named", "part"),
+    "export": ("part", "format", "out", "since", "until", "evaluation"),
+}
+"""What has an effect with which action of `journal`."""
 
 
 def add_commands(add: Add) -> None:
@@ -40,11 +46,11 @@ heard of, 1 the store failed, 78 settings
         "path", type=Path, metavar="JOURNAL", help="its file, or the station's settings"
     )
     journal.add_argument("named", nargs="?", metavar="SEQ|PART", help="show: which row or part")
-    journal.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv")
+    journal.add_argument("--part", metavar="ID", help="show, export: a part, be its id a number")
+    journal.add_argument("--format", choices=FORMATS, help="export: left out, as FILE ends, or csv")
     journal.add_argument("--out", type=Path, metavar="FILE", help="export: not to the screen")
-    journal.add_argument("--since", type=instant, metavar="TIME", help="ISO 8601, UTC")
+    journal.add_argument("--since", type=instant, metavar="TIME", help="export: ISO 8601, UTC")
     journal.add_argument("--until", type=instant, metavar="TIME", help="up to this, exclusive")
-    journal.add_argument("--part", metavar="ID")
     journal.add_argument("--evaluation", choices=("OK", "NOT_OK", "NOT_DECIDABLE", "UNDEFINED"))
 
     schema = add("schema", _schema, "print a JSON schema, or all of it as AsyncAPI")
@@ -78,28 +84,51 @@ def _subscribe(args: argparse.Namespace) -> int:
 
 def _journal(args: argparse.Namespace) -> int:
     from inspector.contract.errors import ConfigError
-    from inspector.examine import Filter, export, info, journal_path, show, verify
+    from inspector.examine import Filter, export, info, journal_path, show, show_part, verify
 
+    _require_meant(args)
     path = journal_path(args.path)
     match args.action:
         case "info":
             lines = info(path)
         case "show":
-            if args.named is None:
+            if (args.named is None) is (args.part is None):
                 raise ConfigError("journal show: say which row or part")
-            lines = show(path, args.named)
+            by_part = args.named is None
+            lines = show_part(path, args.part) if by_part else show(path, args.named, _note)
         case "verify":
             return _say(verify(path))
         case _:
             wanted = Filter(args.since, args.until, args.part, args.evaluation)
-            with _output(args.out, args.format, path, args.path) as out:
-                count = export(path, args.format, out, wanted)
+            form = args.format or _form_of(args.out)
+            with _output(args.out, form, path, args.path) as out:
+                count = export(path, form, out, wanted)
             if args.out is not None:
                 print(f"{args.out}: {count} results")
             return 0
     for line in lines:
         print(line)
     return 0
+
+
+def _require_meant(args: argparse.Namespace) -> None:
+    """What is left without effect would make its answer one to another question."""
+    from inspector.contract.errors import ConfigError
+
+    for name in (*MEANT["export"], "named"):
+        if getattr(args, name) is not None and name not in MEANT.get(args.action, ()):
+            called = repr(args.named) if name == "named" else f"--{name}"
+            goes_with = " and ".join(each for each, names in MEANT.items() if name in names)
+            raise ConfigError(f"journal {args.action}: {called} goes with {goes_with} alone")
+
+
+def _note(words: str) -> None:
+    print(f"note: {words}", file=sys.stderr)
+
+
+def _form_of(path: Path | None) -> str:
+    ending = path.suffix.removeprefix(".").lower() if path else ""
+    return ending if ending in FORMATS else "csv"
 
 
 def _say(lines: Generator[str, None, int]) -> int:

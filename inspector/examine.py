@@ -8,7 +8,7 @@ an OK that may still be withdrawn.
 import json
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ def journal_path(named: Path) -> Path:
         path = read_settings(named).journal.path
     if not path.exists():
         raise ConfigError(f"journal {path}: there is no such file; a station makes it at its start")
+    if path.is_dir():
+        raise ConfigError(f"journal {path}: is a folder: name journal.db in it, or station.toml")
     return path
 
 
@@ -147,21 +149,33 @@ def _cursors(path: Path, first: int, last: int) -> Iterator[str]:
             yield f"{what} has acknowledged up to {seq}: {waiting}{lost}"
 
 
-def show(path: Path, named: str) -> Iterator[str]:
-    """The row of this number, or every row of the part of this id. Raises ConfigError."""
-    found = False
+def show(path: Path, named: str, note: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """The row of this number, or every row of the part of this id. Raises ConfigError.
+
+    note: told where a number may have been meant as a part's id.
+    """
     number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
     with JournalReader(path) as reader:
         settled = number is not None and number <= reader.settled_seq()
         row = reader.row(number) if number is not None and settled else None
-    if row is not None:
-        yield json.dumps(json.loads(row), indent=2, ensure_ascii=False)
+    if row is None:
+        yield from show_part(path, named)
         return
-    for _, _, result in rows(path, Filter(part=named)):
+    result = json.loads(row)
+    yield json.dumps(result, indent=2, ensure_ascii=False)
+    part = (result.get("part") or {}).get("id")
+    if part != named:
+        note(f"row {number}, which is of part {part}; a part whose id is {named}: --part {named}")
+
+
+def show_part(path: Path, part: str) -> Iterator[str]:
+    """Every row of the part of this id. Raises ConfigError where there is none."""
+    found = False
+    for _, _, result in rows(path, Filter(part=part)):
         found = True
         yield json.dumps(result, indent=2, ensure_ascii=False)
     if not found:
-        raise ConfigError(f"{path}: has no row {named} and no part of that id")
+        raise ConfigError(f"{path}: has no row {part} and no part of that id")
 
 
 def export(path: Path, form: str, out: BinaryIO, wanted: Filter) -> int:

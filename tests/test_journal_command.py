@@ -170,6 +170,58 @@ def test_a_folder_in_place_of_the_file_to_write_is_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (78, 1)
 
 
+def test_a_folder_in_place_of_the_journal_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    done = run_inspector("journal", "info", tmp_path)
+    assert done.returncode == 78
+    told = "is a folder: name journal.db in it, or station.toml\n"
+    assert done.stderr == f"journal {tmp_path}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "told"),
+    [
+        ("info", ["--since", "2030-01-01"], "--since goes with export alone"),
+        ("info", ["--part", "P2"], "--part goes with show and export alone"),
+        ("verify", ["--until", "2026-01-01"], "--until goes with export alone"),
+        ("verify", ["P2"], "'P2' goes with show alone"),
+        ("export", ["P2"], "'P2' goes with show alone"),
+        ("show", ["3", "--out", "x"], "--out goes with export alone"),
+        ("show", ["3", "--evaluation", "OK"], "--evaluation goes with export alone"),
+        ("show", ["3", "--part", "P3"], "say which row or part"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    path: Path, action: str, words: list[str], told: str
+) -> None:
+    done = run_inspector("journal", action, path, *words)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert f"journal {action}: {told}" in done.stderr
+
+
+def test_a_number_is_a_row_and_a_part_so_called_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
+    for part in ("3", "2", "1"):
+        made = result(journal.next_seq())
+        put(journal, part=made.part.model_copy(update={"id": part}))
+    journal.close()
+    done = run_inspector("journal", "show", path, "3")
+    assert json.loads(done.stdout)["seq"] == 3
+    assert "note: row 3, which is of part 1; a part whose id is 3: --part 3" in done.stderr
+    done = run_inspector("journal", "show", path, "--part", "3")
+    assert (json.loads(done.stdout)["seq"], done.stderr) == (1, "")
+    assert run_inspector("journal", "show", path, "2").stderr == ""
+
+
+def test_a_file_is_written_in_the_form_that_its_name_says(path: Path, tmp_path: Path) -> None:
+    for name, begins in (("a.jsonl", b"{"), ("a.JSONL", b"{"), ("a.txt", b"station,")):
+        run_inspector("journal", "export", path, "--out", tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    words = ("--format", "csv", "--out", tmp_path / "b.jsonl")
+    run_inspector("journal", "export", path, *words)
+    assert (tmp_path / "b.jsonl").read_bytes().startswith(b"station,")
+
+
 def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Path) -> None:
     done = run_inspector("journal", "verify", path)
     assert (done.returncode, done.stdout) == (0, f"{path}: 6 rows, 0 faults\n")
