@@ -36,6 +36,8 @@ def make_keys(path: Path) -> Path:
     from cryptography.hazmat.primitives import serialization as pem
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder: name the file of the private key")
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()
@@ -82,7 +84,7 @@ def sign_bundle(folder: Path, private_key: Path) -> Path:
     bundle = read_bundle(folder)
     path = bundle.folder / SIGNATURE
     # written beside the bundle: a station that looks just now must not find a strange file in it
-    part = bundle.folder.with_name(f".{bundle.id}.sig.part")
+    part = bundle.folder.resolve().with_name(f".{bundle.id}.sig.part")
     part.unlink(missing_ok=True)
     _create(part, key.sign(bundle.sums.encode("ascii")), 0o644)
     part.replace(path)

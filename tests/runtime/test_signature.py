@@ -108,3 +108,21 @@ def test_the_commands_make_keys_sign_and_verify(bundle: Bundle, tmp_path: Path) 
     assert "needs --key" in run_inspector("bundle", "sign", bundle.folder).stderr
     assert run_inspector("bundle", "use", bundle.folder).returncode == 0
     assert (bundle.folder.parent / "current").read_text() == f"{bundle.id}\n"
+
+
+def test_a_bundle_is_signed_from_within_its_folder(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_keys(tmp_path / "key")
+    monkeypatch.chdir(bundle.folder)
+    done = run_inspector("bundle", "sign", ".", "--key", tmp_path / "key")
+    assert done.returncode == 0, done.stderr
+    done = run_inspector("bundle", "verify", ".", "--key", tmp_path / "key.pub")
+    assert (done.returncode, "signed by" in done.stdout) == (0, True)
+
+
+def test_a_folder_in_place_of_the_key_to_make_is_one_line(tmp_path: Path) -> None:
+    for named in (".", tmp_path):
+        done = run_inspector("bundle", "keygen", named)
+        assert done.returncode == 78
+        assert done.stderr == f"{named}: is a folder: name the file of the private key\n"
