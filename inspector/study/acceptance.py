@@ -285,7 +285,7 @@ def rows(found: Acceptance) -> list[Mapping[str, Any]]:
             "severity": each.severity,
             "outcome": each.outcome,
             "judged": each.judged,
-            **each.standing.model_dump(),
+            **each.standing.columns(),
         }
         for each in sorted(found.parts, key=lambda each: order[each.outcome])
     ]

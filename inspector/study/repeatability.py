@@ -264,7 +264,7 @@ def rows(found: Repeatability) -> list[Mapping[str, Any]]:
             "label": part.label,
             "good": part.good,
             "presentation": number,
-            **seen.model_dump(),
+            **seen.columns(),
             "part_passes": part.passes,
             "part_mean": part.mean,
             "part_sd": part.sd,

@@ -42,6 +42,11 @@ class Seen(Strict):
     def passed(self) -> bool:
         return self.evaluation == "OK"
 
+    def columns(self) -> dict[str, Any]:
+        """For a CSV, beside what the part truly is: what it was called is not its label there."""
+        found = self.model_dump()
+        return {"said" if name == "label" else name: value for name, value in found.items()}
+
 
 def of_row(row: Row, picture: Path) -> Seen:
     judged = row.judged

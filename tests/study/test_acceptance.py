@@ -114,6 +114,22 @@ def test_pictures_are_judged_and_the_report_says_what_escaped_and_why_it_is_not_
     assert len(rows) == 20
 
 
+def test_the_rows_say_what_a_part_is_and_beside_it_what_it_was_called(
+    tmp_path: Path, station: Path
+) -> None:
+    folder = parts(tmp_path / "parts", good=[GREY, DARK], dark=[DARK], bright=[GREY])
+    limits = LOOSE + '[severity.critical]\nclasses = ["bright"]\n'
+    assert accept(station, limits, "--pictures", folder).returncode == 3
+    with (tmp_path / "study" / "acceptance.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["outcome"], row["label"], row["said"], row["good"]) for row in rows] == [
+        ("ESCAPE", "bright", "good", "false"),
+        ("overkill", "good", "dark", "true"),
+        ("right", "dark", "dark", "false"),
+        ("right", "good", "good", "true"),
+    ]
+
+
 def test_enough_good_parts_are_accepted_and_too_few_are_told_how_many_more(
     tmp_path: Path, station: Path
 ) -> None:

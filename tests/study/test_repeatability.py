@@ -1,5 +1,6 @@
 """Repeatability: AIAG's own example, and parts that a person shows to a real station."""
 
+import csv
 import itertools
 import os
 import signal
@@ -338,6 +339,9 @@ def test_a_person_shows_parts_to_a_station_and_goes_on_after_ctrl_c(
     assert (rates["false alarm rate"]["events"], rates["false alarm rate"]["n"]) == (1, 4)
     assert "1 presentations were taken back" in found["conditions"]["caveats"][0]
     assert page(tmp_path / "study", "repeatability").count("data:image/jpeg") == 2
+    with (tmp_path / "study" / "repeatability.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["part"] == "D-2"]
+    assert [(row["label"], row["said"]) for row in rows] == [("NOT_OK", "good")] * 2
     words: list[str | Path] = ["--parts", tmp_path / "golden.csv", "--out", tmp_path / "study"]
     done = run_study("repeatability", path, *words, "--presentations", "1")
     assert "--presentations 1: must be 2 to 100" in done.stderr
