@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.result import InspectionResult
+from inspector.contract.result import InspectionResult, part_called
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.reader import JournalReader
@@ -67,7 +67,7 @@ class Filter:
         """at: of its frame, or of the last one before it; None where there was none."""
         if self.evaluation is not None and result.get("evaluation") != self.evaluation:
             return False
-        if self.part is not None and (result.get("part") or {}).get("id") != self.part:
+        if self.part is not None and part_called(result) != self.part.strip():
             return False
         if self.since is not None and (at is None or at < self.since):
             return False
@@ -163,7 +163,7 @@ def show(path: Path, named: str, note: Callable[[str], None] = lambda _: None) -
         return
     result = json.loads(row)
     yield json.dumps(result, indent=2, ensure_ascii=False)
-    part = (result.get("part") or {}).get("id")
+    part = part_called(result)
     if part != named:
         note(f"row {number}, which is of part {part}; a part whose id is {named}: --part {named}")
 

@@ -4,8 +4,9 @@ A change to these classes is a new version: tests/data/result-v3.json holds the 
 Rows that an older station wrote are delivered as they were written: `schema` says how to read one.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -34,6 +35,16 @@ Novelty = Annotated[float, Field(ge=0.0)]
 Figure = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FIGURES_MAX = 32
 PART_ID_MAX = 256
+
+
+def part_called(result: Mapping[str, Any]) -> str | None:
+    """The id that a row, of any schema version, gives its part; None where it has none.
+
+    Without the spaces around it: controllers fill a text of fixed length up with them, and no list
+    of parts has them.
+    """
+    found = (result.get("part") or {}).get("id")
+    return found.strip() if isinstance(found, str) else None
 
 
 class PartRef(Strict):

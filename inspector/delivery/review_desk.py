@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.result import EvaluationName
+from inspector.contract.result import EvaluationName, part_called
 from inspector.contract.review import Box, Kept, Review, Said, Undo
 from inspector.contract.strict import Strict
 from inspector.delivery.disagreements import read_disagreements
@@ -162,7 +162,7 @@ class ReviewDesk:
         rows = [
             row
             for row in self._newest(None, holding=named)
-            if named in (row.get("result_id"), (row.get("part") or {}).get("id"))
+            if named in (row.get("result_id"), part_called(row))
         ]
         exact = [row for row in rows if row.get("result_id") == named] or rows
         if not exact:

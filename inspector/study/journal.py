@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.contract.errors import ConfigError
+from inspector.contract.result import part_called
 from inspector.examine import Filter, rows
 from inspector.study.labels import Labelled
 from inspector.study.seen import Seen, of_result
@@ -38,7 +39,7 @@ def join(results: Iterable[Result], labelled: Sequence[Labelled], where: str) ->
     by_part: dict[str, list[Result]] = {}
     unlabelled = 0
     for result in results:
-        part = (result.get("part") or {}).get("id")
+        part = part_called(result)
         if part in known:
             by_part.setdefault(part, []).append(result)
         else:

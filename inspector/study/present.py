@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from inspector.contract.command import Reply
 from inspector.contract.errors import ConfigError
+from inspector.contract.result import part_called
 from inspector.contract.strict import Strict
 from inspector.examine import Filter, last_settled, rows
 from inspector.study.kept import Lines
@@ -217,7 +218,7 @@ class Session:
         return None
 
     def _is_of(self, part: str, result: Mapping[str, Any], since: datetime | None) -> bool:
-        named = (result.get("part") or {}).get("id")
+        named = part_called(result)
         if self._way == "ask":
             return bool(named == part)
         if result.get("cause") == "trigger":

@@ -26,6 +26,7 @@ from tests.support import (
     GREY,
     make_bundle,
     picture,
+    run_inspector,
     start_station,
     until,
     write_pictures,
@@ -186,6 +187,24 @@ def test_the_stations_own_results_are_held_against_what_people_found(
     text = page(tmp_path / "study", "acceptance")
     assert "no picture was kept" in text
     assert "2 labelled parts have no result and are in no rate: G-0, B-3" in text
+
+
+def test_an_id_filled_up_with_spaces_is_its_parts(
+    tmp_path: Path, station: Path, bundle: Bundle
+) -> None:
+    """As controllers send a text of fixed length; a spreadsheet's cell has none of them."""
+    journal = Journal(JournalSettings(path=tmp_path / "journal.db", disk_free_min_mb=0))
+    put(journal, "G-1", bundle=bundle.id)
+    put(journal, "B-1   ", bundle=bundle.id)
+    put(journal, "B-1", bundle=bundle.id, **reject())
+    journal.close()
+    labels = tmp_path / "found.csv"
+    labels.write_text("part,label\nG-1,OK\nB-1,dark\n", encoding="utf-8")
+    assert accept(station, LOOSE, "--labels", labels).returncode == 3, "it has escaped"
+    found = figures(tmp_path / "study", "acceptance")
+    assert (found["escape"]["events"], found["unlabelled"]) == (1, 0)
+    done = run_inspector("journal", "show", tmp_path / "journal.db", "B-1")
+    assert done.stdout.count('"result_id"') == 2
 
 
 def test_parts_judged_in_different_regions_are_a_mixture_too(

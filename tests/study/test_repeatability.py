@@ -368,7 +368,7 @@ def test_the_result_after_the_part_is_the_parts_where_the_line_triggers(
                     at = next(count)
                     if at == 0:  # the line knows the parts by name, and the wrong one comes first
                         wrong = next(each for each in PARTS if each != part)
-                        words = f'{{"id": "W", "part_id": "{wrong}"}}'
+                        words = f'{{"id": "W", "part_id": "{wrong}  "}}'
                         line.publish("plant/line/test/trigger", words.encode())
                         assert until(lambda: evaluations_in(tmp_path) != [])
                     line.publish("plant/line/test/trigger", f'{{"id": "T{at}"}}'.encode())
