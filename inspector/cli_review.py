@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inspector.arguments import part_count
 from inspector.cli_delivery import Add
-from inspector.contract.errors import ConfigError
+from inspector.contract.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from inspector.delivery.review_desk import Item, ReviewDesk
@@ -25,6 +25,8 @@ A label is a class of the bundle that judged the part; --new makes another. uncl
 told from the picture.
 """
 UNCLEAR = "unclear"
+BLANK = " \t\r\n\ufeff"
+"""Around a line of labels; an editor of Windows begins its file with the last."""
 
 
 def add_commands(add: Add) -> None:
@@ -87,30 +89,54 @@ def _list(desk: "ReviewDesk", args: argparse.Namespace) -> None:
 
 
 def _label(desk: "ReviewDesk", args: argparse.Namespace) -> None:
+    if args.named is None or args.by is None or (args.label is None) is not (args.named == "-"):
+        raise ConfigError("review label: needs a result_id or part id, a label, and --by NAME")
+    if args.label:
+        _keep(desk, desk.find(args.named), args.label, args)
+        return
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip(BLANK):
+            continue
+        try:
+            named, label = _pair(line)
+            item = desk.find(named)
+            if not _said_already(desk, item, label, args):
+                _keep(desk, item, label, args)
+        except (ConfigError, StateError) as error:
+            raise type(error)(f"line {number}: {error}") from None
+
+
+def _keep(desk: "ReviewDesk", item: "Item", text: str, args: argparse.Namespace) -> None:
     from inspector.contract.review import Said
     from inspector.contract.strict import parse
 
-    if args.named is None or args.by is None or (args.label is None) is not (args.named == "-"):
-        raise ConfigError("review label: needs a result_id or part id, a label, and --by NAME")
-    pairs = [(args.named, args.label)] if args.label else map(_pair, filter(str.strip, sys.stdin))
-    for named, text in pairs:
-        item = desk.find(named)
-        label = None if text == UNCLEAR else text
-        words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
-        said = parse(Said, words, "review label")
-        if label is not None and not args.new:
-            _require_known(label, item, desk)
-        kept = desk.put(item, said)
-        print(
-            f"review {kept.id}: {item.result_id} is {label or UNCLEAR}, said by {args.by} "
-            f"(opinion {kept.review.opinion}; the station: {item.evaluation})"
-        )
+    label = None if text == UNCLEAR else text
+    words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
+    said = parse(Said, words, "review label")
+    if label is not None and not args.new:
+        _require_known(label, item, desk)
+    kept = desk.put(item, said)
+    print(
+        f"review {kept.id}: {item.result_id} is {label or UNCLEAR}, said by {args.by} "
+        f"(opinion {kept.review.opinion}; the station: {item.evaluation})"
+    )
+
+
+def _said_already(desk: "ReviewDesk", item: "Item", text: str, args: argparse.Namespace) -> bool:
+    """The very same, as where lines that ended half-way are given again."""
+    for each in desk.store.of(item.result_id):
+        said = each.review
+        mine = each.undone is None and said.by == args.by
+        if mine and (said.label or UNCLEAR, said.severity) == (text, args.severity):
+            print(f"review {each.id}: {item.result_id} is {text}, said by {args.by} already")
+            return True
+    return False
 
 
 def _pair(line: str) -> tuple[str, str]:
-    named, _, label = line.strip().partition(" ")
+    named, _, label = line.strip(BLANK).partition(" ")
     if not label:
-        raise ConfigError(f"review label: {line.strip()!r}: must be RESULT_ID LABEL")
+        raise ConfigError(f"review label: {line.strip(BLANK)!r}: must be RESULT_ID LABEL")
     return named, label.strip()
 
 

@@ -1,6 +1,7 @@
 """`inspector review` beside a real station: what people are shown, and what they say."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -224,6 +225,25 @@ def test_labels_come_by_the_command_line_and_slips_make_no_class(
     assert rows[0]["review"]["severity"] == 0.5
     assert rows[0]["undone"]["why"] == "slipped"
     assert len(read_reviews(reviews_path(read_settings(inspected)))) == 2
+
+
+def test_lines_of_labels_that_ended_half_way_are_given_again(
+    inspected: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def label(text: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        code = main(["review", str(inspected), "label", "-", "--by", "lea"])
+        return code, "".join(capsys.readouterr())
+
+    lines = "\ufeffpart000 good\r\n\r\npart001 unclear\r\npart002 goood\r\npart003 good\r\n"
+    code, said = label(lines)
+    assert (code, said.count("said by lea (")) == (78, 2)
+    assert "line 4: label 'goood': must be one of" in said
+    code, said = label(lines.replace("goood", "good"))
+    assert (code, said.count("said by lea already"), said.count("said by lea (")) == (0, 2, 2)
+    code, said = label("part003 dark\n")
+    assert code == 1, "who has changed their mind says so"
+    assert "line 1: lea called" in said
 
 
 @pytest.mark.parametrize(
