@@ -63,7 +63,6 @@ class Subscriber:
         )
         self._patience = Patience(settings.mqtt)
         self._versions = Versions(settings.mqtt.protocol)
-        self._client_id = settings.mqtt.client_id or f"inspector-consumer-{settings.consumer}"
         self._unstored: list[Row] = []
         self._unstored_since = 0.0
         self._stored = 0
@@ -78,7 +77,7 @@ class Subscriber:
                 connection = Connection(
                     self._settings.mqtt,
                     self._versions.next(self._settings.mqtt),
-                    client_id=self._client_id,
+                    client_id=self._settings.client_id,
                     inbound=self._inbound,
                 )
                 opened_at = time.monotonic()

@@ -1,5 +1,6 @@
 """Who consumes what, and where it goes: consumer.toml."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -67,6 +68,14 @@ class SubscribeSettings(Strict):
         if len(set(self.stations)) < len(self.stations):
             raise ValueError("stations: each name once")
         return self
+
+    @property
+    def client_id(self) -> str:
+        """What the broker knows it by. Another one for other stations: a broker ends the older
+        connection of a name, and one of two would always be away."""
+        of = "\n".join((self.topic_root, *sorted(self.stations)))
+        digest = hashlib.blake2b(of.encode(), digest_size=4).hexdigest()
+        return self.mqtt.client_id or f"inspector-consumer-{self.consumer}-{digest}"
 
 
 def read_subscribe_settings(path: Path) -> SubscribeSettings:

@@ -95,6 +95,30 @@ def test_several_stations_share_one_store_and_are_told_apart(
         assert sorted(stored) == sorted([*first.payloads(), *second.payloads()])
 
 
+def test_two_of_one_name_for_other_stations_do_not_end_each_others_connection(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    sink = {"kind": "jsonl", "path": "got"}
+    with (
+        line(tmp_path / "a", broker.port, station="a") as first,
+        line(tmp_path / "b", broker.port, station="b") as second,
+    ):
+        subscriptions = [
+            Subscription(write_consumer(tmp_path / name, broker.port, sink, stations=[name]))
+            for name in ("a", "b")
+        ]
+        for _ in range(20):
+            first.put(5)
+            second.put(5)
+            time.sleep(0.1)
+        both = until(lambda: (first.acknowledged(), second.acknowledged()) == (100, 100))
+        for code, said in [each.end() for each in subscriptions]:
+            assert (code, said.count("connected to")) == (0, 1), said
+    assert both
+
+
 def test_mqtt_3_1_1_is_enough_on_both_sides(tmp_path: Path, broker: Mosquitto) -> None:
     settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
     settings.write_text(
