@@ -111,7 +111,9 @@ class Subscriber:
             if connection.lost is None:
                 self._leave(connection)
             else:
-                self._patience.say(connection.lost)
+                called = self._settings.client_id
+                hint = f"; another client may be called {called}" if connection.ready else ""
+                self._patience.say(f"{connection.lost}{hint}")
         finally:
             connection.drop()
 

@@ -119,6 +119,22 @@ def test_two_of_one_name_for_other_stations_do_not_end_each_others_connection(
     assert both
 
 
+def test_whose_name_another_client_takes_is_told_which_name_that_is(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """As where [mqtt] was copied from the station's settings with its client_id."""
+    mqtt = {"host": "127.0.0.1", "port": broker.port, "client_id": "press-7"}
+    settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"}, mqtt=mqtt)
+    with line(tmp_path, broker.port) as station:
+        subscription = Subscription(settings)
+        station.put(3)
+        assert until(lambda: station.acknowledged() == 3)
+        with Listener(broker.port, "nothing", name="press-7"):
+            time.sleep(0.5)
+        said = subscription.end()[1]
+    assert "another client may be called press-7" in said
+
+
 def test_mqtt_3_1_1_is_enough_on_both_sides(tmp_path: Path, broker: Mosquitto) -> None:
     settings = write_consumer(tmp_path, broker.port, {"kind": "jsonl", "path": "got"})
     settings.write_text(
