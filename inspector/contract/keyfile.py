@@ -38,7 +38,8 @@ def read_secret(path: Path, *, what: str = "") -> bytes:
 def read_secret_line(path: Path, *, what: str = "") -> str:
     """The first line of such a file, "" of an empty one. Raises ConfigError, which quotes none."""
     try:
-        lines = read_secret(path, what=what).decode().splitlines()
+        # as Windows' editors write it: the mark before it is no part of a password
+        lines = read_secret(path, what=what).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ConfigError(f"{what}{path}: is not UTF-8") from None
     return lines[0] if lines else ""

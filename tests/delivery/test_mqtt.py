@@ -359,8 +359,13 @@ def test_a_refused_result_is_kept_and_sent_again(
         assert until(lambda: seqs(listener) == [1, 2, 3, 4, 5])
 
 
+@pytest.mark.parametrize("right", [b"right\n", b"\xef\xbb\xbfright\r\n"], ids=["", "windows"])
 def test_a_wrong_password_is_told_and_a_right_one_let_in(
-    tmp_path: Path, journal: Journal, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    journal: Journal,
+    broker: Mosquitto,
+    caplog: pytest.LogCaptureFixture,
+    right: bytes,
 ) -> None:
     # mosquitto's PBKDF2 of "right", made by mosquitto_passwd
     users, password = tmp_path / "users", tmp_path / "password"
@@ -376,7 +381,7 @@ def test_a_wrong_password_is_told_and_a_right_one_let_in(
     settings = {"user": "station", "password_file": password}
     with courier(journal, broker.start().port, **settings) as sender:
         assert until(lambda: "refused us: Not authorized" in caplog.text)
-        password.write_text("right\n", encoding="utf-8")
+        password.write_bytes(right)
         assert until(lambda: sender.acknowledged == 3)
 
 
