@@ -1,6 +1,7 @@
 """What may stand behind an option. Raises what argparse turns into words."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 
@@ -40,3 +41,21 @@ def instant(text: str) -> datetime:
         words = f"{text!r} is no time in ISO 8601, such as 2026-11-25T14:00:00Z"
         raise ArgumentTypeError(words) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def require_meant(
+    args: Namespace, command: str, action: str, meant: Mapping[str, Collection[str]]
+) -> None:
+    """Refuse what has no effect with this action: its answer would be one to another question.
+
+    meant: by action, the options that go with it; one left out is None or False. Raises
+    ConfigError.
+    """
+    # only here: `inspector --help` needs none of it
+    from inspector.contract.errors import ConfigError
+
+    for name in dict.fromkeys(each for names in meant.values() for each in names):
+        if getattr(args, name) not in (None, False) and name not in meant.get(action, ()):
+            called = repr(args.named) if name == "named" else f"--{name}"
+            goes_with = " and ".join(each for each, names in meant.items() if name in names)
+            raise ConfigError(f"{command} {action}: {called} goes with {goes_with} alone")

@@ -20,7 +20,7 @@ from inspector import (
     cli_review,
     cli_study,
 )
-from inspector.arguments import part_count
+from inspector.arguments import part_count, require_meant
 from inspector.cli_delivery import add_commands
 from inspector.contract.whole import NO_ROOM
 from inspector.examples import examples
@@ -116,7 +116,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     commission = add("commission", _commission, "learn from good parts what a frame must be")
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
-    commission.add_argument("--parts", type=part_count, default=50, metavar="N")
+    commission.add_argument("--parts", type=part_count, metavar="N", help="50")
     commission.add_argument("--folder", type=Path, metavar="DIR", help="pictures, not the camera")
     commission.add_argument("--empty", type=Path, metavar="FILE", help="only: the empty scene")
     commission.add_argument("--out", type=Path, metavar="RECIPE.TOML", help="not the recipe itself")
@@ -198,14 +198,17 @@ def _cameras(args: argparse.Namespace) -> int:  # noqa: ARG001 - as every comman
 
 def _commission(args: argparse.Namespace) -> int:
     from inspector.commission import run
+    from inspector.contract.errors import ConfigError
     from inspector.devices.quiet import quiet_cv2
     from inspector.empty_view import take
 
     quiet_cv2()
+    if args.empty and (args.parts or args.folder or args.out):
+        raise ConfigError("commission --empty: takes the camera's picture, and nothing else")
     if args.empty:
         print(take(args.settings, args.empty))
         return 0
-    for line in run(args.settings, args.parts, args.folder, args.out):
+    for line in run(args.settings, args.parts or 50, args.folder, args.out):
         print(line)
     return 0
 
@@ -247,6 +250,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from inspector.runtime.signature import make_keys, sign_bundle
     from inspector.verify import verify, would_run
 
+    require_meant(args, "bundle", args.what, {"sign": ("key",), "verify": ("key",)})
     match args.what:
         case "keygen":
             public = make_keys(args.path)

@@ -4,10 +4,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from inspector.arguments import part_count, size
+from inspector.arguments import part_count, require_meant, size
 
 PARTS, PARTS_OF_EACH = 1_000, 400
+SIZE = (300, 300)
 FAILED = 1
+MEANT = {
+    "STATION.TOML": ("parts", "live"),
+    "--bundle": ("parts", "live", "size", "disk"),
+    "--runtimes": ("parts", "json"),
+    "--profile": ("threads",),
+}
+"""What has an effect with which source."""
 
 
 def add_commands(add: Any) -> None:
@@ -27,11 +35,11 @@ def add_commands(add: Any) -> None:
         metavar="OUT.json",
         help="this machine's speed instead: for choosing a model elsewhere",
     )
-    bench.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N")
-    bench.add_argument("--size", type=size, default=(300, 300), metavar="WxH")
+    bench.add_argument("--threads", type=int, choices=range(1, 65), metavar="N", help="1")
+    bench.add_argument("--size", type=size, metavar="WxH", help="--bundle: 300x300")
     bench.add_argument("--live", action="store_true", help="frames come while it measures")
     bench.add_argument("--parts", type=part_count, metavar="N")
-    bench.add_argument("--disk", type=Path, default=Path(), metavar="DIR", help="for its journal")
+    bench.add_argument("--disk", type=Path, metavar="DIR", help="--bundle: for its journal")
     bench.add_argument("--json", type=Path, metavar="FILE", help="--runtimes: the table there too")
 
 
@@ -40,6 +48,8 @@ def _bench(args: argparse.Namespace) -> int:
     from inspector.devices.camera_noise import Noise
     from inspector.devices.quiet import quiet_cv2
 
+    source = next((each for each in ("bundle", "runtimes", "profile") if getattr(args, each)), None)
+    require_meant(args, "bench", f"--{source}" if source else "STATION.TOML", MEANT)
     quiet_cv2()
     if args.runtimes:
         return _runtimes(args)
@@ -47,8 +57,8 @@ def _bench(args: argparse.Namespace) -> int:
         return _profile(args)
     parts = args.parts or PARTS
     if args.bundle:
-        noise = Noise(*args.size)
-        bench = bench_bundle(args.bundle, noise, parts, args.disk, live=args.live)
+        noise, disk = Noise(*(args.size or SIZE)), args.disk or Path()
+        bench = bench_bundle(args.bundle, noise, parts, disk, live=args.live)
     else:
         bench = bench_station(args.settings, parts, live=args.live)
     for line in report(bench):
@@ -59,7 +69,7 @@ def _bench(args: argparse.Namespace) -> int:
 def _profile(args: argparse.Namespace) -> int:
     from inspector.bench_profile import lines_of, measure_profile
 
-    profile = measure_profile(args.threads)
+    profile = measure_profile(args.threads or 1)
     args.profile.write_text(profile.model_dump_json(by_alias=True, indent=1) + "\n", "utf-8")
     for line in lines_of(profile):
         print(line)

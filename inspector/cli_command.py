@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inspector.arguments import require_meant
 from inspector.cli_delivery import Add
 from inspector.contract.errors import ConfigError
 
@@ -44,6 +45,7 @@ def _command(args: argparse.Namespace) -> int:
     from inspector.settings import read_settings, state_folder
     from inspector.supervise.door import ask
 
+    require_meant(args, "command", args.action, {"image": ("out",)})
     words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "part": args.part}
     if args.action == "recipe":
         words |= {"schema": 3, "recipe": _change(args.name)}

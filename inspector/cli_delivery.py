@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from inspector.arguments import instant, part_count
+from inspector.arguments import instant, part_count, require_meant
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 
@@ -86,7 +86,7 @@ def _journal(args: argparse.Namespace) -> int:
     from inspector.contract.errors import ConfigError
     from inspector.examine import Filter, export, info, journal_path, show, show_part, verify
 
-    _require_meant(args)
+    require_meant(args, "journal", args.action, MEANT)
     path = journal_path(args.path)
     match args.action:
         case "info":
@@ -109,17 +109,6 @@ def _journal(args: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     return 0
-
-
-def _require_meant(args: argparse.Namespace) -> None:
-    """What is left without effect would make its answer one to another question."""
-    from inspector.contract.errors import ConfigError
-
-    for name in (*MEANT["export"], "named"):
-        if getattr(args, name) is not None and name not in MEANT.get(args.action, ()):
-            called = repr(args.named) if name == "named" else f"--{name}"
-            goes_with = " and ".join(each for each, names in MEANT.items() if name in names)
-            raise ConfigError(f"journal {args.action}: {called} goes with {goes_with} alone")
 
 
 def _note(words: str) -> None:

@@ -184,3 +184,27 @@ def test_help_names_every_command_with_examples() -> None:
         assert f"    {command} " in said
     assert "examples:" in said
     assert run_inspector("version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("bench STATION --threads 4", "bench STATION.TOML: --threads goes with --profile alone"),
+        ("bench --bundle BUNDLE --json x", "bench --bundle: --json goes with --runtimes alone"),
+        ("bench --runtimes BUNDLE --size 9x9", "bench --runtimes: --size goes with --bundle alone"),
+        ("bundle use BUNDLE --key x", "bundle use: --key goes with sign and verify alone"),
+        ("bundle show BUNDLE --key x", "bundle show: --key goes with sign and verify alone"),
+        ("command STATION stop --out x", "command stop: --out goes with image alone"),
+        ("commission STATION --empty x.png --folder y", "commission --empty: takes the camera's"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(
+    sealed: Bundle, tmp_path: Path, words: str, told: str
+) -> None:
+    """Who asked for four threads, or for a signature to be looked at, has got neither."""
+    station = write_station(tmp_path, sealed)
+    named = {"STATION": station, "BUNDLE": sealed.folder}
+    done = run_inspector(*(named.get(word, word) for word in words.split()))
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(told)
+    assert not (sealed.folder.parent / "current").exists()
