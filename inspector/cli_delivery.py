@@ -101,7 +101,7 @@ def _journal(args: argparse.Namespace) -> int:
         case _:
             wanted = Filter(args.since, args.until, args.part, args.evaluation)
             form = args.format or _form_of(args.out)
-            with _output(args.out, form, path, args.path) as out:
+            with output(args.out, form, path, args.path) as out:
                 count = export(path, form, out, wanted)
             if args.out is not None:
                 print(f"{args.out}: {count} results")
@@ -130,19 +130,22 @@ def _say(lines: Generator[str, None, int]) -> int:
 
 
 @contextmanager
-def _output(path: Path | None, form: str, *read: Path) -> Iterator[BinaryIO]:
-    """A file appears whole or not at all, and never in place of one that is read."""
+def output(path: Path | None, form: str, *read: Path) -> Iterator[BinaryIO]:
+    """A file appears whole or not at all, and never in place of one that is read; what a link or a
+    device leads to is written as it comes."""
     from inspector.contract.errors import ConfigError
+    from inspector.contract.whole import require_place
 
     if path is None:
         if form == "parquet":
             raise ConfigError("journal export: parquet needs --out FILE")
         yield sys.stdout.buffer
         return
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigError(f"--out {path}: must be a file in a folder that is there")
-    if path.exists() and any(path.samefile(each) for each in read):
-        raise ConfigError(f"--out {path}: is what is exported: name another file")
+    require_place("--out", path, *read)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        with path.open("wb") as file:
+            yield file
+        return
     draft = path.with_name(path.name + ".part")
     try:
         with draft.open("wb") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.arguments import part_count
-from inspector.cli_delivery import Add
+from inspector.cli_delivery import Add, output
 from inspector.contract.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ def _undo(desk: "ReviewDesk", args: argparse.Namespace) -> None:
 def _export(desk: "ReviewDesk", args: argparse.Namespace) -> None:
     """One JSON object a line, those taken back too."""
     text = "".join(f"{kept.model_dump_json(by_alias=True)}\n" for kept in desk.store.all())
-    if args.out is None:
-        sys.stdout.write(text)
-        return
-    args.out.write_text(text, encoding="utf-8")
-    print(f"{args.out}: {text.count(chr(10))} reviews")
+    with output(args.out, "jsonl", desk.store.path) as out:
+        out.write(text.encode())
+    if args.out is not None:
+        print(f"{args.out}: {text.count(chr(10))} reviews")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import parse
-from inspector.contract.whole import write_whole
+from inspector.contract.whole import require_place, write_whole
 from inspector.station.attest_rule import Range
 from inspector.station.recipe import Recipe
 
@@ -29,8 +29,7 @@ def require_writable(path: Path, out: Path) -> None:
     Raises ConfigError.
     """
     rest_of(path)
-    if out.is_dir() or not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: must be a file in a folder that is there")
+    require_place("--out", out)
 
 
 def rest_of(path: Path) -> tuple[str, bool]:

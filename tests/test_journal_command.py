@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def test_an_export_is_never_written_over_what_it_reads(path: Path, tmp_path: Pat
     for named in (path, tmp_path / "." / "journal.db"):
         done = run_inspector("journal", "export", path, "--out", named)
         assert (done.returncode, done.stdout) == (78, "")
-        assert "is what is exported: name another file" in done.stderr
+        assert "is what is read: name another file" in done.stderr
     assert path.read_bytes() == before
     assert run_inspector("journal", "verify", path).returncode == 0
 
@@ -168,6 +169,22 @@ def test_a_folder_in_place_of_the_file_to_write_is_one_line(
     assert sorted(tmp_path.parent.iterdir()) == beside
     done = run_inspector("journal", "export", path, "--out", named or ".")
     assert (done.returncode, done.stderr.count("\n")) == (78, 1)
+
+
+def test_a_device_or_a_link_is_written_to_and_stays_what_it_is(path: Path, tmp_path: Path) -> None:
+    """As --out /dev/stdout, or /dev/null: root's export would put a file in its place."""
+    link, target, pipe = tmp_path / "link", tmp_path / "target", tmp_path / "pipe"
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        for out in (link, pipe):
+            done = run_inspector("journal", "export", path, "--format", "jsonl", "--out", out)
+            assert done.stdout == f"{out}: 6 results\n", done.stderr
+        if not pipe.is_fifo():
+            reader.kill()
+        assert reader.communicate()[0] == target.read_bytes()
+    assert link.is_symlink()
+    assert target.read_bytes().count(b"\n") == 6
 
 
 def test_a_folder_in_place_of_the_journal_is_no_fault_of_the_disk(tmp_path: Path) -> None:

@@ -224,7 +224,10 @@ def test_labels_come_by_the_command_line_and_slips_make_no_class(
     assert [row["undone"] is not None for row in rows] == [True, False]
     assert rows[0]["review"]["severity"] == 0.5
     assert rows[0]["undone"]["why"] == "slipped"
-    assert len(read_reviews(reviews_path(read_settings(inspected)))) == 2
+    store = reviews_path(read_settings(inspected))
+    assert len(read_reviews(store)) == 2
+    assert "is what is read" in review("export", "--out", str(store))[1]
+    assert len(read_reviews(store)) == 2
 
 
 def test_lines_of_labels_that_ended_half_way_are_given_again(

@@ -5,10 +5,20 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from inspector.contract.errors import ConfigError
 from inspector.contract.sums import sync
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """A write that fails for these does not say of which file."""
+
+
+def require_place(option: str, path: Path, *read: Path) -> None:
+    """That a file can be put there, and takes the place of none that is read; asked before the
+    work. Raises ConfigError."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: must be a file in a folder that is there")
+    if path.exists() and any(each.exists() and path.samefile(each) for each in read):
+        raise ConfigError(f"{option} {path}: is what is read: name another file")
 
 
 def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:
