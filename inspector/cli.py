@@ -22,7 +22,7 @@ from inspector import (
 )
 from inspector.arguments import part_count, require_meant
 from inspector.cli_delivery import add_commands
-from inspector.contract.whole import NO_ROOM
+from inspector.contract.whole import NO_ROOM, require_place
 from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
@@ -223,6 +223,8 @@ def _replay(args: argparse.Namespace) -> int:
     from inspector.station.recipe import Recipe
 
     quiet_cv2()
+    if args.csv:
+        require_place("--csv", args.csv)
     runtime = open_runtime(read_bundle(args.bundle))
     recipe = Recipe(name="replay", bundle=runtime.bundle_id)
     if args.recipe:

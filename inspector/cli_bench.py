@@ -45,11 +45,15 @@ def add_commands(add: Any) -> None:
 
 def _bench(args: argparse.Namespace) -> int:
     from inspector.bench import bench_bundle, bench_station, report
+    from inspector.contract.whole import require_place
     from inspector.devices.camera_noise import Noise
     from inspector.devices.quiet import quiet_cv2
 
     source = next((each for each in ("bundle", "runtimes", "profile") if getattr(args, each)), None)
     require_meant(args, "bench", f"--{source}" if source else "STATION.TOML", MEANT)
+    for option in ("profile", "json"):
+        if getattr(args, option) is not None:
+            require_place(f"--{option}", getattr(args, option))
     quiet_cv2()
     if args.runtimes:
         return _runtimes(args)
