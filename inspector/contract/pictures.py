@@ -11,10 +11,16 @@ MAP: Final = ".map.png"
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """All of the folder and below by their endings, in order; an archive's maps are left out."""
-    found = {path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
+    """All of the folder and below by their endings, in order; an archive's maps are left out, and
+    what is hidden: macOS lays a ._NAME.png beside each picture, and a stick has its own bin."""
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = {path for path in named if not _hidden(path.relative_to(folder))}
     maps = {path for path in found if path.name.endswith(MAP)}
     beside = {
         path for path in maps if path.with_name(path.name.removesuffix(MAP) + SUFFIX) in found
     }
     return sorted(found - beside)
+
+
+def _hidden(path: Path) -> bool:
+    return any(step.startswith(".") for step in path.parts)

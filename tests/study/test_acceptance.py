@@ -131,6 +131,20 @@ def test_the_rows_say_what_a_part_is_and_beside_it_what_it_was_called(
     ]
 
 
+def test_hidden_files_of_other_systems_are_no_parts(tmp_path: Path, station: Path) -> None:
+    """macOS lays one beside each picture on a stick; unreadable, it was a defect that was found."""
+    folder = parts(tmp_path / "parts", good=[GREY] * 5, dark=[DARK] * 4)
+    for picture_of in list(folder.rglob("*.png")):
+        beside = picture_of.with_name(f"._{picture_of.name}")
+        beside.write_bytes(b"\0\5\x16\7" + picture_of.name.encode())
+    write_pictures(folder / ".Trashes" / "dark", [DARK])
+    done = accept(station, LOOSE, "--pictures", folder)
+    assert done.returncode == 5, done.stdout + done.stderr
+    found = figures(tmp_path / "study", "acceptance")
+    assert (found["escape"]["n"], found["overkill"]["n"]) == (4, 5)
+    assert found["undefined"]["events"] == 0
+
+
 def test_enough_good_parts_are_accepted_and_too_few_are_told_how_many_more(
     tmp_path: Path, station: Path
 ) -> None:
