@@ -45,7 +45,6 @@ def add_commands(add: Any) -> None:
 
 def _bench(args: argparse.Namespace) -> int:
     from inspector.bench import bench_bundle, bench_station, report
-    from inspector.contract.whole import require_place
     from inspector.devices.camera_noise import Noise
     from inspector.devices.quiet import quiet_cv2
 
@@ -53,7 +52,7 @@ def _bench(args: argparse.Namespace) -> int:
     require_meant(args, "bench", f"--{source}" if source else "STATION.TOML", MEANT)
     for option in ("profile", "json"):
         if getattr(args, option) is not None:
-            require_place(f"--{option}", getattr(args, option))
+            _require_free(f"--{option}", getattr(args, option))
     quiet_cv2()
     if args.runtimes:
         return _runtimes(args)
@@ -68,6 +67,23 @@ def _bench(args: argparse.Namespace) -> int:
     for line in report(bench):
         print(line)
     return 0
+
+
+def _require_free(option: str, path: Path) -> None:
+    """Other sources are station.toml, and this one is written to. Raises ConfigError."""
+    import json
+
+    from inspector.contract.errors import ConfigError
+    from inspector.contract.whole import require_place
+
+    require_place(option, path)
+    there = path.read_bytes() if path.is_file() else b""
+    try:
+        json.loads(there or "{}")
+    except ValueError:
+        raise ConfigError(
+            f"{option} {path}: is there and is no JSON, and would be written over"
+        ) from None
 
 
 def _profile(args: argparse.Namespace) -> int:

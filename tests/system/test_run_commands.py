@@ -223,3 +223,17 @@ def test_what_cannot_be_written_is_said_before_the_work(
     done = run_inspector(*(named.get(word, word) for word in words.split()))
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.endswith("must be a file in a folder that is there\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["bench --profile STATION", "bench --runtimes BUNDLE --json STATION"]
+)
+def test_bench_writes_over_nobodys_settings(sealed: Bundle, tmp_path: Path, words: str) -> None:
+    """As where --profile is taken for --runtimes, which asks for station.toml."""
+    station = write_station(tmp_path, sealed)
+    before = station.read_bytes()
+    named = {"STATION": station, "BUNDLE": sealed.folder}
+    done = run_inspector(*(named.get(word, word) for word in words.split()))
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.endswith("is there and is no JSON, and would be written over\n")
+    assert station.read_bytes() == before
