@@ -3,6 +3,7 @@
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from math import inf
 
 
 def size(text: str) -> tuple[int, int]:
@@ -19,15 +20,32 @@ def size(text: str) -> tuple[int, int]:
 
 def part_count(text: str) -> int:
     """At least one, at most a million."""
-    parts = int(text)
+    try:
+        parts = int(text)
+    except ValueError:
+        parts = 0
     if not 1 <= parts <= 1_000_000:
-        raise ValueError(text)
+        raise ArgumentTypeError(f"{text!r}: must be 1 to 1000000")
     return parts
+
+
+def seconds(text: str) -> float:
+    """How long; above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.0 < found < inf:
+        raise ArgumentTypeError(f"{text!r}: must be seconds, above 0")
+    return found
 
 
 def share(text: str) -> float:
     """0 to 1."""
-    found = float(text)
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
     if not 0.0 <= found <= 1.0:
         raise ArgumentTypeError(f"{text}: must be 0 to 1")
     return found

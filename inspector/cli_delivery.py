@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from inspector.arguments import instant, part_count, require_meant
+from inspector.arguments import instant, part_count, require_meant, seconds
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 
@@ -37,7 +37,7 @@ heard of, 1 the store failed, 78 settings
         "--expect", type=part_count, metavar="N", help="end once N results were stored"
     )
     subscribe.add_argument(
-        "--for", type=float, dest="seconds", metavar="SECONDS", help="end after this time"
+        "--for", type=seconds, dest="seconds", metavar="SECONDS", help="end after this time"
     )
 
     journal = add("journal", _journal, "what a journal holds: counts, a part, an export, a check")

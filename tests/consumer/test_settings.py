@@ -8,7 +8,7 @@ import pytest
 from inspector.consumer.settings import SqliteSink, read_subscribe_settings
 from inspector.contract.errors import ConfigError
 from inspector.settings import read_settings
-from tests.support import make_bundle, write_station
+from tests.support import make_bundle, run_inspector, write_station
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -35,3 +35,20 @@ def test_faults_in_the_list_of_consumers_are_said_in_words(
     path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), consumers=consumers)
     with pytest.raises(ConfigError, match=words):
         read_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--for", "nan", "'nan': must be seconds, above 0"),
+        ("--for", "-1", "'-1': must be seconds, above 0"),
+        ("--for", "inf", "'inf': must be seconds, above 0"),
+        ("--for", "soon", "'soon': must be seconds, above 0"),
+        ("--expect", "0", "'0': must be 1 to 1000000"),
+        ("--expect", "all", "'all': must be 1 to 1000000"),
+    ],
+)
+def test_an_end_that_never_comes_or_has_come_is_refused(option: str, value: str, told: str) -> None:
+    done = run_inspector("subscribe", DEPLOY / "consumer.example.toml", f"{option}={value}")
+    assert done.returncode == 2
+    assert f"argument {option}: {told}" in done.stderr
