@@ -202,7 +202,9 @@ class Subscriber:
             if each.contradicted:
                 lines.append(
                     f"  REFUSED: {each.contradicted}. If its journal was begun anew, begin anew "
-                    f"here too: move the store away, keep it"
+                    f"here too: move the store away, keep it. If another line's station "
+                    f"{each.name} is stored here: a store of its own for each, rows are told "
+                    f"apart by station and number"
                 )
             if not each.heard:
                 lines.append("  SILENT: nothing was heard of it")

@@ -36,6 +36,7 @@ class Line:
         station: str = "station",
         protocol: Any = "auto",
         boot: str = "boot",
+        root: str = "plant/line",
     ) -> None:
         settings = JournalSettings(path=folder / "journal.db", disk_free_min_mb=0)
         self.station = station
@@ -52,7 +53,7 @@ class Line:
             ),
             journal=self.journal.path,
             released=self.journal.released,
-            place=Place.of("plant/line", station),
+            place=Place.of(root, station),
             will=StateMessage(
                 station=station, boot=boot, state="OFFLINE", cause="gone", since=None
             ).to_json(),

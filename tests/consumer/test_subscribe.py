@@ -280,6 +280,23 @@ def test_a_journal_that_was_begun_anew_ends_it_before_a_new_row_passes_for_an_ol
     assert seqs((tmp_path / "got").read_bytes().splitlines()) == list(range(1, 11))
 
 
+def test_a_station_of_the_same_name_on_another_line_is_told_from_a_journal_begun_anew(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    (tmp_path / "other").mkdir()
+    sink = {"kind": "sqlite", "path": str(tmp_path / "quality.db")}
+    with line(tmp_path, broker.port) as station:
+        station.put(20)
+        settings = write_consumer(tmp_path, broker.port, sink)
+        assert Subscription(settings, "--expect", "20").wait()[0] == 0
+    with line(tmp_path / "other", broker.port, boot="other", root="plant/other") as other:
+        other.put(10)
+        settings = write_consumer(tmp_path / "other", broker.port, sink, topic_root="plant/other")
+        code, said = Subscription(settings).wait()
+    assert code == 4
+    assert "If another line's station station is stored here: a store of its own for each" in said
+
+
 def test_a_journal_that_was_begun_anew_ends_nothing_for_the_stations_beside_it(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
