@@ -4,12 +4,13 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from inspector.contract.bundle import file_sha256
-from inspector.contract.errors import ConfigError
+from inspector.contract.errors import ConfigError, FrameError
 from inspector.contract.pictures import pictures_in
-from inspector.devices.camera_replay import shown
+from inspector.devices.camera_replay import read_image, shown
 
 GOOD_WORD, DEFECT_WORD = "OK", "NOT_OK"
 """May stand for a label where nobody noted which defect it was."""
@@ -74,22 +75,31 @@ def read_pictures(path: Path) -> list[Labelled]:
 
 def require_different(parts: Iterable[Labelled], where: str) -> None:
     """A copied picture is no further part, and no further look at one: it would only make the
-    study look surer than it is. Raises ConfigError.
+    study look surer than it is. Saved again in another form it is one still. Raises ConfigError.
     """
     seen: dict[str, tuple[str, Path]] = {}
     for part in parts:
         for path in part.pictures:
-            try:
-                digest = file_sha256(path)
-            except OSError as error:
-                raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-            if digest in seen:
-                other, first = seen[digest]
+            known = _pixels_of(path)
+            if known in seen:
+                other, first = seen[known]
                 raise ConfigError(
-                    f"{where}: part {part.part}: {path} is byte for byte {first} of part {other}: "
-                    "a copy tells nothing new"
+                    f"{where}: part {part.part}: {path} has every pixel of {first} of part "
+                    f"{other}: a copy tells nothing new"
                 )
-            seen[digest] = part.part, path
+            seen[known] = part.part, path
+
+
+def _pixels_of(path: Path) -> str:
+    """Of one that is no picture, its bytes. Raises ConfigError."""
+    try:
+        image = read_image(path, path.name)
+        return f"{image.shape} {sha256(image.tobytes()).hexdigest()}"
+    except FrameError:
+        try:
+            return file_sha256(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read_labels(path: Path) -> list[Labelled]:

@@ -14,6 +14,7 @@ import pytest
 
 from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
+from inspector.contract.image import decode
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.study.acceptance import hold
 from inspector.study.agreed import EVERY_DEFECT
@@ -307,9 +308,14 @@ def test_what_a_person_wrote_wrong_is_told_in_words(
     assert not (station.parent / "study").exists(), "an empty folder is no study"
 
 
-def test_a_copied_picture_is_no_further_part(tmp_path: Path, station: Path) -> None:
+@pytest.mark.parametrize("form", ["png", "bmp"], ids=["the file", "saved again"])
+def test_a_copied_picture_is_no_further_part(tmp_path: Path, station: Path, form: str) -> None:
     folder = parts(tmp_path / "parts", good=[GREY] * 2, dark=[DARK] * 2)
-    shutil.copy(folder / "dark" / "part000.png", folder / "dark" / "part009.png")
+    first, copy = folder / "dark" / "part000.png", folder / "dark" / f"part009.{form}"
+    if form == "png":
+        shutil.copy(first, copy)
+    else:
+        cv2.imwrite(str(copy), decode(first.read_bytes()))
     done = accept(station, LOOSE, "--pictures", folder)
     assert done.returncode == 78
     assert "part dark/part009" in done.stderr
