@@ -172,24 +172,31 @@ def _autostart(built: Built) -> None:
 
 
 def _leaves_at_once(stop: threading.Event) -> None:
-    """At a SIGTERM, while there is nothing yet that could end in order."""
+    """At a SIGTERM or a hang-up, while there is nothing yet that could end in order."""
 
     def handle(_number: int, _frame: object) -> None:
         stop.set()  # also where what is raised here reaches nobody
         raise SystemExit(0)
 
-    signal.signal(signal.SIGTERM, handle)
+    for number in (signal.SIGTERM, *_hang_up()):
+        signal.signal(number, handle)
 
 
 def _ends_in_order(stop: threading.Event) -> None:
-    """Set at the first SIGTERM or SIGINT; a second one kills as usual."""
+    """Set at the first SIGTERM, SIGINT or hang-up; a second one kills as usual."""
 
     def handle(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *_hang_up()):
         signal.signal(number, handle)
+
+
+def _hang_up() -> tuple[signal.Signals, ...]:
+    """The end of the terminal that it was started at, unless it is to outlive that (nohup)."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return () if ignored else (signal.SIGHUP,)
 
 
 def _watch(

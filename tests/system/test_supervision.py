@@ -23,6 +23,7 @@ from inspector.contract.foreign import MESSAGE_BYTES_MAX
 from inspector.delivery.journal import JournalReader
 from tests.brokers import Listener, Mosquitto
 from tests.support import (
+    evaluations_in,
     free_port,
     make_bundle,
     run_inspector,
@@ -239,7 +240,7 @@ def metrics(port: int) -> dict[tuple[str, ...], float]:
     }
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_station_that_is_told_to_end_while_it_starts_has_not_crashed(
     tmp_path: Path, told: signal.Signals
 ) -> None:
@@ -251,9 +252,35 @@ def test_a_station_that_is_told_to_end_while_it_starts_has_not_crashed(
         station = start_station(path)
         assert until(begun.exists)
         station.send_signal(told)
-        assert station.wait(20.0) == (0 if told is signal.SIGTERM else 130)
+        assert station.wait(20.0) == (130 if told is signal.SIGINT else 0)
         assert json.loads(begun.read_bytes())["starts_s"] == []
     assert "Traceback" not in (tmp_path / "station.log").read_text()
+
+
+def ignore_hang_ups() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("nohup", [False, True], ids=["by hand", "with nohup"])
+def test_the_end_of_its_terminal_ends_a_station_in_order_but_not_with_nohup(
+    bundle: Bundle,
+    tmp_path: Path,
+    nohup: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    path = write_station(tmp_path, bundle, camera={"loop": True})
+    station = start_station(path, preexec_fn=ignore_hang_ups if nohup else None)
+    try:
+        assert until(lambda: len(evaluations_in(tmp_path)) > 3)
+        station.send_signal(signal.SIGHUP)
+        if nohup:
+            before = len(evaluations_in(tmp_path))
+            assert until(lambda: len(evaluations_in(tmp_path)) > before + 10)
+            station.terminate()
+        assert station.wait(30.0) == 0
+        assert json.loads((tmp_path / "starts.json").read_bytes())["starts_s"] == []
+    finally:
+        station.kill()
+        station.wait()
 
 
 def test_the_health_page_knows_whether_a_pass_is_permitted_and_the_ledger_agrees(
