@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -111,7 +112,8 @@ def network_for(
     """A handed-on network with a head for `labels`, and which of them it already knows.
 
     Rows of the head are moved by class name; those of a class it never met are drawn afresh from
-    torch's seed. Raises ConfigError where the plan wants another model.
+    torch's seed. Raises ConfigError where the plan wants another model, or the weights are not
+    those of the folder's facts.
     """
     facts = read_networks(folder, role, key)
     model = facts.teacher if role == "teacher" else facts.student
@@ -119,7 +121,7 @@ def network_for(
         raise ConfigError(
             f"plan: {key} {str(folder)!r}: holds a {model}, the plan's is {how.model}"
         )
-    state: dict[str, Any] = load_file(folder / f"{role}.safetensors")
+    state: dict[str, Any] = _weights(folder / f"{role}.safetensors", key)
     members = facts.members if role == "student" else 1
     network = alike(how.model, members, len(labels), how.drop_rate)
     known = [i for i, label in enumerate(labels) if label in facts.labels]
@@ -131,3 +133,12 @@ def network_for(
         state[name] = rows
     network.load_state_dict(state)
     return network, known
+
+
+def _weights(file: Path, key: str) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"plan: {key} {str(file.parent)!r}: {file.name} is not there, or is damaged: {error}"
+        ) from None

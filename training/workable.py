@@ -15,7 +15,7 @@ from training.compress.lowrank import lower
 from training.compress.shape import shape_of
 from training.distill import LabelLoss
 from training.features import Hints
-from training.handover import HANDED, OLD, read_networks
+from training.handover import HANDED, OLD, Role, network_for, read_networks
 from training.job import Data
 from training.learning import fresh
 from training.models import Network, build
@@ -72,12 +72,16 @@ def require_workable(plan: Plan) -> None:
             require_compressible(plan, network)
             require_looks(plan, network)
     if teacher and teacher.handed:
-        read_networks(Path(teacher.handed), "teacher", HANDED)
+        _require_handed_on(Path(teacher.handed), "teacher", teacher, HANDED)
     if student.old:
-        read_networks(Path(student.old.networks), "student", OLD)
+        _require_handed_on(Path(student.old.networks), "student", student, OLD)
     if student.unlabelled and not Path(student.unlabelled.folder).is_dir():
         folder = student.unlabelled.folder
         raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")
+
+
+def _require_handed_on(folder: Path, role: Role, how: Fit, key: str) -> None:
+    network_for(folder, role, how, read_networks(folder, role, key).labels, key)
 
 
 def require_taken(network: Network, image: ImageSpec, key: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor
 
+from inspector.contract.errors import ConfigError
 from tests.training.plates import PLAN, draw, written_plan
 from tests.training.untrained import SPEC, opinionated
 from training.checkpoint import BEST, history_of, load, save
@@ -29,6 +30,7 @@ from training.scan import Images, ScanReport
 from training.screen import Screen
 from training.teachers import Answer, Teachers, kept_in
 from training.unlabelled import load_unlabelled, read_unlabelled
+from training.workable import require_workable
 
 CPU = Machine(torch.device("cpu"), 1)
 LABELS = ("good", "scratch", "spot")
@@ -252,3 +254,23 @@ def test_a_weight_of_the_plan_changes_what_its_student_learns(
         (row,) = history_of(Stage(folder, ""))
         losses.append(row.loss)
     assert abs(losses[1] - losses[0]) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("holds", "file", "words"),
+    [
+        ("resnet10t", b"", "holds a resnet10t, the plan's is test_resnet"),
+        ("test_resnet", b"half of a file", "student.safetensors is not there, or is damaged"),
+        ("test_resnet", None, "student.safetensors is not there, or is damaged"),
+    ],
+)
+def test_a_running_student_that_cannot_be_the_start_is_refused_before_anything_is_trained(
+    tmp_path: Path, holds: str, file: bytes | None, words: str
+) -> None:
+    facts = Networks(labels=LABELS, image=SPEC, teacher=None, student=holds)
+    write_networks(tmp_path / "OLD", facts, {})
+    if file is not None:
+        (tmp_path / "OLD" / "student.safetensors").write_bytes(file)
+    plan = plan_of(tmp_path, f'epochs = 1\nold.networks = "{tmp_path / "OLD"}"')
+    with pytest.raises(ConfigError, match=words):
+        require_workable(plan)
