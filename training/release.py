@@ -27,6 +27,7 @@ from training.dataset import (
     require_trainable,
 )
 from training.folds import Fold, split_by_fold
+from training.foretold import unprovable
 from training.handover import FACTS, Networks, write_networks
 from training.job import Data, Job, data_of, tiled
 from training.learned import require_unlearned
@@ -66,7 +67,10 @@ def release(job: Job, dataset: Dataset, out: Path, date: datetime) -> "Released"
     job = replace(job, plan=plan)
     require_workable(plan)
     data_fingerprint = dataset.fingerprint(marks=plan.tiles is not None)
-    done = train_and_judge(job, dataset, data_fingerprint)
+    sights = read_sights(job, dataset, data_fingerprint)
+    for line in unprovable(plan, sights.own.data):
+        job.screen.say(line)
+    done = train_and_judge_on(sights)
     data, candidate = done.data, done.candidate
     for line in candidate.report.lines():
         job.screen.say(line)

@@ -17,7 +17,7 @@ from inspector.contract.bundle import read_bundle
 from inspector.contract.image import fit
 from inspector.runtime.loader import open_runtime
 from tests.training.plates import PLAN
-from tests.training.releases import PATIENCE_S, Forked, Released
+from tests.training.releases import PATIENCE_S, SEVERITY, Forked, Released
 from training.cli import main
 from training.dataset import SPLITS
 from training.report import Report
@@ -160,6 +160,20 @@ def test_what_is_wrong_at_first_sight_is_told_before_torch_is_imported(
             assert done.stdout == "78 False\n", (command, done.stderr)
             assert words in done.stderr
     holder.close()
+
+
+def test_goals_that_the_data_cannot_prove_are_said_before_anything_is_trained(
+    released: Released, tmp_path: Path
+) -> None:
+    strict = tmp_path / "strict.toml"
+    proof = PLAN.replace("allow_uncertified = true", "") + SEVERITY
+    strict.write_text(proof, encoding="utf-8")
+    out = shutil.copytree(released.out, tmp_path / "out")
+    said = Forked("release", strict, "--data", released.data, "--out", out).end().stderr
+    before, _, _ = said.partition("teacher: ")
+    assert "no bundle: all defects 5 % takes 59 calibration parts" in before
+    assert "no bundle: critical (spot) 2 % takes 149 calibration parts" in before
+    assert "there are 2. Collect 147 more, or write quality.allow_uncertified = true" in before
 
 
 def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
