@@ -9,12 +9,32 @@ class HeldError(Exception):
     """Another process has it; its number, or "unknown"."""
 
 
+def make_as_its_folder(path: Path) -> None:
+    """Root's hand makes no file that a service, whose folder it is, could not open afterwards.
+
+    An empty one where there is none, of its folder's owner; for others than root nothing. What is
+    there already, a link too, stays as it is. Raises OSError.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return
+    try:
+        folder = path.parent.stat()
+        os.fchown(handle, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(handle)
+
+
 def alone(path: Path) -> int:
     """A descriptor of the locked file, which names this process; the system lets go when it is
     closed or the process ends, however it ends.
 
     The file stays: whoever removed it could have two holders. Raises HeldError, OSError.
     """
+    make_as_its_folder(path)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

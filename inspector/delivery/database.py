@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from inspector.contract.alone import HeldError, alone
+from inspector.contract.alone import HeldError, alone, make_as_its_folder
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 
 # Only a foreign program can hold the lock (a technician's sqlite3 shell): waiting longer would
@@ -57,6 +57,7 @@ def open_writer(path: Path, kind: Kind, *, synchronous: str) -> sqlite3.Connecti
     """
     with in_words(kind, path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_as_its_folder(path)
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             _create_if_new(db, kind)

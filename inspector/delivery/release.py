@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from inspector.contract.alone import make_as_its_folder
 from inspector.contract.errors import RecordError
 from inspector.contract.sums import sync
 
@@ -30,6 +31,7 @@ class Released:
         self._lock = threading.Lock()
         try:
             self.is_new = not self._path.exists()
+            make_as_its_folder(self._path)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._saved = _number(os.pread(self._file, _DIGITS, 0))
         except OSError as error:

@@ -235,3 +235,27 @@ def test_who_asks_while_the_station_ends_and_begins_is_answered_every_time(
                 time.sleep(0.02)
             time.sleep(0.02)
         assert process.wait(20.0) == 0, "it was refused an answer, as its output says"
+
+
+def test_what_root_makes_in_a_stations_folder_the_station_can_open(folder: Path) -> None:
+    place = folder / "made-by-root"
+    place.mkdir()
+    os.chown(place, STATION, STATION)
+    roots = folder / "roots"
+    roots.touch()
+    (place / "elsewhere.db.lock").symlink_to(roots)
+    for name in ("journal.db", "elsewhere.db"):
+        with closing(Journal(JournalSettings(path=place / name, disk_free_min_mb=0))) as journal:
+            journal.put(result(1))
+    assert (roots.stat().st_uid, roots.stat().st_gid) == (0, 0)
+    code = """
+import sys
+from pathlib import Path
+from inspector.delivery.journal import Journal, JournalSettings
+from tests.delivery.results import result
+journal = Journal(JournalSettings(path=Path(sys.argv[1]), disk_free_min_mb=0))
+journal.put(result(2))
+print(journal.last_seq())
+"""
+    done = as_pages(code, place / "journal.db", **AS_STATION)
+    assert done.stdout == "2\n", done.stderr
