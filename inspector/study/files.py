@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,24 @@ PRINT_S = 120.0
 def write_study(
     folder: Path, name: str, page: str, figures: Strict, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[Path, ...]:
-    """NAME.html, NAME.json and NAME.csv, each whole or not at all; their paths."""
+    """NAME.html, NAME.json and NAME.csv, each whole or not at all; their paths.
+
+    What an earlier study left there stays, under the time it was written: somebody signed it.
+    """
+    _set_aside(folder, name)
     paths = tuple(folder / f"{name}.{ending}" for ending in ("html", "json", "csv"))
     write_whole(paths[0], page.encode())
     write_whole(paths[1], (figures.model_dump_json(by_alias=True, indent=1) + "\n").encode())
     write_whole(paths[2], b"".join(_lines(rows)))
     return paths
+
+
+def _set_aside(folder: Path, name: str) -> None:
+    for ending in ("csv", "pdf", "html", "json"):  # the last says that they are a study's
+        path, facts = folder / f"{name}.{ending}", folder / f"{name}.json"
+        if path.exists() and facts.exists():
+            written = datetime.fromtimestamp(facts.stat().st_mtime, UTC)
+            path.rename(folder / f"{name}-{written:%Y%m%dT%H%M%S_%f}.{ending}")
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterable[bytes]:

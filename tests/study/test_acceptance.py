@@ -157,6 +157,21 @@ def test_enough_good_parts_are_accepted_and_too_few_are_told_how_many_more(
     assert "54 more without an escape would prove it" in done.stdout
 
 
+def test_a_report_that_was_signed_is_still_there_after_the_next(
+    tmp_path: Path, station: Path
+) -> None:
+    folder = parts(tmp_path / "parts", good=[GREY] * 5, dark=[DARK] * 5)
+    assert accept(station, LOOSE, "--pictures", folder).returncode == 0
+    out = tmp_path / "study"
+    signed = {path.suffix: path.read_bytes() for path in out.iterdir()}
+    done = accept(station, LOOSE.replace("0.5", "0.05"), "--pictures", folder)
+    assert done.returncode == 5
+    earlier = {path.suffix: path for path in out.glob("acceptance-*")}
+    assert {suffix: path.read_bytes() for suffix, path in earlier.items()} == signed
+    assert len({path.stem for path in earlier.values()}) == 1
+    assert len(list(out.iterdir())) == 2 * len(signed)
+
+
 def put(journal: Journal, part: str | None, **changes: Any) -> None:
     made = result(journal.next_seq())
     named = made.part.model_copy(update={"id": part})
