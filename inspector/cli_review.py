@@ -113,8 +113,8 @@ def _keep(desk: "ReviewDesk", item: "Item", text: str, args: argparse.Namespace)
     label = None if text == UNCLEAR else text
     words = {"label": label, "severity": args.severity, "by": args.by, "why": args.why}
     said = parse(Said, words, "review label")
-    if label is not None and not args.new:
-        _require_known(label, item, desk)
+    if label is not None:
+        _require_known(label, item, desk, new=args.new)
     kept = desk.put(item, said)
     print(
         f"review {kept.id}: {item.result_id} is {label or UNCLEAR}, said by {args.by} "
@@ -140,10 +140,17 @@ def _pair(line: str) -> tuple[str, str]:
     return named, label.strip()
 
 
-def _require_known(label: str, item: "Item", desk: "ReviewDesk") -> None:
+def _require_known(label: str, item: "Item", desk: "ReviewDesk", *, new: bool) -> None:
     """A slip of the keyboard is no new class. Raises ConfigError, BundleError."""
+    from inspector.contract.review import class_said
+
     known = desk.classes(item.bundle).all
-    if label not in known:
+    if label in known:
+        return
+    for other in sorted(known):
+        if class_said(other) == class_said(label):
+            raise ConfigError(f"label {label!r}: is the class {other!r}: write it so")
+    if not new:
         words = ", ".join(sorted(known)) or "none"
         raise ConfigError(
             f"label {label!r}: must be one of {words}, or {UNCLEAR}; --new makes a new class"

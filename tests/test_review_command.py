@@ -213,6 +213,11 @@ def test_labels_come_by_the_command_line_and_slips_make_no_class(
     code, said = review("label", result_id, "brigt", "--by", "anna")
     assert code == 78
     assert "label 'brigt': must be one of bright, dark, good, or unclear" in said
+    code, said = review("label", result_id, "Bright", "--by", "anna", "--new")
+    assert (code, "is the class 'bright': write it so" in said) == (
+        78,
+        True,
+    )  # training refuses both
     code, said = review("label", "strange1", "red", "--by", "anna", "--new", "--severity", "0.5")
     assert "is red, said by anna (opinion 1; the station: NOT_DECIDABLE)" in said
     assert review("label", "strange0", "red", "--by", "anna")[0] == 0  # known by now

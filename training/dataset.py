@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
-from unicodedata import normalize
 
 from inspector.contract.errors import DataError
 from inspector.contract.pictures import SUFFIXES
+from inspector.contract.review import class_said
 from training.pictures import pictures_in, require_utf8
 from training.plan import fingerprint
 
@@ -251,8 +251,7 @@ def require_trainable(samples: Iterable[Sample], good: Iterable[str], where: str
         raise DataError(f"{where}: only one class ({have}); at least two are needed")
     written: dict[str, str] = {}
     for label in sorted(counts):
-        plain = " ".join(normalize("NFKC", label).casefold().split())
-        other = written.setdefault(plain, label)
+        other = written.setdefault(class_said(label), label)
         if other != label:
             raise DataError(f"{where}: classes {other!r} and {label!r} ({have}): are they one?")
     wanted = set(good)

@@ -7,6 +7,7 @@ the journal's row and the archive's picture go with their retention, a person's 
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal
+from unicodedata import normalize
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_serializer
 
@@ -17,6 +18,7 @@ Label = Annotated[
     str, StringConstraints(pattern=r"^\w([\w .-]*[\w.-])?$", min_length=1, max_length=64)
 ]
 """A class as data sets name it; it becomes a word of a manifest, never a path."""
+
 Who = Annotated[str, StringConstraints(pattern=r"^\w[\w .@-]*$", min_length=1, max_length=64)]
 Why = Annotated[str, StringConstraints(max_length=500)]
 
@@ -24,6 +26,11 @@ Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of the picture."""
 
 Standing = Literal["agreed", "conflict", "unclear", "open"]
+
+
+def class_said(label: str) -> str:
+    """What a class is called whatever its capitals and spaces: two of them are one to people."""
+    return " ".join(normalize("NFKC", label).casefold().split())
 
 
 class Said(Strict):

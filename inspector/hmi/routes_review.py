@@ -7,7 +7,7 @@ from fastapi import Path as PathParameter
 from pydantic import Field
 
 from inspector.contract.errors import StateError
-from inspector.contract.review import Kept, Label, Said
+from inspector.contract.review import Kept, Label, Said, class_said
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.review_desk import Item
 from inspector.delivery.review_policy import Policy, policy_path, read_policy, write_policy
@@ -89,7 +89,8 @@ def _add_queue(app: FastAPI, parts: "Parts", queues: Queues) -> None:
         """A class that no bundle has, by the first part that is one."""
         queue = _queue(queues, station)
         item = _item(queue, word)
-        if word.label in queue.desk().classes(item.bundle).all:
+        known = {class_said(label) for label in queue.desk().classes(item.bundle).all}
+        if class_said(word.label) in known:
             raise HTTPException(409, "class_known")
         return _keep(parts, queues, request, item, word, "new class")
 

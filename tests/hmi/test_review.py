@@ -290,6 +290,9 @@ def test_a_new_class_is_an_engineers_own_step(
     part = press(page, "4")
     assert soon(page, lambda: len(reviews(plant, part)) == 1)
     assert reviews(plant, part)[0].review.label == "scratch"
+    again = {**word, "label": "Scratch", "why": "lot 8"}
+    answer = plant.clients["engineer"].ask("POST", "/api/stations/test/classes", again)
+    assert (answer.status, answer.json()["error"]) == (409, "class_known")
 
 
 def test_a_picture_that_is_gone_is_said_and_nobody_judges_it(plant: Plant, desk: Watched) -> None:
