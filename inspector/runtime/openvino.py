@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,7 +170,19 @@ def _core() -> "tuple[openvino.Core, str]":
     _require_code()
     core = openvino.Core()
     core.add_extension(ConversionExtension("ReduceLogSumExp", _reduce_log_sum_exp))
+    loads = threading.Thread(target=_load_plugin, args=(core,))
+    loads.start()
+    loads.join()
     return core, openvino.__version__.split("-")[0]
+
+
+def _load_plugin(core: "openvino.Core") -> None:
+    """On a thread of its own: the plugin gives the thread that loads it another stack for signals,
+    and unmaps that with its last model, on whichever thread (2026.4.1, where the CPU has AMX). Of
+    the main thread, the next SIGTERM would kill the process.
+    """
+    with suppress(Exception):  # whoever compiles a model is told
+        core.get_property("CPU", "FULL_DEVICE_NAME")
 
 
 def _reduce_log_sum_exp(node: Any) -> Any:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from inspector.contract.errors import RecordError
 from inspector.contract.verdict import Limits
 from inspector.delivery.reader import JournalReader
@@ -78,6 +80,25 @@ def test_a_station_that_is_told_to_end_while_a_bundle_loads_does_not_wait_for_it
         station.terminate()
         assert station.wait(20) == 0
         assert f"{slow.id}, asked for by the file current: the station is ending" in log.read_text()
+    finally:
+        station.kill()
+        station.wait()
+
+
+def test_openvino_that_has_let_go_of_a_model_leaves_the_station_its_end_in_order(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    bundle = make_bundle(tmp_path / "bundles")
+    runtime, trigger = {"kind": "openvino"}, {"kind": "interval", "period_ms": 50}
+    path = write_station(tmp_path, bundle, camera={"loop": True}, runtime=runtime, trigger=trigger)
+    station = start_station(path)
+    try:
+        assert until(lambda: len(bundles_of(tmp_path)) > 3)
+        for action in ("reset", "select", "start"):
+            assert run_inspector("command", path, action).returncode == 0
+        station.terminate()
+        assert station.wait(30) == 0
     finally:
         station.kill()
         station.wait()
