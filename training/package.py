@@ -20,12 +20,9 @@ from inspector.contract.bundle import (
     Manifest,
     ModelInfo,
     file_sha256,
-    write_bundle,
 )
-from inspector.contract.errors import TrainingError
 from inspector.contract.image import cut, decode
 from inspector.contract.whole import write_whole
-from inspector.runtime.loader import unfit_forms
 from training import novelty
 from training.calibrate import read_temperature
 from training.export import (
@@ -49,6 +46,7 @@ from training.models import macs, settle_padding
 from training.origin import plan_sha256
 from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
+from training.proven import proven
 from training.reparam import reparameterised
 from training.run import Stage
 from training.sights import Sights
@@ -238,11 +236,7 @@ def seal(plan: Plan, data: Data, candidate: Candidate, origin: Origin, into: Pat
         code=candidate.report.code,
         plan_sha256=plan_sha256(plan),
     )
-    bundle = write_bundle(draft, manifest, into)
-    for name, fault in unfit_forms(bundle):
-        if fault:
-            raise TrainingError(f"{name}: cannot be packed: {fault}")
-    return bundle
+    return proven(draft, manifest, into)
 
 
 def _golden_rows(plan: Plan, data: Data, candidate: Candidate) -> NDArray[np.int64]:

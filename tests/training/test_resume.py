@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
-from tests.training.plates import ALONE, PLAN, written_plan
+from tests.training.plates import ALONE, PLAN, draw, write_class_folders, written_plan
 from tests.training.releases import Forked, Released, kill_in, learned, require_same_files
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
@@ -144,3 +147,20 @@ def test_a_choice_that_hangs_on_the_machines_mood_is_said_aloud(released: Releas
     assert choice_warning(plan, 0.7) is None
     settled = plan.model_copy(update={"export": plan.export.model_copy(update={"int8": "if_safe"})})
     assert choice_warning(settled, 0.93) is None
+
+
+def test_a_bundle_that_fails_its_self_test_is_not_left_among_the_bundles(tmp_path: Path) -> None:
+    data, out = write_class_folders(tmp_path / "data"), tmp_path / "out"
+    plan = tmp_path / "plan.toml"
+    plan.write_text(ALONE, encoding="utf-8")
+    job = Forked("release", plan, "--data", data, "--out", out)
+    while not list(out.glob("work/scan-*/done.json")):
+        assert job.alive()
+        time.sleep(0.005)
+    for path in (data / "good").iterdir():  # somebody saves other pictures under the same names
+        cv2.imwrite(str(path), draw(np.random.default_rng(99), "spot"))
+    refused = job.end()
+    assert refused.returncode == 4
+    assert "cannot be packed" in refused.stderr
+    assert "where a picture was changed since the job began" in refused.stderr
+    assert list((out / "bundles").iterdir()) == []
