@@ -10,6 +10,7 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from torch.onnx.errors import OnnxExporterError
 
 from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
@@ -25,7 +26,7 @@ TIMED_ROUNDS = 200
 
 def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
     """Write one graph: uint8 NHWC in; probabilities, and map and novelty where there are; any
-    batch size.
+    batch size. Raises TrainingError where ONNX has no word for something the network does.
     """
     model = model.float().eval()
     outputs = [PROBABILITIES, *[DEFECT_MAP] * model.has_map, *[NOVELTY] * bool(model.novelty)]
@@ -33,16 +34,23 @@ def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
     draft = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter itself; parity is checked below
-        torch.onnx.export(
-            model,
-            (example,),
-            str(draft),
-            input_names=[INPUT],
-            output_names=outputs,
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
-            opset_version=OPSET,
-            dynamo=False,  # half the time of the other, same figures (measured)
-        )
+        try:
+            torch.onnx.export(
+                model,
+                (example,),
+                str(draft),
+                input_names=[INPUT],
+                output_names=outputs,
+                dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
+                opset_version=OPSET,
+                dynamo=False,  # half the time of the other, same figures (measured)
+            )
+        except OnnxExporterError as error:
+            raise TrainingError(
+                f"{path.parent.name}: this model cannot be written as ONNX, which a station needs, "
+                f"at {spec.width}x{spec.height}: {str(error).partition(chr(10))[0]:.200}; take "
+                f"another model (--smoke tries one in a minute)"
+            ) from None
     onnx.checker.check_model(str(draft))
     draft.replace(path)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from inspector.contract.errors import TrainingError
 from inspector.contract.image import ImageSpec
 from training.export import (
     DEFECT_MAP,
@@ -145,3 +146,10 @@ def test_a_network_without_cells_is_exported_without_a_map(tmp_path: Path) -> No
     export_onnx(made, ImageSpec(width=224, height=224), tmp_path / "model.onnx")
     assert not has_map(tmp_path / "model.onnx")
     assert require_parity(made, tmp_path / "model.onnx", images.numpy()) < 1e-3
+
+
+def test_a_model_that_onnx_has_no_words_for_is_refused_in_ours(tmp_path: Path) -> None:
+    network = build("test_vit", "none", classes=2)  # fits its positions to the picture, bicubic
+    words = "cannot be written as ONNX, .* at 64x64: .*bicubic.*; take another model"
+    with pytest.raises(TrainingError, match=words):
+        export_onnx(Exported(network, [0], 2), SPEC, tmp_path / "model.onnx")
