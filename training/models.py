@@ -159,7 +159,10 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
     quiet_head(trunk)
     config = timm.data.resolve_model_data_config(trunk)
     network = Network(trunk, config["mean"], config["std"])
-    network.lay_out(channels_last=True)
+    try:
+        network.lay_out(channels_last=True)
+    except RuntimeError as error:  # it convolves in three dimensions
+        raise ConfigError(f"plan: model {model!r}: {error}; take another model") from None
     return network
 
 

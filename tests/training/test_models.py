@@ -85,6 +85,11 @@ def test_a_model_of_which_nothing_could_ship_is_refused_before_it_is_trained(mod
         require_taken(network, ImageSpec(width=224, height=224), "student.model")
 
 
+def test_a_model_that_no_network_of_ours_can_be_made_of_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match=r"model 'lambda_resnet26t': required rank 4 .* another"):
+        build("lambda_resnet26t", "none", classes=2)
+
+
 @pytest.mark.parametrize(
     "model", ["mobilenetv2_035", "vit_tiny_patch16_224", "mobileone_s0", "repvit_m0_9"]
 )
