@@ -177,6 +177,7 @@ def _release(arguments: argparse.Namespace) -> int:
         # torch takes seconds to import: what is wrong up to here was said at once
         from training.job import Job
         from training.origin import dated
+        from training.proven import refused_everywhere
         from training.release import release
 
         listed = arguments.data if arguments.data.is_file() else arguments.data / "manifest.csv"
@@ -186,6 +187,11 @@ def _release(arguments: argparse.Namespace) -> int:
     finally:
         run.close()
     print(bundle.folder)
+    refused = refused_everywhere(bundle)
+    if refused and not arguments.smoke:
+        raise QualityGateError(refused)
+    if refused:
+        screen.say(f"note: {refused}")
     return 0
 
 

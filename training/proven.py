@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from inspector.contract.bundle import Bundle, Manifest, read_bundle, write_bundle
-from inspector.contract.errors import TrainingError
+from inspector.contract.errors import BundleError, TrainingError
 from inspector.contract.sums import sync
-from inspector.runtime.loader import unfit_forms
+from inspector.runtime.loader import require_sensible, unfit_forms
 
 
 def proven(draft: Path, manifest: Manifest, into: Path) -> Bundle:
@@ -29,3 +29,14 @@ def proven(draft: Path, manifest: Manifest, into: Path) -> Bundle:
             f"begins anew with it)"
         )
     return read_bundle(folder)
+
+
+def refused_everywhere(bundle: Bundle) -> str | None:
+    """Why no station takes it, None where nothing is known against it: a plan that does without a
+    proof may have limits that let most defects pass.
+    """
+    try:
+        require_sensible(bundle)
+    except BundleError as error:
+        return f"no station takes {error}"
+    return None

@@ -54,12 +54,17 @@ def find_bundle(bundles: Path, bundle_id: Name, trust: Trust | None = None) -> B
             f"bundle {folder}: there is no such folder; there are: {', '.join(there) or 'none'}"
         )
     bundle = read_bundle(folder, trust)
+    require_sensible(bundle)
+    return bundle
+
+
+def require_sensible(bundle: Bundle) -> None:
+    """Hold each of its forms to the golden pictures, as every station does. Raises BundleError."""
     for each in forms(bundle):
         try:
             require_sense(each.manifest)
         except BundleError as error:
             raise BundleError(f"bundle {bundle.id}: {each.variant}: {error}") from None
-    return bundle
 
 
 def open_runtime(

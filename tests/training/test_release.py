@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from inspector.contract.bundle import read_bundle
+from inspector.contract.errors import BundleError
 from inspector.contract.image import fit
-from inspector.runtime.loader import open_runtime
+from inspector.contract.verdict import Limits
+from inspector.runtime.loader import find_bundle, open_runtime
+from tests.support import make_bundle
 from tests.training.plates import PLAN
 from tests.training.releases import PATIENCE_S, SEVERITY, Forked, Released
 from training.cli import main
@@ -174,6 +177,24 @@ def test_goals_that_the_data_cannot_prove_are_said_before_anything_is_trained(
     assert "no bundle: all defects 5 % takes 59 calibration parts" in before
     assert "no bundle: critical (spot) 2 % takes 149 calibration parts" in before
     assert "there are 2. Collect 147 more, or write quality.allow_uncertified = true" in before
+
+
+def test_a_bundle_that_no_station_takes_does_not_end_a_release_as_a_good_one(
+    released: Released, tmp_path: Path
+) -> None:
+    out = shutil.copytree(released.out, tmp_path / "out")
+    lax = make_bundle(out / "bundles", limits=Limits(review_at=1.0, reject_at=1.0))
+    words = ("release", released.plan, "--data", released.data, "--out", out)
+    assert Forked(*words).end().returncode == 0
+    for made in (out / "work").glob("bundle-*/bundle.txt"):
+        made.write_text(lax.id, encoding="utf-8")  # as if the plan had come to this one
+    done = Forked(*words).end()
+    assert done.stdout == f"{lax.folder}\n"
+    assert done.returncode == 3
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"no station takes bundle {lax.id}: float: limits: they pass 2 of 2")
+    with pytest.raises(BundleError, match="they pass 2 of 2"):
+        find_bundle(lax.folder.parent, lax.id)
 
 
 def test_a_model_that_misses_the_goal_makes_no_bundle_but_a_report(
