@@ -13,12 +13,14 @@ import stat
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from inspector.contract.command import REPLY_BYTES_MAX, Command, Reply
 from inspector.contract.errors import ConfigError, DeviceError
 from inspector.contract.foreign import MESSAGE_BYTES_MAX
 from inspector.supervise.commands import FINISH_S, LOAD_S, TAKE_S, Commands
+from inspector.supervise.hands import Hands
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +31,12 @@ WAITING_MAX = 8
 
 
 class Door:
-    """A thread that listens, and one a command: HALT does not wait for a bundle to load."""
+    """A thread that listens, and a few that follow: HALT does not wait for a bundle to load."""
 
     def __init__(self, folder: Path, commands: Commands) -> None:
         self._folder = folder
         self._commands = commands
-        self._room = threading.BoundedSemaphore(WAITING_MAX)
+        self._hands = Hands("command", WAITING_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -56,15 +58,17 @@ class Door:
             raise ConfigError(f"{self._folder / NAME}: {error.strerror or error}") from None
         self._socket.listen(WAITING_MAX)
         self._socket.settimeout(LOOK_S)
+        self._hands.start()
         self._thread.start()
 
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and self._hands.alive()
 
     def stop(self) -> None:
         self._stopping.set()
-        if self.alive():
+        if self._thread.is_alive():
             self._thread.join(2 * LOOK_S)
+        self._hands.stop()
         self._socket.close()
         with contextlib.suppress(OSError):
             (self._folder / NAME).unlink()
@@ -75,12 +79,8 @@ class Door:
                 connection, _ = self._socket.accept()
             except TimeoutError:
                 continue
-            if self._room.acquire(blocking=False):
-                threading.Thread(
-                    target=self._answer, args=(connection,), name="command", daemon=True
-                ).start()
-            else:  # hung up on: who asks so often is not the person on shift
-                connection.close()
+            if not self._hands.take(partial(self._answer, connection)):
+                connection.close()  # who asks so often is not the person on shift
 
     def _answer(self, connection: socket.socket) -> None:
         try:
@@ -90,8 +90,6 @@ class Door:
                 connection.sendall(reply.to_json() + b"\n")
         except OSError as error:  # who asked has gone, or says nothing
             log.warning("command door: %s", error)
-        finally:
-            self._room.release()
 
 
 def ask(folder: Path, command: Command) -> Reply:

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from inspector.supervise.hands import Hands
 from inspector.supervise.metrics import CONTENT_TYPE, exposition
 from inspector.supervise.settings import MetricsSettings
 from inspector.supervise.vitals import Vitals
@@ -24,7 +26,7 @@ AGAIN_S = 5.0
 
 
 class HealthPage:
-    """A thread that listens, and one a request, at most a few at once.
+    """A thread that listens, and a few that answer.
 
     An address that cannot be had (the network is not there yet, another program has the port) is
     no reason not to inspect: it is said, and tried again.
@@ -33,17 +35,18 @@ class HealthPage:
     def __init__(self, settings: MetricsSettings, look: Callable[[], Vitals]) -> None:
         self._where = settings.host, settings.port
         self._look = look
-        self._room = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._hands = Hands("request", REQUESTS_MAX)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
     def start(self) -> None:
+        self._hands.start()
         self._thread.start()
 
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and self._hands.alive()
 
     def stop(self) -> None:
         with self._lock:  # from here on none is opened
@@ -51,6 +54,7 @@ class HealthPage:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+        self._hands.stop()
 
     def _run(self) -> None:
         said = ""
@@ -59,7 +63,7 @@ class HealthPage:
                 with self._lock:
                     if self._stopping.is_set():
                         return
-                    self._server = _Server(self._where, _handler(self._look), self._room)
+                    self._server = _Server(self._where, _handler(self._look), self._hands)
                 break
             except (OSError, OverflowError) as error:
                 words = getattr(error, "strerror", None) or str(error)
@@ -71,18 +75,15 @@ class HealthPage:
             self._server.serve_forever()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(HTTPServer):
     def __init__(
         self,
         where: tuple[str, int],
         handler: type[BaseHTTPRequestHandler],
-        room: threading.BoundedSemaphore,
+        hands: Hands,
     ) -> None:
         super().__init__(where, handler)
-        self._room = room
+        self._hands = hands
         self._begun: dict[socket.socket, float] = {}
 
     def server_bind(self) -> None:
@@ -94,18 +95,18 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One too many is hung up on: a scan must not cost the station its threads."""
-        if not self._room.acquire(blocking=False):
+        if not self._hands.take(partial(self._serve, request, client_address)):
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _serve(self, request: Any, client_address: Any) -> None:
         self._begun[request] = time.monotonic()
         try:
-            super().process_request_thread(request, client_address)
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 - said below
+            self.handle_error(request, client_address)
         finally:
             self._begun.pop(request, None)
-            self._room.release()
+            self.shutdown_request(request)
 
     def service_actions(self) -> None:
         """Twice a second: who sends a byte now and then must not keep others from asking."""
