@@ -74,11 +74,19 @@ class Door:
             (self._folder / NAME).unlink()
 
     def _run(self) -> None:
+        said = ""
         while not self._stopping.is_set():
             try:
                 connection, _ = self._socket.accept()
             except TimeoutError:
                 continue
+            except OSError as error:  # no file or memory is left just now
+                if (words := error.strerror or str(error)) != said:
+                    log.warning("command door: %s: it is tried again", words)
+                said = words
+                self._stopping.wait(LOOK_S)
+                continue
+            said = ""
             if not self._hands.take(partial(self._answer, connection)):
                 connection.close()  # who asks so often is not the person on shift
 

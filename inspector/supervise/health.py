@@ -23,6 +23,7 @@ REQUEST_S = 5.0
 """For a request as a whole, its answer included."""
 REQUESTS_MAX = 8
 AGAIN_S = 5.0
+LATER_S = 0.5
 
 
 class HealthPage:
@@ -92,6 +93,16 @@ class _Server(HTTPServer):
         """
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Where no file is left just now, who asks stays at the door, and would be looked for
+        without a pause.
+        """
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(LATER_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One too many is hung up on: a scan must not cost the station its threads."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import free_port, make_bundle, until, write_station
-from tests.system.test_supervision import command, log, rows, running
+from tests.system.test_supervision import command, log, rows, running, says
 
 MOMENT_S = 1.5
 INTERVAL = {"kind": "interval", "period_ms": 100}
@@ -52,6 +52,11 @@ def memory_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_bytes().split()[0]) * resource.getpagesize()
 
 
+def cpu_s(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / 100
+
+
 def asked(path: Path) -> subprocess.Popen[bytes]:
     """A person who asks for its state, and waits."""
     return subprocess.Popen(
@@ -80,3 +85,24 @@ def test_a_station_that_was_refused_memory_for_a_moment_is_commanded_and_asked_a
         for action in ("select", "start"):
             assert "0 done" in command(path, action)
         assert until(lambda: rows(path) > 5), log(path)
+
+
+def test_a_station_that_was_refused_files_for_a_moment_goes_on_and_does_not_spin(
+    tmp_path: Path,
+) -> None:
+    """Its door died of it, and the station ended with it; its health page asked without a pause."""
+    port = free_port()
+    path = station(tmp_path, port)
+    with running(path) as process:
+        assert until(lambda: rows(path) > 5 and live(port)), log(path)
+        with refused(process.pid, resource.RLIMIT_NOFILE, 3):
+            before = cpu_s(process.pid)
+            assert not live(port)
+            assert cpu_s(process.pid) - before < 2.5
+            with asked(path) as person:
+                assert says(path, "command door: Too many open files: it is tried again")
+                person.kill()
+        assert until(lambda: live(port)), log(path)
+        assert "0 done" in command(path, "status")
+        assert process.poll() is None, log(path)
+        assert log(path).count("command door: Too many") == 1
