@@ -117,6 +117,17 @@ class Settings(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _each_its_own_client(self) -> Self:
+        broker = self.sparkplug.broker if self.sparkplug else None
+        own = self.mqtt.name_of(f"{self.topic_root}/{self.station}")
+        if broker is not None and broker.client_id == own and broker.where == self.mqtt.where:
+            raise ValueError(
+                f"sparkplug.broker.client_id {own}: is that of [mqtt] at the same broker, which "
+                "lets each in once: leave it out, or name another"
+            )
+        return self
+
     @property
     def holders(self) -> tuple[ConsumerSettings, ...]:
         """Those whose rows the journal keeps: the consumers, and the edge node's hosts as one."""

@@ -85,6 +85,11 @@ class MqttSettings(Strict):
             )
         return self
 
+    @property
+    def where(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
     def name_of(self, path: str) -> str:
         """What the broker knows a station by. path: its ROOT/STATION."""
         return self.client_id or f"inspector-{path.replace('/', '-')}"

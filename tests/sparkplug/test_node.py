@@ -25,7 +25,7 @@ from tests.brokers import Listener, Mosquitto
 from tests.delivery.results import result
 from tests.sparkplug.rules import Names, broken
 from tests.sparkplug.wire import Proxy
-from tests.support import make_bundle, start_station, until, write_station
+from tests.support import free_port, make_bundle, start_station, until, write_station
 
 NAMES = Names("plant", "station", "inspection", None)
 SCADA = Names("plant", "station", "inspection", "scada")
@@ -458,6 +458,21 @@ def test_no_consumer_may_have_the_edge_nodes_name(tmp_path: Path) -> None:
     path.write_text(path.read_text() + '\n[[consumers]]\nname = "sparkplug"\n')
     with pytest.raises(ConfigError, match="own name for its edge node"):
         read_settings(path)
+
+
+def test_an_edge_node_under_the_stations_own_client_id_at_its_broker_is_refused(
+    tmp_path: Path,
+) -> None:
+    """[mqtt] copied to [sparkplug.broker]: each connection threw the other out, for ever."""
+    bundle = make_bundle(tmp_path / "bundles")
+    mqtt = {"host": "127.0.0.1", "port": free_port(), "client_id": "cell-01"}
+    sparkplug: dict[str, Any] = {"group": "plant", "broker": mqtt}
+    path = write_station(tmp_path, bundle, mqtt=mqtt, sparkplug=sparkplug)
+    with pytest.raises(ConfigError, match=r"sparkplug.broker.client_id cell-01: is that of \[mqtt"):
+        read_settings(path)
+    for other in ({"client_id": "cell-01-sparkplug"}, {"port": free_port()}):
+        sparkplug["broker"] = {**mqtt, **other}
+        read_settings(write_station(tmp_path, bundle, mqtt=mqtt, sparkplug=sparkplug))
 
 
 def _writes(name: str, *, value: bool | None = None, text: str | None = None) -> bytes:
