@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from inspector.check_line import running
@@ -15,6 +16,7 @@ from inspector.delivery.journal import Journal, JournalReader
 from inspector.delivery.ledger import require_ledger
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
+from inspector.supervise.door import require_place
 from inspector.supervise.starts import StartLog
 
 MB = 1_000_000
@@ -31,6 +33,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     if other not in (None, settings.station):
         text = f"state_folder {state_folder(settings)}: station {other} runs there"
         yield Finding("fault", f"{text}: name one of its own")
+    yield from _check_door(settings)
     if other is None:
         yield from _check_starts(settings)
     yield from _check_folder("archive", settings.archive.folder)
@@ -118,6 +121,15 @@ def _check_starts(settings: Settings) -> Iterator[Finding]:
     if why is not None:
         then = "once that has been seen: inspector command STATION.TOML reset, select, start"
         yield Finding("note", f"state_folder: it would begin in ERROR: {why}; {then}")
+
+
+def _check_door(settings: Settings) -> Iterator[Finding]:
+    """Whether the socket for this machine's commands can have its name."""
+    try:
+        with suppress(OSError):  # of the folder, which was looked at
+            require_place(state_folder(settings))
+    except ConfigError as error:
+        yield Finding("fault", str(error))
 
 
 def _check_own(folder: Path, key: str) -> Iterator[Finding]:

@@ -40,6 +40,7 @@ class Door:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._bound = False
 
     def start(self) -> None:
         """Raises ConfigError where the folder cannot hold a socket. Before other threads start:
@@ -48,10 +49,12 @@ class Door:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with _address(self._folder) as address:
-                _remove_left_over(self._folder / NAME)
+                require_place(self._folder)
+                (self._folder / NAME).unlink(missing_ok=True)
                 before = os.umask(0o177)
                 try:
                     self._socket.bind(address)
+                    self._bound = True
                 finally:
                     os.umask(before)
         except OSError as error:
@@ -70,8 +73,9 @@ class Door:
             self._thread.join(2 * LOOK_S)
         self._hands.stop()
         self._socket.close()
-        with contextlib.suppress(OSError):
-            (self._folder / NAME).unlink()
+        if self._bound:
+            with contextlib.suppress(OSError):
+                (self._folder / NAME).unlink()
 
     def _run(self) -> None:
         said = ""
@@ -154,10 +158,11 @@ def _address(folder: Path) -> Iterator[str]:
         os.close(handle)
 
 
-def _remove_left_over(path: Path) -> None:
-    """Of a station that was killed; the folder's lock says that it is not there any more."""
-    try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
-    except FileNotFoundError:
-        return
+def require_place(folder: Path) -> None:
+    """That nothing but a socket has the door's name there. One that is left is of a station that
+    was killed; the folder's lock says that it is not there any more. Raises ConfigError, OSError.
+    """
+    path = folder / NAME
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ConfigError(f"{path}: is no socket, and the station needs the name: move it away")

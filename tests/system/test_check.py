@@ -137,3 +137,18 @@ def test_check_looks_at_the_rest_where_the_cameras_library_is_missing(
     assert "FAULT camera: genicam cameras need Aravis" in done.stdout
     assert "FAULT archive" in done.stdout
     assert done.stdout.splitlines()[-1] == "2 faults"
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir], ids=["file", "folder"])
+def test_check_refuses_what_has_the_name_of_the_command_socket_and_run_says_what_is_wrong(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """run said only that an address is in use."""
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    make(tmp_path / "command.sock")
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert (checked.returncode, ran.returncode) == (78, 78)
+    words = f"{tmp_path / 'command.sock'}: is no socket, and the station needs the name"
+    assert f"FAULT {words}: move it away" in checked.stdout.splitlines()
+    assert words in ran.stderr
+    assert (tmp_path / "command.sock").exists()
