@@ -3,6 +3,8 @@
 import json
 import sqlite3
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,8 @@ KIND = Kind(
     schema="CREATE TABLE result (seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     " stored_at INTEGER NOT NULL, payload BLOB NOT NULL)",
 )
+
+STRETCHES = 64
 
 
 class JournalReader:
@@ -49,12 +53,25 @@ class JournalReader:
         query = "SELECT seq, payload FROM result WHERE seq < ? ORDER BY seq DESC LIMIT ?"
         return self._file.ask(lambda db: db.execute(query, (seq, limit)).fetchall())
 
-    def stored_before(self, at: float) -> int:
-        """The last row stored before a time (seconds since 1970), 0 where none was.
+    def stored_within(self, since: float, until: float) -> Iterator[tuple[int, int]]:
+        """Stretches that hold every row stored from `since` to before `until` (seconds since
+        1970), the newest first, as the rows (above the first number, up to the second).
 
-        By halving: rows are stored in order of time, but for a clock that was set.
+        Of STRETCHES such, each between two that were looked at, and by halving within one that
+        begins or ends in that time. Where the clock was set rows of another time may lie in one;
+        what was stored in less than one of them, while the clock was wrong, may be passed over.
         """
-        low, high = (self.first_seq() or 1) - 1, self.last_seq()
+        first, last = (self.first_seq() or 1) - 1, self.last_seq()
+        marks = [*range(first, last, max(1, (last - first) // STRETCHES)), last]
+        for low, high in reversed(list(pairwise(marks))):
+            begins, ends = self.stored_at(low + 1), self.stored_at(high)
+            if begins > ends:  # the clock was set back
+                yield low, high
+            elif begins < until and ends >= since:
+                yield self._halved(since, low, high), self._halved(until, low, high)
+
+    def _halved(self, at: float, low: int, high: int) -> int:
+        """Of the rows above `low`, up to `high`, the last one stored before a time; else `low`."""
         while low < high:
             middle = (low + high + 1) // 2
             if self.stored_at(middle) < at:

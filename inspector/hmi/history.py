@@ -6,6 +6,7 @@ station has not settled yet is left out: nobody may see an OK that may still be 
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -43,6 +44,12 @@ class Search(Strict):
     score_from: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     score_to: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
 
+    def covers(self, stored_at: float) -> bool:
+        """Asked of each row: where the clock was set, rows of another time lie between."""
+        return (self.since is None or stored_at >= self.since) and (
+            self.until is None or stored_at < self.until
+        )
+
     def takes(self, result: dict[str, Any]) -> bool:
         if self.evaluation is not None and result.get("evaluation") != self.evaluation:
             return False
@@ -79,7 +86,9 @@ def search(path: Path, wanted: Page) -> dict[str, Any]:
         for seq, result in _backwards(reader, path, wanted, wanted.before):
             looked_at += 1
             if result is not None and wanted.takes(result):
-                found.append(_row(result, reader.stored_at(seq)))
+                stored_at = reader.stored_at(seq)
+                if wanted.covers(stored_at):
+                    found.append(_row(result, stored_at))
             if len(found) == wanted.limit or looked_at == LOOKED_AT_MAX:
                 go_on = seq
                 break
@@ -115,8 +124,10 @@ def export(path: Path, wanted: Search) -> Iterator[bytes]:
     yield csv_line(COLUMNS)
     with JournalReader(path) as reader:
         count = 0
-        for _, result in _backwards(reader, path, wanted, None):
-            if result is not None and wanted.takes(result):
+        for seq, result in _backwards(reader, path, wanted, None):
+            if result is None or not wanted.takes(result):
+                continue
+            if wanted.covers(reader.stored_at(seq)):
                 count += 1
                 yield csv_line(cells(result).values())
             if count == EXPORT_MAX:
@@ -134,17 +145,14 @@ def is_there(path: Path) -> bool:
 def _backwards(
     reader: JournalReader, path: Path, wanted: Search, before: int | None
 ) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    seq = _settled(reader, path) + 1
-    if wanted.until is not None:
-        seq = min(seq, reader.stored_before(wanted.until) + 1)
-    if before is not None:
-        seq = min(seq, before)
-    end = reader.stored_before(wanted.since) if wanted.since is not None else 0
-    while rows := reader.before(seq, PAGE_ROWS):
-        for seq, payload in rows:
-            if seq <= end:
-                return
-            yield seq, _read(payload)
+    top = min(_settled(reader, path) + 1, before or 2**62)
+    until = math.inf if wanted.until is None else wanted.until
+    for end, last in reader.stored_within(wanted.since or 0.0, until):
+        seq = min(last + 1, top)
+        while seq > end + 1 and (rows := reader.before(seq, PAGE_ROWS)):
+            for seq, payload in rows:
+                if seq > end:
+                    yield seq, _read(payload)
 
 
 def _settled(reader: JournalReader, path: Path) -> int:
