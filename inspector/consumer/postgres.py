@@ -83,7 +83,10 @@ class _PostgresSink:
             )
             with self._db.transaction():
                 self._db.execute("SET synchronous_commit = on")
-                self._db.execute(self._create)
+                # not IF NOT EXISTS alone: a role that may only write is refused it for one there
+                there = self._db.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+                if there is None or there[0] is None:
+                    self._db.execute(self._create)
         except psycopg.Error as error:
             raise RecordError(f"PostgreSQL: {error}") from None
 

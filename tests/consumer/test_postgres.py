@@ -62,6 +62,32 @@ def test_a_killed_server_and_a_killed_subscriber_cost_no_result_and_make_none_tw
         assert (kinds[0], kinds[1].year, kinds[2]) == (True, 2026, "P1")
 
 
+def test_a_role_that_may_only_read_and_write_the_table_is_enough_where_it_is_there(
+    tmp_path: Path, server: Postgres
+) -> None:
+    """As an administrator makes it: who may make no tables in the schema was refused."""
+    server.write_conninfo(tmp_path)
+    sink = {"kind": "postgres", "conninfo_file": "conninfo", "table": "least"}
+    with Mosquitto(tmp_path) as broker, line(tmp_path, broker.start().port) as station:
+        settings = write_consumer(tmp_path, broker.port, sink)
+        subscription = Subscription(settings)
+        station.put(10)
+        assert until(lambda: station.acknowledged() == 10)
+        subscription.kill()
+        with psycopg.connect(server.conninfo) as db:
+            db.execute("CREATE ROLE historian LOGIN")
+            db.execute("GRANT SELECT, INSERT ON least TO historian")
+        conninfo = server.conninfo.replace("user=inspector", "user=historian")
+        (tmp_path / "conninfo").write_text(conninfo + "\n", encoding="utf-8")
+        station.put(10)
+        code, said = Subscription(settings, "--expect", "10").wait()
+        assert code == 0, said
+        assert ask(server, "SELECT count(*), max(seq) FROM least") == [(20, 20)]
+    other = write_consumer(tmp_path, broker.port, {**sink, "table": "not_there"})
+    code, said = Subscription(other).wait()
+    assert (code, "permission denied for schema" in said) == (1, True), said
+
+
 def test_a_row_of_which_the_server_refuses_a_piece_is_kept_whole_in_its_payload(
     tmp_path: Path, server: Postgres
 ) -> None:
