@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -255,9 +256,11 @@ def _end(
     if built.shadow is not None:
         built.shadow.stop()
     built.archive.stop()
+    ends_at = time.monotonic() + drain_s
     if not built.courier.stop(drain_s):
         log.warning("the broker has not got every result: the journal keeps them for next time")
-    if built.sparkplug is not None and not built.sparkplug.stop(drain_s):
+    left_s = max(0.0, ends_at - time.monotonic())  # drain_s is for both: who ends it waits so long
+    if built.sparkplug is not None and not built.sparkplug.stop(left_s):
         log.warning("sparkplug: results wait in the journal for next time")
     built.journal.close()
     if in_order:

@@ -105,3 +105,32 @@ def test_check_says_that_a_frame_may_come_after_the_next_beat(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout
     said = " ".join(done.stdout.split())
     assert "waits up to 400 ms for a frame, and the next part comes after 400 ms" in said
+
+
+def test_drain_s_is_waited_once_however_many_brokers_are_silent(tmp_path: Path) -> None:
+    """The edge node waited as long again: beyond TimeoutStopSec, killed, and counted as crashed."""
+    with Mosquitto(tmp_path).start() as broker, Listener(broker.port, "spBv1.0/#") as listener:
+        path = write_station(
+            tmp_path,
+            make_bundle(tmp_path / "bundles"),
+            camera={"loop": True},
+            trigger={"kind": "interval", "period_ms": 50},
+            mqtt={"port": broker.port, "acknowledge_timeout_s": 300.0, "keepalive_s": 600},
+            sparkplug={"group": "plant"},
+            drain_s=8.0,
+        )
+        station = start_station(path)
+        log = path.with_name("station.log")
+        try:
+            sent = "spBv1.0/plant/DDATA/test/inspection"
+            assert until(lambda: bool(listener.payloads(sent))), log.read_text(encoding="utf-8")
+            broker.pause()
+            time.sleep(1.0)  # what is on its way now waits to be acknowledged
+            station.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert station.wait(timeout=60) == 0
+            assert 7.0 < time.monotonic() - began < 15.0, log.read_text(encoding="utf-8")
+        finally:
+            broker.resume()
+            station.kill()
+            station.wait()
