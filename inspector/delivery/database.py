@@ -208,6 +208,8 @@ def in_words(kind: Kind, path: Path) -> Iterator[None]:
         raise RecordError(f"{kind.word} {path}: {_say(error)}") from error
     except OSError as error:
         raise RecordError(f"{kind.word} {path}: {error.strerror or error}") from error
+    except MemoryError as error:  # SQLite's own too
+        raise RecordError(f"{kind.word} {path}: there is no memory left for it now") from error
 
 
 def file_at(path: Path) -> tuple[int, int] | None:

@@ -492,3 +492,31 @@ def test_a_cursor_never_goes_back_and_outlives_a_restart(tmp_path: Path) -> None
         assert (cursors.lowest(), cursors.highest()) == (0, 7)
     with Cursors(path) as cursors:
         assert cursors.register(COURIER) == 7
+
+
+def test_a_journal_without_memory_says_so_and_does_not_end_the_station(tmp_path: Path) -> None:
+    """A limit of SQLite's own, for the whole of a process: it ended with MemoryError."""
+    code = """if True:
+        import sqlite3, sys
+        from contextlib import suppress
+        from pathlib import Path
+        from inspector.contract.errors import RecordError
+        from inspector.delivery.journal import Journal, JournalSettings
+        from tests.delivery.results import result
+
+        journal = Journal(JournalSettings(path=Path(sys.argv[1]), disk_free_min_mb=0))
+        journal.put(result(1))
+        other = sqlite3.connect(":memory:")
+        with suppress(MemoryError):
+            other.execute("PRAGMA hard_heap_limit = 1")
+        try:
+            journal.put(result(2, padding=100_000))
+        except RecordError as error:
+            print(error)
+    """
+    path = tmp_path / "journal.db"
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"journal {path}: there is no memory left for it now\n", done.stderr
+    with JournalReader(path) as reader:
+        assert reader.last_seq() == 1
