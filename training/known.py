@@ -53,7 +53,8 @@ def golden_pictures(dataset: Dataset) -> list[Known]:
 def reviewed_pictures(
     reviewed: Iterable[Reviewed], data: Path, dataset: Dataset, pair: tuple[Bundle, Bundle]
 ) -> tuple[list[Known], tuple[str, ...]]:
-    """What people agree on, the golden set's own left out; and what of it cannot be shown again.
+    """What people agree on, the golden set's own left out where they still say the same of it; and
+    what cannot be shown again.
 
     data: a version of `collect`, or another data set; pair: the candidate and the incumbent.
     """
@@ -64,7 +65,7 @@ def reviewed_pictures(
     gone: list[str] = []
     unclear: list[str] = []
     for part in reviewed:
-        if part.label is None or part.key in learned.golden:
+        if part.label is None or part.label == learned.golden.get(part.key):
             continue
         path: Path | None = part.picture
         areas = _areas(part, tiles=tiles)
@@ -114,7 +115,8 @@ def _sentences(gone: Sequence[str], unclear: Sequence[str]) -> tuple[str, ...]:
 class _Learned(NamedTuple):
     """What of the stations' parts is in the data, or so much like it that it was left out."""
 
-    golden: frozenset[tuple[str, str]]
+    golden: dict[tuple[str, str], str]
+    """What the version calls them."""
     names: frozenset[str]
     pictures: frozenset[str]
     parts: frozenset[str]
@@ -125,11 +127,15 @@ class _Learned(NamedTuple):
     def of(cls, data: Path, dataset: Dataset) -> Self:
         parts = frozenset(s.part for s in dataset.samples if s.split != "golden")
         if not (data / FACTS).is_file():  # no version of `collect`: it has no station's parts
-            return cls(frozenset(), frozenset(), frozenset(), parts, {})
+            return cls({}, frozenset(), frozenset(), parts, {})
         rows = [row for row in read_rows(data) if row.key]
         twins = [each.part for each in read_facts(data).left_out if each.why in ALIKE]
         return cls(
-            golden=frozenset(row.key for row in rows if row.key and row.sample.split == "golden"),
+            golden={
+                row.key: row.sample.label
+                for row in rows
+                if row.key and row.sample.split == "golden"
+            },
             names=frozenset(_stem(name) for name in (*twins, *(row.sample.name for row in rows))),
             pictures=frozenset(row.origin["image_sha256"] for row in rows),
             parts=parts,

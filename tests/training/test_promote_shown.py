@@ -1,5 +1,6 @@
 """What a station judged is shown to candidate and incumbent as it was, or said to be missing."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from inspector.contract.image import Image, ImageSpec, Tiling
-from inspector.contract.review import Box
+from inspector.contract.review import Box, Review, Undo
 from inspector.contract.shadow import ShadowMessage
 from inspector.contract.verdict import Limits
 from inspector.delivery.disagreements import COUNTS, LIST
@@ -20,6 +21,7 @@ from tests.training.test_promote import MILD, SIDE, Line, cases, evidence, shado
 from training.deciding import decide
 from training.handover import Networks, write_networks
 from training.promotion import Terms
+from training.versions import FACTS, MANIFEST, ORIGIN_COLUMNS, Collected
 
 TILES = Tiling(width=SIDE, height=SIDE, overlap=0.0)
 PART = (0, 0, SIDE, SIDE), (SIDE, 0, SIDE, SIDE)
@@ -159,3 +161,48 @@ def test_one_good_part_more_of_a_hundred_is_one_point_more_and_not_above_it(befo
         cases(before, defect=False, incumbent=False, candidate=False),
     )
     assert decide(found, Terms(overkill_growth_at_most=0.01)).outcome == "promote"
+
+
+def test_a_golden_part_that_people_call_a_defect_since_it_was_collected_is_a_new_escape(
+    line: Line, station: Station
+) -> None:
+    shot = jpeg(picture(MILD, SIDE, SIDE, seed=77))
+    (kept,) = station.say("good", shot, part="P-7")
+    collected(line, "good", kept.review)
+    with ReviewStore(station.folder / FILE) as store:
+        store.undo(Undo(review=kept.id, by="ben", at=kept.review.at))
+    station.say("dark", shot, "ben", part="P-7", seq=1)
+    blind = line.candidate(review_at=0.98)
+    assert line.promote(blind, "--reviews", station.folder) == 3
+    assert "new escapes: 1 (s1/b-1); the incumbent stopped 7" in line.reasons()
+
+
+def collected(line: Line, label: str, review: Review) -> None:
+    """The data as a version of `collect`, with this part in its golden set."""
+    image = picture(MILD, SIDE, SIDE, seed=77)
+    line.add(f"{review.result_id}.png", image, label, review.part or "", "golden")
+    with (line.data / MANIFEST).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row.update(dict.fromkeys(ORIGIN_COLUMNS, ""))
+    rows[-1] |= {"station": review.station, "result_id": review.result_id}
+    with (line.data / MANIFEST).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    facts = Collected(
+        name="v0001",
+        before=None,
+        from_bundle="old",
+        tiles=False,
+        plan="plate",
+        counts={},
+        new={},
+        stations={},
+        seen={},
+        added=(),
+        changed=(),
+        left_out=(),
+        opinions={},
+    )
+    (line.data / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")
