@@ -12,14 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-
 from inspector.contract.errors import ConfigError, DataError
-from inspector.contract.image import Image, cut, decode, whole
 from training.dataset import Sample, read_dataset
 from training.freshness import LEARNED_BEFORE, TWIN_LEARNED, Freshness, learned_before
 from training.plan import Plan
-from training.reviewed import Reviewed, read_reviewed, region_of
+from training.review_rows import origin_of, rows_of
+from training.reviewed import Reviewed, read_reviewed
 from training.running import Running, read_split, require_same_product
 from training.split import groups_of, split_by_part
 from training.versions import (
@@ -71,12 +69,13 @@ def collect(plan: Plan, sources: Sequence[Path], into: Path, given: From | None,
     reviewed = read_reviewed(sources)
     start = _start(plan, into, given)
     rows, changed = _settle(start.rows, reviewed)
-    known = {row.key for row in start.rows}
+    known = {row.key for row in rows}
     left_out: list[LeftOut] = []
-    fresh = _rows_of([each for each in reviewed if each.key not in known], start, left_out)
+    unknown = [each for each in reviewed if each.key not in known]
+    fresh, undecided = rows_of(unknown, left_out, tiles=start.tiles)
     before = learned_before(into, rows, given.running.networks if given else None)
     freshness = Freshness(plan.split.near_duplicate_at, left_out, before)
-    both = freshness.of(rows, fresh, bar)
+    both = freshness.of(rows, fresh, undecided, bar)
     both = _enough(both, freshness, plan, left_out)
     both = _spread(both, freshness, plan, left_out)
     added = [row for row in both if row.key and row.key not in known]
@@ -158,7 +157,7 @@ def _settle(rows: list[Row], reviewed: list[Reviewed]) -> tuple[list[Row], list[
             sample = replace(was, label=part.label, severity=part.severity)
             changed.append(f"{was.name}: {_graded(was)} is now {_graded(sample)}")
             # the picture stays the one the version has
-            origin = {**_origin_of(part), "image_sha256": row.origin["image_sha256"]}
+            origin = {**origin_of(part), "image_sha256": row.origin["image_sha256"]}
             kept.append(replace(row, sample=sample, origin=origin))
     return kept, changed
 
@@ -166,71 +165,6 @@ def _settle(rows: list[Row], reviewed: list[Reviewed]) -> tuple[list[Row], list[
 def _graded(sample: Sample) -> str:
     grade = sample.severity
     return sample.label if grade is None else f"{sample.label} of severity {grade:g}"
-
-
-def _rows_of(reviewed: list[Reviewed], start: Start, left_out: list[LeftOut]) -> list[Row]:
-    """Rows of the parts that people agree on and whose picture is there."""
-    rows = []
-    for part in reviewed:
-        if part.standing == "open":  # all taken back: as if nobody had spoken
-            continue
-        what = ", ".join(f"{each.by}: {each.label or 'unclear'}" for each in part.reviews)
-        if part.label is None:
-            why = {"conflict": "reviewers do not agree", "unclear": "nobody could tell"}
-            left_out.append(LeftOut(why=why[part.standing], part=part.name, what=what))
-            continue
-        data = part.picture_bytes()
-        if data is None:
-            left_out.append(LeftOut(why="its picture is gone or another", part=part.name))
-            continue
-        if part.facts.regions > 1 and not start.tiles:  # the whole is at another scale
-            what = f"{part.facts.regions} regions were judged apart; which one is {part.label}?"
-            left_out.append(LeftOut(why="judged in several regions", part=part.name, what=what))
-            continue
-        try:
-            rows.append(_row_of(part, part.label, data))
-        except ValueError as error:
-            left_out.append(
-                LeftOut(why="its picture is unreadable", part=part.name, what=str(error))
-            )
-    return rows
-
-
-def _row_of(part: Reviewed, label: str, data: bytes) -> Row:
-    """The part of the picture that the model saw. Raises ValueError where it is none."""
-    facts, suffix = part.facts, ".jpg"
-    image = decode(data)
-    if part.area is not None:
-        region = region_of(part.area)
-        if region.model_copy(update={"name": "whole"}) != whole(image):
-            data, suffix = _png(cut(image, region)), ".png"
-    sample = Sample(
-        image=part.picture,
-        name=f"{facts.station}/{facts.result_id}{suffix}",
-        label=label,
-        part=part.part,
-        severity=part.severity,
-    )
-    return Row(sample, _origin_of(part), data)
-
-
-def _origin_of(part: Reviewed) -> dict[str, str]:
-    facts = part.facts
-    score = "" if facts.score is None else f"{facts.score:g}"
-    return {
-        "station": facts.station,
-        "result_id": facts.result_id,
-        "boot": facts.boot,
-        "seq": str(facts.seq),
-        "part_id": facts.part or "",
-        "captured_at": facts.captured_at.isoformat() if facts.captured_at else "",
-        "bundle": facts.bundle,
-        "evaluation": facts.evaluation,
-        "score": score,
-        "reviewers": ";".join(each.by for each in part.reviews),
-        "reviewed_at": max(each.at for each in part.reviews).isoformat(),
-        "image_sha256": facts.image_sha256,
-    }
 
 
 def _enough(
@@ -291,7 +225,3 @@ def _opinions(reviewed: list[Reviewed]) -> dict[str, int]:
         "several, agreed": sum(each.standing == "agreed" for each in several),
         "several, not agreed": sum(each.standing == "conflict" for each in several),
     }
-
-
-def _png(image: Image) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()

@@ -59,15 +59,19 @@ class Freshness:
         self,
         rows: list[Row],
         fresh: list[Row],
+        undecided: list[Row],
         bar: Callable[[Iterable[Row], int], Iterable[Row]],
     ) -> list[Row]:
         """The rows there are, and those of `fresh` that add something and leak nothing.
 
-        Raises DataError where a picture that was there is gone.
+        undecided: left out already; they say which pictures are of one part. Raises DataError where
+        a picture that was there is gone.
         """
-        for row in bar([*rows, *fresh], len(rows) + len(fresh)):
+        all_ = [*rows, *fresh, *undecided]
+        for row in bar(all_, len(all_)):
             self._looks[row.sample.name] = look(_read(row))
-        self._tie(rows, fresh)
+        self._fresh = {row.sample.name for row in fresh}
+        self._tie(rows, [*fresh, *undecided])
         fresh = self._of_other_parts(rows, fresh)
         fresh = self._of_other_pixels(rows, fresh)
         return self._apart(self._tied(self._unlike(rows, fresh)))
@@ -93,9 +97,8 @@ class Freshness:
         ]
         return (*self._nearly(rows), *tied)
 
-    def _tie(self, rows: list[Row], fresh: list[Row]) -> None:
-        both = [*rows, *fresh]
-        self._fresh = {row.sample.name for row in fresh}
+    def _tie(self, rows: list[Row], new: list[Row]) -> None:
+        both = [*rows, *new]
         first: dict[str, int] = {}
         same = [(first.setdefault(self._digest(row), i), i) for i, row in enumerate(both)]
         known = set(self._known(both))

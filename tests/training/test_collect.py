@@ -174,6 +174,29 @@ def test_a_picture_that_is_left_out_still_says_what_its_part_is(
     assert line.why()["a part of the golden set"] == len(shots_of("golden"))
 
 
+def test_a_picture_of_which_people_do_not_agree_still_says_what_its_part_is(
+    line: Line, station: Station
+) -> None:
+    golden = sorted(name for name, label in line.golden() if label == "scratch")
+    for i, name in enumerate(golden):
+        image = cv2.imread(str(line.released.data / name))
+        assert image is not None
+        again = jpeg(image, 90)
+        if i:
+            station.say(None, again, part=f"P-{i}")
+        else:
+            (kept,) = station.say("scratch", again, part=f"P-{i}")
+            station.say("spot", again, "ben", part=f"P-{i}", seq=kept.review.seq)
+        station.say("scratch", station.take("scratch"), part=f"P-{i}")
+    line.collect(station.folder)
+    assert not of_stations(line.data)
+    assert line.why() == {
+        "a part of the golden set": len(golden),
+        "reviewers do not agree": 1,
+        "nobody could tell": len(golden) - 1,
+    }
+
+
 def test_pictures_that_add_nothing_and_people_who_do_not_agree_are_left_out_and_listed(
     line: Line, station: Station
 ) -> None:
