@@ -76,7 +76,7 @@ def collect(plan: Plan, sources: Sequence[Path], into: Path, given: From | None,
     before = learned_before(into, rows, given.running.networks if given else None)
     freshness = Freshness(plan.split.near_duplicate_at, left_out, before)
     both = freshness.of(rows, fresh, undecided, bar)
-    both = _enough(both, freshness, plan, left_out)
+    both = _enough(both, start, freshness, plan, left_out)
     both = _spread(both, freshness, plan, left_out)
     added = [row for row in both if row.key and row.key not in known]
     name = next_name(start.before)
@@ -168,9 +168,12 @@ def _graded(sample: Sample) -> str:
 
 
 def _enough(
-    rows: list[Row], freshness: Freshness, plan: Plan, left_out: list[LeftOut]
+    rows: list[Row], start: Start, freshness: Freshness, plan: Plan, left_out: list[LeftOut]
 ) -> list[Row]:
-    """Without the new parts of a class that has too few for every set: they wait for more."""
+    """Without the new parts of a class that has too few for every set, and without those that are
+    called a new class by now: they wait for more.
+    """
+    classes = {row.sample.label for row in start.rows}
     shares = {"golden": plan.split.golden, "validation": plan.split.validation}
     shares |= {"train": 1.0, "calibration": plan.split.calibration}
     wanted = {split for split, share in shares.items() if share}
@@ -187,7 +190,7 @@ def _enough(
         label = row.sample.label
         open_sets = sorted(wanted - covered[label])
         fixed = row.sample.split is not None and row.sample.name not in freshness.placed
-        if fixed or free[label] >= len(open_sets):
+        if (fixed and label in classes) or free[label] >= len(open_sets):
             kept.append(row)
             continue
         have = (

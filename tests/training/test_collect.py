@@ -357,6 +357,29 @@ def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
     assert "has v0002 already" in capsys.readouterr().err
 
 
+def test_a_part_that_is_of_a_new_class_by_now_waits_for_more_of_it_and_stops_no_others(
+    line: Line, station: Station
+) -> None:
+    picture = jpeg(dent(np.random.default_rng(4)))
+    (kept,) = station.say("spot", picture)
+    line.collect(station.folder)
+    with ReviewStore(station.folder / FILE) as store:
+        store.undo(Undo(review=kept.id, by="anna", at=kept.review.at))
+    station.say("dent", picture, "ben", seq=1)
+    station.say_all("good", 2)
+    assert line.collect(station.folder) == 0
+    assert [sample.label for sample in of_stations(line.data)] == ["good", "good"]
+    assert line.facts.changed == ("s1/b-1.jpg: spot is now dent",)
+    assert line.why() == {"too few of its class yet": 1}
+    before = line.version
+    assert line.collect(station.folder) == 0
+    assert line.version == before
+    dents(station, 6)
+    assert line.collect(station.folder) == 0
+    assert {s.split for s in of_stations(line.data) if s.label == "dent"} == set(SPLITS)
+    assert "s1/b-1.jpg" in line.facts.added
+
+
 def test_a_disk_that_fills_up_costs_no_version_and_is_said_in_words(
     line: Line, station: Station, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
