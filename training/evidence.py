@@ -108,7 +108,7 @@ def gather(pair: Pair, dataset: Dataset, sources: Sources, bar: Bar) -> Evidence
     reviewed = read_reviewed(sources.reviews)
     record = Record.of(candidate)
     shown, unshown = reviewed_pictures(reviewed, sources.data, dataset, pair.bundles)
-    known = [*golden_pictures(dataset), *shown]
+    known = [*golden_pictures(sources.data, dataset, incumbent), *shown]
     if not known:
         raise DataError(f"{sources.data}: names no golden set, and nothing is reviewed")
     cases: list[Case] = []

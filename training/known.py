@@ -16,7 +16,7 @@ from inspector.contract.review import Box
 from training.dataset import Dataset
 from training.freshness import ALIKE
 from training.reviewed import Reviewed, region_of
-from training.versions import FACTS, read_facts, read_rows
+from training.versions import FACTS, Row, read_facts, read_rows
 
 
 class Known(NamedTuple):
@@ -42,9 +42,23 @@ class Known(NamedTuple):
             raise DataError(f"{self.path}: cannot be read: {error}") from None
 
 
-def golden_pictures(dataset: Dataset) -> list[Known]:
+def golden_pictures(data: Path, dataset: Dataset, incumbent: Bundle) -> list[Known]:
+    """The golden set. data: as for `reviewed_pictures`."""
+    stopped = {
+        row.sample.name
+        for row in _rows_of_stations(data)
+        if _stopped(row.origin["bundle"], row.origin["evaluation"], incumbent)
+    }
     return [
-        Known(s.image, s.name, s.part, s.label, is_golden=True, trained=False)
+        Known(
+            s.image,
+            s.name,
+            s.part,
+            s.label,
+            is_golden=True,
+            trained=False,
+            stopped_there=s.name in stopped,
+        )
         for s in dataset.samples
         if s.split == "golden"
     ]
@@ -76,7 +90,6 @@ def reviewed_pictures(
                 (unclear if areas is None else gone).append(part.name)
             continue
         facts = part.facts
-        stopped = facts.bundle == incumbent.id and facts.evaluation in ("NOT_OK", "NOT_DECIDABLE")
         known.append(
             Known(
                 path,
@@ -86,10 +99,19 @@ def reviewed_pictures(
                 is_golden=False,
                 trained=learned.has(part),
                 areas=areas,
-                stopped_there=stopped,
+                stopped_there=_stopped(facts.bundle, facts.evaluation, incumbent),
             )
         )
     return known, _sentences(gone, unclear)
+
+
+def _stopped(bundle: str, evaluation: str, incumbent: Bundle) -> bool:
+    return bundle == incumbent.id and evaluation in ("NOT_OK", "NOT_DECIDABLE")
+
+
+def _rows_of_stations(data: Path) -> list[Row]:
+    """None where it is no version of `collect`."""
+    return [row for row in read_rows(data) if row.key] if (data / FACTS).is_file() else []
 
 
 def _areas(part: Reviewed, *, tiles: bool) -> tuple[Box, ...] | None:
@@ -128,7 +150,7 @@ class _Learned(NamedTuple):
         parts = frozenset(s.part for s in dataset.samples if s.split != "golden")
         if not (data / FACTS).is_file():  # no version of `collect`: it has no station's parts
             return cls({}, frozenset(), frozenset(), parts, {})
-        rows = [row for row in read_rows(data) if row.key]
+        rows = _rows_of_stations(data)
         twins = [each.part for each in read_facts(data).left_out if each.why in ALIKE]
         return cls(
             golden={

@@ -168,7 +168,7 @@ def test_a_golden_part_that_people_call_a_defect_since_it_was_collected_is_a_new
 ) -> None:
     shot = jpeg(picture(MILD, SIDE, SIDE, seed=77))
     (kept,) = station.say("good", shot, part="P-7")
-    collected(line, "good", kept.review)
+    collected(line, picture(MILD, SIDE, SIDE, seed=77), "good", kept.review)
     with ReviewStore(station.folder / FILE) as store:
         store.undo(Undo(review=kept.id, by="ben", at=kept.review.at))
     station.say("dark", shot, "ben", part="P-7", seq=1)
@@ -177,15 +177,26 @@ def test_a_golden_part_that_people_call_a_defect_since_it_was_collected_is_a_new
     assert "new escapes: 1 (s1/b-1); the incumbent stopped 7" in line.reasons()
 
 
-def collected(line: Line, label: str, review: Review) -> None:
-    """The data as a version of `collect`, with this part in its golden set."""
-    image = picture(MILD, SIDE, SIDE, seed=77)
+def test_a_golden_defect_that_the_incumbent_stopped_at_its_station_alone_is_a_new_escape(
+    line: Line, station: Station
+) -> None:
+    image = picture(GREY, SIDE, SIDE, seed=77)  # strange to the station, not to its bundle here
+    collected(line, image, "dark", station.review("dark", jpeg(image), "anna", "P-7", 1))
+    assert line.promote(line.candidate()) == 3
+    assert "new escapes: 1 (b-1.png); the incumbent stopped 7" in line.reasons()
+
+
+def collected(line: Line, image: Image, label: str, review: Review) -> None:
+    """The data as a version of `collect`, with this part, that the incumbent judged, in its golden
+    set.
+    """
     line.add(f"{review.result_id}.png", image, label, review.part or "", "golden")
     with (line.data / MANIFEST).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         row.update(dict.fromkeys(ORIGIN_COLUMNS, ""))
     rows[-1] |= {"station": review.station, "result_id": review.result_id}
+    rows[-1] |= {"bundle": line.incumbent.id, "evaluation": review.evaluation}
     with (line.data / MANIFEST).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
