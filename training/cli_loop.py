@@ -125,6 +125,7 @@ def add_promote(commands: Commands) -> None:
 def _promote(arguments: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.strict import read_toml
+    from inspector.runtime.signature import require_key
     from training.dataset import read_dataset
     from training.deciding import decide
     from training.evidence import Pair, Sources, gather
@@ -136,6 +137,8 @@ def _promote(arguments: argparse.Namespace) -> int:
     screen = Screen(quiet=arguments.quiet)
     candidate, incumbent = read_bundle(arguments.candidate), read_bundle(arguments.incumbent)
     require_current(arguments.bundles, candidate, incumbent)
+    if arguments.key is not None:
+        require_key(arguments.key)
     pair = Pair(candidate, incumbent)
     sources = Sources(arguments.data, arguments.reviews, arguments.shadow)
     evidence = gather(

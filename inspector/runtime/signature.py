@@ -107,6 +107,11 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
     return key
 
 
+def require_key(path: Path) -> None:
+    """That bundles can be signed with it, before hours of work. Raises ConfigError."""
+    _private_key(path)
+
+
 def _private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -142,6 +142,16 @@ def test_a_candidate_as_good_is_signed_and_offered_whole(
     assert "http" not in page
 
 
+def test_a_key_that_cannot_sign_is_said_before_anything_is_judged(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = line.candidate()
+    assert line.promote(candidate, "--key", line.root / "none", "--bundles", line.plant) == 78
+    assert str(line.root / "none") in capsys.readouterr().err
+    assert not (line.out / "promote.html").exists()
+    assert sorted(path.name for path in line.plant.iterdir()) == [line.incumbent.id]
+
+
 def test_stations_that_were_asked_for_a_third_bundle_meanwhile_are_left_alone(
     line: Line, capsys: pytest.CaptureFixture[str]
 ) -> None:
