@@ -240,6 +240,11 @@ def metrics(port: int) -> dict[tuple[str, ...], float]:
     }
 
 
+def heed_hang_ups() -> None:
+    """Also where the tests themselves were started to outlive their terminal."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_station_that_is_told_to_end_while_it_starts_has_not_crashed(
     tmp_path: Path, told: signal.Signals
@@ -249,10 +254,14 @@ def test_a_station_that_is_told_to_end_while_it_starts_has_not_crashed(
     begun = tmp_path / "starts.json"
     for _ in range(2):
         begun.unlink(missing_ok=True)
-        station = start_station(path)
-        assert until(begun.exists)
-        station.send_signal(told)
-        assert station.wait(20.0) == (130 if told is signal.SIGINT else 0)
+        station = start_station(path, preexec_fn=heed_hang_ups)
+        try:
+            assert until(begun.exists)
+            station.send_signal(told)
+            assert station.wait(20.0) == (130 if told is signal.SIGINT else 0)
+        finally:
+            station.kill()
+            station.wait()
         assert json.loads(begun.read_bytes())["starts_s"] == []
     assert "Traceback" not in (tmp_path / "station.log").read_text()
 
@@ -268,7 +277,7 @@ def test_the_end_of_its_terminal_ends_a_station_in_order_but_not_with_nohup(
     nohup: bool,  # noqa: FBT001 - pytest's
 ) -> None:
     path = write_station(tmp_path, bundle, camera={"loop": True})
-    station = start_station(path, preexec_fn=ignore_hang_ups if nohup else None)
+    station = start_station(path, preexec_fn=ignore_hang_ups if nohup else heed_hang_ups)
     try:
         assert until(lambda: len(evaluations_in(tmp_path)) > 3)
         station.send_signal(signal.SIGHUP)
