@@ -48,9 +48,10 @@ class JournalReader:
         """The next rows behind `seq`, at most `limit`, as (seq, payload)."""
         return self._file.ask(lambda db: rows_after(db, seq, limit))
 
-    def before(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        """The rows before `seq`, the newest first, at most `limit`, as (seq, payload)."""
-        query = "SELECT seq, payload FROM result WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+    def before(self, seq: int, limit: int) -> list[tuple[int, bytes, float]]:
+        """The rows before `seq`, the newest first, at most `limit`, as (seq, payload, when it was
+        stored in seconds since 1970)."""
+        query = "SELECT seq, payload, stored_at FROM result WHERE seq < ? ORDER BY seq DESC LIMIT ?"
         return self._file.ask(lambda db: db.execute(query, (seq, limit)).fetchall())
 
     def stored_within(self, since: float, until: float) -> Iterator[tuple[int, int]]:

@@ -83,12 +83,10 @@ def search(path: Path, wanted: Page) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     looked_at, go_on = 0, None
     with JournalReader(path) as reader:
-        for seq, result in _backwards(reader, path, wanted, wanted.before):
+        for seq, result, stored_at in _backwards(reader, path, wanted, wanted.before):
             looked_at += 1
-            if result is not None and wanted.takes(result):
-                stored_at = reader.stored_at(seq)
-                if wanted.covers(stored_at):
-                    found.append(_row(result, stored_at))
+            if result is not None and wanted.covers(stored_at) and wanted.takes(result):
+                found.append(_row(result, stored_at))
             if len(found) == wanted.limit or looked_at == LOOKED_AT_MAX:
                 go_on = seq
                 break
@@ -104,7 +102,7 @@ def newest(path: Path, count: int) -> list[dict[str, Any]]:
     with JournalReader(path) as reader:
         rows = reader.before(_settled(reader, path) + 1, count)
     found = []
-    for _, payload in reversed(rows):
+    for _, payload, _ in reversed(rows):
         with suppress(ValueError):
             found.append(foreign_json(payload))
     return [each for each in found if isinstance(each, dict)]
@@ -124,10 +122,8 @@ def export(path: Path, wanted: Search) -> Iterator[bytes]:
     yield csv_line(COLUMNS)
     with JournalReader(path) as reader:
         count = 0
-        for seq, result in _backwards(reader, path, wanted, None):
-            if result is None or not wanted.takes(result):
-                continue
-            if wanted.covers(reader.stored_at(seq)):
+        for _, result, stored_at in _backwards(reader, path, wanted, None):
+            if result is not None and wanted.covers(stored_at) and wanted.takes(result):
                 count += 1
                 yield csv_line(cells(result).values())
             if count == EXPORT_MAX:
@@ -144,15 +140,16 @@ def is_there(path: Path) -> bool:
 
 def _backwards(
     reader: JournalReader, path: Path, wanted: Search, before: int | None
-) -> Iterator[tuple[int, dict[str, Any] | None]]:
+) -> Iterator[tuple[int, dict[str, Any] | None, float]]:
+    """Number, row and when it was stored."""
     top = min(_settled(reader, path) + 1, before or 2**62)
     until = math.inf if wanted.until is None else wanted.until
     for end, last in reader.stored_within(wanted.since or 0.0, until):
         seq = min(last + 1, top)
         while seq > end + 1 and (rows := reader.before(seq, PAGE_ROWS)):
-            for seq, payload in rows:
+            for seq, payload, stored_at in rows:
                 if seq > end:
-                    yield seq, _read(payload)
+                    yield seq, _read(payload), stored_at
 
 
 def _settled(reader: JournalReader, path: Path) -> int:
