@@ -146,7 +146,7 @@ def _backwards(
     until = math.inf if wanted.until is None else wanted.until
     for end, last in reader.stored_within(wanted.since or 0.0, until):
         seq = min(last + 1, top)
-        while seq > end + 1 and (rows := reader.before(seq, PAGE_ROWS)):
+        while (left := seq - end - 1) > 0 and (rows := reader.before(seq, min(PAGE_ROWS, left))):
             for seq, payload, stored_at in rows:
                 if seq > end:
                     yield seq, _read(payload), stored_at
