@@ -178,7 +178,7 @@ def _core() -> "tuple[openvino.Core, str]":
 
 def _load_plugin(core: "openvino.Core") -> None:
     """On a thread of its own: the plugin gives the thread that loads it another stack for signals,
-    and unmaps that with its last model, on whichever thread (2026.4.1, where the CPU has AMX). Of
+    and unmaps that with its last model, on whichever thread (2026.4.1, on an AMD EPYC). Of
     the main thread, the next SIGTERM would kill the process.
     """
     with suppress(Exception):  # whoever compiles a model is told
