@@ -98,8 +98,8 @@ def build(
 
     if first_fault is None:
         prepare()
-    archive = ImageArchive(settings.archive)
     journal = Journal(settings.journal, station=settings.station)
+    archive = ImageArchive(settings.archive)
     journal.register(settings.holders)
     courier = Courier(
         settings.mqtt,

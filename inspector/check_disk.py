@@ -10,10 +10,10 @@ from pathlib import Path
 from inspector.check_line import running
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 from inspector.delivery import disagreements
-from inspector.delivery.archive import require_own
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.journal import Journal, JournalReader
 from inspector.delivery.ledger import require_ledger
+from inspector.delivery.own_folder import require_free, require_own
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
 from inspector.supervise.door import require_place
@@ -37,10 +37,11 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     if other is None:
         yield from _check_starts(settings)
     yield from _check_folder("archive", settings.archive.folder)
-    yield from _check_own(settings.archive.folder, "archive.folder")
+    stands = other is None
+    yield from _check_own(settings.archive.folder, "archive.folder", stands=stands)
     if settings.shadow is not None:
         yield from _check_folder("shadow", settings.shadow.folder)
-        yield from _check_own(settings.shadow.folder, disagreements.FOLDER)
+        yield from _check_own(settings.shadow.folder, disagreements.FOLDER, stands=stands)
 
 
 def _nearest(folder: Path) -> Path:
@@ -132,11 +133,15 @@ def _check_door(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", str(error))
 
 
-def _check_own(folder: Path, key: str) -> Iterator[Finding]:
-    """An archive deletes its oldest pictures, so it refuses a folder with other files in it."""
+def _check_own(folder: Path, key: str, *, stands: bool) -> Iterator[Finding]:
+    """An archive deletes its oldest pictures, so it refuses a folder with other files in it, or
+    that another archive has. stands: this station does not run, and so has it not itself.
+    """
     try:
         require_own(folder, key)
-    except ConfigError as error:
+        if stands:
+            require_free(folder, key)
+    except (ConfigError, InUseError) as error:
         yield Finding("fault", str(error))
     except OSError as error:
         yield Finding("fault", f"{key} {folder}: {error.strerror}")

@@ -13,25 +13,23 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import cv2
 from pydantic import Field
 
 from inspector.contract.command import Picture
 from inspector.contract.defect_map import RegionMaps, file_of
-from inspector.contract.errors import ConfigError
 from inspector.contract.image import Image
 from inspector.contract.strict import Strict
 from inspector.contract.verdict import Evaluation
 from inspector.delivery.kept import MAP, SUFFIX, fitted, is_file_name, read_kept
+from inspector.delivery.own_folder import claim
 
 log = logging.getLogger(__name__)
 
 MB = 1_000_000
 PART = ".part"
-# Without it in a folder that is not empty, nothing there is ours to delete
-MARK = ".inspector-archive"
 LOOK_S = 0.2
 DRAIN_S = 5.0
 
@@ -55,24 +53,14 @@ class ArchiveSettings(Strict):
     would stop the line."""
 
 
-def require_own(folder: Path, key: str) -> None:
-    """Raises ConfigError, naming the settings' key, for a folder that holds somebody else's files,
-    OSError where it cannot be looked at.
-    """
-    if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
-        raise ConfigError(
-            f"{key} {folder}: holds files that are not the archive's, which would delete the "
-            "oldest: give it a folder of its own"
-        )
-
-
 class ImageArchive:
     """ports.Archive, with a thread of its own for encoding and writing."""
 
     def __init__(self, settings: ArchiveSettings, key: str = "archive.folder") -> None:
         """key: what its folder is called in the settings.
 
-        Raises ConfigError for a folder that holds somebody else's files.
+        Raises ConfigError for a folder that holds somebody else's files, InUseError for one that
+        is another archive's now.
         """
         self._settings = settings
         self._folder = settings.folder
@@ -88,7 +76,7 @@ class ImageArchive:
         self._next_wanted = False
         self.maps_dropped = 0
         """Maps that held what is no number since the start: their pictures were kept without."""
-        self._claim(key)
+        self._held = self._claim(key)
 
     @property
     def dropped(self) -> int:
@@ -153,17 +141,16 @@ class ImageArchive:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(DRAIN_S + 2.0)
+        if self._held is not None:
+            self._held.close()
 
-    def _claim(self, key: str) -> None:
-        """Mark the folder as ours. One that cannot be written is not fatal: images may drop."""
+    def _claim(self, key: str) -> BinaryIO | None:
+        """The folder as ours. One that cannot be written is not fatal: images may drop."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            require_own(self._folder, key)
-            mark = self._folder / MARK
-            if not mark.exists():
-                mark.write_text("the oldest pictures in this folder are deleted\n")
+            return claim(self._folder, key)
         except OSError as error:
             self._complain(error.strerror or str(error))
+            return None
 
     def _run(self) -> None:
         self._count_what_is_there()

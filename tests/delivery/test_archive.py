@@ -17,11 +17,12 @@ import pytest
 
 from inspector.contract.command import PICTURE_BYTES_MAX, Picture
 from inspector.contract.defect_map import MIDDLE, RegionMaps
-from inspector.contract.errors import ConfigError
+from inspector.contract.errors import ConfigError, InUseError
 from inspector.contract.image import Image, ImageSpec, whole
 from inspector.contract.verdict import Evaluation
-from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
+from inspector.delivery.own_folder import MARK
 from tests.support import picture, small_disk, until
 
 NOISE: Image = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
@@ -138,8 +139,9 @@ WRITE_READ_ONLY = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
+from inspector.delivery.own_folder import MARK
 if os.geteuid() == 0:
     os.setuid(65534)  # root may write everywhere
 kept = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), disk_free_min_mb=0))
@@ -184,6 +186,28 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
+def test_two_archives_never_delete_each_others_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    script = """
+import sys, time
+from pathlib import Path
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
+kept = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1])))
+print("has it", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"has it\n"
+        with pytest.raises(InUseError, match=r"shadow.folder .*images: another archive keeps its"):
+            ImageArchive(ArchiveSettings(folder=folder), "shadow.folder")
+        other.kill()
+    with archive(folder):  # however the other ended, it is free
+        pass
+
+
 def test_a_half_written_picture_of_a_killed_station_goes(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     with archive(folder):
@@ -199,6 +223,7 @@ def test_what_is_kept_is_what_the_settings_say(tmp_path: Path) -> None:
         settings = ArchiveSettings.model_validate({"folder": tmp_path / "images", "keep": keep})
         made = ImageArchive(settings)
         assert {e for e in Evaluation if made.keeps(e)} == evaluations
+        made.stop()
 
 
 def test_the_next_picture_is_kept_once_for_who_asked_for_one_that_was_not(tmp_path: Path) -> None:
@@ -306,8 +331,9 @@ MANY_NAMES = """
 import sys
 from pathlib import Path
 import numpy as np
-from inspector.delivery.archive import MARK, ArchiveSettings, ImageArchive
+from inspector.delivery.archive import ArchiveSettings, ImageArchive
 from inspector.delivery.kept import MAP, read_kept
+from inspector.delivery.own_folder import MARK
 def resident_kb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
 archive = ImageArchive(ArchiveSettings(folder=Path(sys.argv[1]), size_max_mb=1, disk_free_min_mb=0))

@@ -229,6 +229,31 @@ def test_two_stations_share_no_state_folder_though_each_has_a_journal_of_its_own
     assert run_inspector("check", paths[1]).returncode == 0
 
 
+def test_two_stations_share_no_folder_of_pictures(sealed: Bundle, tmp_path: Path) -> None:
+    """Else each deletes the other's oldest, and may take the names of its pictures."""
+    paths = []
+    for name in ("cell-01", "cell-02"):
+        (tmp_path / name).mkdir()
+        camera = {"kind": "replay", "folder": "pictures", "loop": True}
+        archive = {"folder": "../images"}
+        settings = {"station": name, "archive": archive, "camera": camera, "drain_s": 0.0}
+        paths.append(write_station(tmp_path / name, sealed, **settings))
+    first = start_station(paths[0])
+    try:
+        assert until(lambda: run_inspector("command", paths[0], "status").returncode == 0)
+        its, ran = run_inspector("check", paths[0]), run_inspector("run", paths[1])
+        checked = run_inspector("check", paths[1])
+        assert (its.returncode, ran.returncode, checked.returncode) == (0, 1, 78)
+        for said in (ran.stderr, checked.stdout):
+            assert "images: another archive keeps its pictures there" in said
+        first.terminate()
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert run_inspector("check", paths[1]).returncode == 0
+
+
 def test_a_station_inspects_though_its_health_page_has_no_address_yet(
     sealed: Bundle, tmp_path: Path
 ) -> None:

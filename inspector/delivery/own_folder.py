@@ -1,0 +1,61 @@
+"""A folder of pictures is one archive's: what lies in it is its own to delete."""
+
+import fcntl
+from pathlib import Path
+from typing import BinaryIO
+
+from inspector.contract.errors import ConfigError, InUseError
+
+# Without it in a folder that is not empty, nothing there is ours to delete
+MARK = ".inspector-archive"
+
+
+def require_own(folder: Path, key: str) -> None:
+    """Raises ConfigError, naming the settings' key, for a folder that holds somebody else's files,
+    OSError where it cannot be looked at.
+    """
+    if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{key} {folder}: holds files that are not the archive's, which would delete the "
+            "oldest: give it a folder of its own"
+        )
+
+
+def claim(folder: Path, key: str) -> BinaryIO | None:
+    """Make the folder, mark it, and be its only archive until what comes back is closed, or the
+    process ends; None where its file system has no locks.
+
+    Raises ConfigError for a folder that holds somebody else's files, InUseError for one that
+    another station, or this one's shadow, has; OSError where it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    require_own(folder, key)
+    mark = folder / MARK
+    if not mark.exists():
+        mark.write_text("the oldest pictures in this folder are deleted\n")
+    return _locked(mark, key)
+
+
+def require_free(folder: Path, key: str) -> None:
+    """Raises InUseError where another has it now, OSError where it cannot be looked at."""
+    mark = folder / MARK
+    held = _locked(mark, key) if mark.exists() else None
+    if held is not None:
+        held.close()
+
+
+def _locked(mark: Path, key: str) -> BinaryIO | None:
+    file = mark.open("rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InUseError(
+            f"{key} {mark.parent}: another archive keeps its pictures there, another station's or "
+            "a shadow's; each would delete the other's oldest: give it a folder of its own",
+            "unknown",
+        ) from None
+    except OSError:
+        file.close()
+        return None
+    return file
