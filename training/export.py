@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.onnx.errors import OnnxExporterError
 
-from inspector.contract.errors import TrainingError
+from inspector.contract.errors import ConfigError, TrainingError
 from inspector.contract.image import ImageSpec
 from training.exported import Exported
 from training.turns import in_turns
@@ -28,31 +29,50 @@ def export_onnx(model: Exported, spec: ImageSpec, path: Path) -> None:
     """Write one graph: uint8 NHWC in; probabilities, and map and novelty where there are; any
     batch size. Raises TrainingError where ONNX has no word for something the network does.
     """
+    draft = path.with_name(path.name + ".part")
+    try:
+        _write(model, spec, draft)
+    except OnnxExporterError as error:
+        raise TrainingError(f"{path.parent.name}: this model {_wordless(error, spec)}") from None
+    onnx.checker.check_model(str(draft))
+    draft.replace(path)
+
+
+def require_exportable(model: Exported, spec: ImageSpec, key: str) -> None:
+    """Whether ONNX has words for all a network does, before it is trained: its graph is written
+    without weights (a resnet50: 0.7 s). key: where the plan names it. Raises ConfigError.
+    """
+    try:
+        with TemporaryDirectory() as folder:
+            _write(model, spec, Path(folder, "model.onnx"), with_weights=False)
+    except OnnxExporterError as error:
+        raise ConfigError(f"plan: {key} {_wordless(error, spec)}") from None
+
+
+def _wordless(error: OnnxExporterError, spec: ImageSpec) -> str:
+    return (
+        f"cannot be written as ONNX, which a station needs, at {spec.width}x{spec.height}: "
+        f"{str(error).partition(chr(10))[0]:.200}; take another model"
+    )
+
+
+def _write(model: Exported, spec: ImageSpec, to: Path, *, with_weights: bool = True) -> None:
     model = model.float().eval()
     outputs = [PROBABILITIES, *[DEFECT_MAP] * model.has_map, *[NOVELTY] * bool(model.novelty)]
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    draft = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter itself; parity is checked below
-        try:
-            torch.onnx.export(
-                model,
-                (example,),
-                str(draft),
-                input_names=[INPUT],
-                output_names=outputs,
-                dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
-                opset_version=OPSET,
-                dynamo=False,  # half the time of the other, same figures (measured)
-            )
-        except OnnxExporterError as error:
-            raise TrainingError(
-                f"{path.parent.name}: this model cannot be written as ONNX, which a station needs, "
-                f"at {spec.width}x{spec.height}: {str(error).partition(chr(10))[0]:.200}; take "
-                f"another model (--smoke tries one in a minute)"
-            ) from None
-    onnx.checker.check_model(str(draft))
-    draft.replace(path)
+        torch.onnx.export(
+            model,
+            (example,),
+            str(to),
+            input_names=[INPUT],
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
+            opset_version=OPSET,
+            export_params=with_weights,
+            dynamo=False,  # half the time of the other, same figures (measured)
+        )
 
 
 def require_parity(model: Exported, path: Path, pixels: NDArray[np.uint8]) -> float:

@@ -14,6 +14,8 @@ from training.compress import prune
 from training.compress.lowrank import lower
 from training.compress.shape import shape_of
 from training.distill import LabelLoss
+from training.export import require_exportable
+from training.exported import Exported
 from training.features import Hints
 from training.handover import HANDED, OLD, Role, network_for, read_networks
 from training.job import Data
@@ -66,9 +68,9 @@ def require_workable(plan: Plan) -> None:
         weights = "none" if how.weights == "hub" else how.weights
         network = build(how.model, weights, classes=2)
         if isinstance(how, Teacher):
-            require_taken(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
+            require_shipped(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
         if how is student:
-            require_taken(network, plan.image, f"student.model {how.model!r}")
+            require_shipped(network, plan.image, f"student.model {how.model!r}")
             require_compressible(plan, network)
             require_looks(plan, network)
     if teacher and teacher.handed:
@@ -82,6 +84,12 @@ def require_workable(plan: Plan) -> None:
 
 def _require_handed_on(folder: Path, role: Role, how: Fit, key: str) -> None:
     network_for(folder, role, how, read_networks(folder, role, key).labels, key)
+
+
+def require_shipped(network: Network, image: ImageSpec, key: str) -> None:
+    """Raises ConfigError where a network cannot be judged as a station would run it."""
+    require_taken(network, image, key)
+    require_exportable(Exported(network, [0], classes=2), image, key)
 
 
 def require_taken(network: Network, image: ImageSpec, key: str) -> None:

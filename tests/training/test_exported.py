@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.contract.errors import TrainingError
+from inspector.contract.errors import ConfigError, TrainingError
 from inspector.contract.image import ImageSpec
 from training.export import (
     DEFECT_MAP,
@@ -22,7 +22,9 @@ from training.export import (
 from training.exported import Exported
 from training.models import build
 from training.novelty import learn
+from training.plan import read_plan
 from training.reparam import reparameterised
+from training.workable import require_workable
 
 SPEC = ImageSpec(width=64, height=64)
 LINEAR_HEADS = ["mobilenetv2_035", "resnet18", "tf_efficientnet_lite0"]
@@ -153,3 +155,15 @@ def test_a_model_that_onnx_has_no_words_for_is_refused_in_ours(tmp_path: Path) -
     words = "cannot be written as ONNX, .* at 64x64: .*bicubic.*; take another model"
     with pytest.raises(TrainingError, match=words):
         export_onnx(Exported(network, [0], 2), SPEC, tmp_path / "model.onnx")
+
+
+def test_a_model_that_onnx_has_no_words_for_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    for key in ("teacher", "student"):
+        plan = tmp_path / f"{key}.toml"
+        lines = ['name = "p"', 'good = ["good"]', "[image]", "width = 64", "height = 64"]
+        for section in ("teacher", "student"):
+            model = "test_vit" if section == key else "resnet10t"
+            lines += [f"[{section}]", f'model = "{model}"', 'weights = "none"', "epochs = 1"]
+        plan.write_text("\n".join(lines))
+        with pytest.raises(ConfigError, match=f"plan: .*{key}.* at 64x64: .*bicubic"):
+            require_workable(read_plan(plan))
