@@ -22,10 +22,29 @@ def make_as_its_folder(path: Path) -> None:
     except FileExistsError:
         return
     try:
-        folder = path.parent.stat()
-        os.fchown(handle, folder.st_uid, folder.st_gid)
+        _give_to_its_folder(handle, path)
     finally:
         os.close(handle)
+
+
+def make_folder_as_its_own(path: Path) -> None:
+    """The same of a folder, which may be there. Raises OSError."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    if os.geteuid() != 0:
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _give_to_its_folder(handle, path)
+    finally:
+        os.close(handle)
+
+
+def _give_to_its_folder(handle: int, path: Path) -> None:
+    folder = path.parent.stat()
+    os.fchown(handle, folder.st_uid, folder.st_gid)
 
 
 def alone(path: Path) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from inspector.contract.alone import make_folder_as_its_own
 from inspector.contract.errors import RecordError, StateError
 from inspector.contract.review import Kept, Review, Undo
 from inspector.contract.whole import write_whole
@@ -186,6 +187,6 @@ def _keep(path: Path, picture: bytes) -> None:
     """On disk whole before the row that names it."""
     if path.exists():
         return
-    path.parent.mkdir(exist_ok=True)
+    make_folder_as_its_own(path.parent)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     write_whole(path, picture, draft=part)

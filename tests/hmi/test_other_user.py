@@ -259,3 +259,20 @@ print(journal.last_seq())
 """
     done = as_pages(code, place / "journal.db", **AS_STATION)
     assert done.stdout == "2\n", done.stderr
+
+
+def test_after_a_review_by_root_the_station_can_keep_the_next(folder: Path) -> None:
+    place = folder / "reviewed-by-root"
+    place.mkdir()
+    os.chown(place, STATION, STATION)
+    code = """
+import sys
+from pathlib import Path
+from tests.training.said import Station
+place, seq = Path(sys.argv[1]), int(sys.argv[2])
+station = Station(place.parent, place.name, seed=seq)
+print(station.say("good", station.take("good"), seq=seq)[0].id)
+"""
+    for seq, who in ((1, {"user": 0, "group": 0}), (2, AS_STATION)):
+        done = as_pages(code, place, str(seq), **who)
+        assert done.stdout == f"{seq}\n", done.stderr
