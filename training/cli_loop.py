@@ -68,7 +68,7 @@ def _collect(arguments: argparse.Namespace) -> int:
         )
     finally:
         run.close()
-    for line in lines(found.facts):
+    for line in lines(found.facts, is_new=found.is_new):
         screen.say(line)
     if not found.is_new:
         print("nothing is new", file=sys.stderr)

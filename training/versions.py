@@ -200,8 +200,10 @@ def by_class(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
     return dict(sorted(counts.items()))
 
 
-def lines(facts: Collected) -> list[str]:
-    """What a version holds and what is new, for a person."""
+def lines(facts: Collected, *, is_new: bool) -> list[str]:
+    """What a version holds and what is new, for a person. is_new: whether it was written now; no
+    file says else what was left out, and each is named.
+    """
     form = "{:<20}" + " {:>14}" * len(SPLITS)
     table = [form.format("class", *SPLITS)]
     for label, counts in facts.counts.items():
@@ -217,7 +219,7 @@ def lines(facts: Collected) -> list[str]:
     said += [f"changed: {words}" for words in facts.changed]
     for why, count in sorted(Counter(each.why for each in facts.left_out).items()):
         said.append(f"left out, {why}: {count}")
-        shown = [each for each in facts.left_out if each.why == why][:5]
+        shown = [each for each in facts.left_out if each.why == why][: 5 if is_new else None]
         said += [f"  {each.part} {each.what}".rstrip() for each in shown]
         if count > len(shown):
             said.append(f"  and {count - len(shown)} more, in collected.json")

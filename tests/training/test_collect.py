@@ -46,12 +46,12 @@ class Line:
         self.plan.write_text(PLAN.replace("near_duplicate_at = 1.0", LIKENESS), encoding="utf-8")
         self.splits = read_split(running_bundle(released.bundle.folder))
 
-    def collect(self, *sources: Path, first: bool | None = None) -> int:
+    def collect(self, *sources: Path, first: bool | None = None, quiet: bool = True) -> int:
         words = ["collect", str(self.plan), *map(str, sources), "--into", str(self.into)]
         if first if first is not None else newest(self.into) is None:
             bundle = self.released.bundle.folder
             words += ["--data", str(self.released.data), "--from-bundle", str(bundle)]
-        return main([*words, "--quiet"])
+        return main([*words, *["--quiet"] * quiet])
 
     @property
     def version(self) -> Path:
@@ -330,6 +330,24 @@ def test_a_part_whose_id_is_padded_with_spaces_stays_in_its_set_in_the_next_run(
     assert {each.part for each in known if each.trained} == {
         part for part, split in parts if split != "golden"
     }
+
+
+def test_where_nothing_is_new_all_that_was_left_out_is_named(
+    line: Line, station: Station, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station.say_all("good", 2)
+    line.collect(station.folder)
+    capsys.readouterr()
+    for _ in range(7):
+        seen = station.take("good")
+        number = station.say("good", seen, "anna")[0].review.seq
+        station.say("spot", seen, "ben", seq=number)
+    assert line.collect(station.folder, quiet=False) == 0
+    told = capsys.readouterr()
+    said = told.out + told.err
+    assert "nothing is new" in said
+    assert "collected.json" not in said
+    assert all(f"b-{seq} " in said for seq in range(3, 10))
 
 
 def test_the_next_run_adds_what_is_new_and_takes_out_what_was_taken_back(
