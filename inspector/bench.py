@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.build import build_job, new_boot
+from inspector.build import new_boot
 from inspector.build_devices import build_camera
 from inspector.clock import SystemClock
 from inspector.contract.bundle import read_bundle
@@ -26,6 +26,7 @@ from inspector.delivery.journal import Journal, JournalSettings
 from inspector.devices.camera_noise import Noise, noise_camera, noise_images
 from inspector.runtime.loader import open_runtime
 from inspector.runtime.model import ModelRuntime
+from inspector.serves import serving_job
 from inspector.settings import read_settings
 from inspector.station.cycle import Gear, Job, inspect_part
 from inspector.station.ports import Camera, Frame, Part
@@ -102,13 +103,13 @@ class NoPublisher:
 
 
 def bench_station(path: Path, parts: int, *, live: bool) -> Bench:
-    """With the station's own recipe, bundle, camera pictures, and the disk of its journal.
+    """With the station's own recipe and what serves it, camera pictures, and its journal's disk.
 
     live: the camera goes on while it is measured; else a few of its pictures are kept for that.
     """
     settings = read_settings(path)
     camera = build_camera(settings.camera)
-    job, disk = build_job(settings), settings.journal.path.parent
+    (job, _), disk = serving_job(settings), settings.journal.path.parent
     if live:
         return _with(camera, job, parts, disk)
     return measure(job, MemoryCamera(_frames(camera)), parts, disk)

@@ -21,12 +21,12 @@ from inspector.contract.strict import Name, Strict
 from inspector.energy import EnergySettings, Meter, open_meter
 from inspector.runtime.choice import Chosen, record
 from inspector.runtime.fitness import regions_here
-from inspector.runtime.loader import find_bundle, open_runtime
+from inspector.runtime.loader import open_runtime
 from inspector.runtime.machine import Machine, this_machine
 from inspector.runtime.onnx import installed_providers
 from inspector.runtime.settings import AS_JUDGED, Kind, RuntimeSettings
-from inspector.runtime.signature import trust_in
-from inspector.settings import read_recipe, read_settings
+from inspector.serves import serving
+from inspector.settings import read_settings
 from inspector.station.spread import spread
 
 TURNS = 20
@@ -80,15 +80,14 @@ class Subject(NamedTuple):
 
 
 def subject_of(path: Path) -> Subject:
-    """Of a station.toml its recipe's bundle and regions; else a bundle's folder.
+    """Of a station.toml the bundle that serves, and its recipe's regions; else a bundle's folder.
 
     Raises ConfigError, BundleError.
     """
     if path.is_dir():
         return Subject(read_bundle(path), 1, None, _meter(None))
     settings = read_settings(path)
-    recipe, trust = read_recipe(settings), trust_in(settings.bundles.public_key)
-    bundle = find_bundle(settings.bundles.folder, recipe.bundle, trust)
+    recipe, bundle = serving(settings)
     images = regions_here(open_runtime(bundle), recipe)
     return Subject(bundle, images, settings.runtime.chosen, _meter(settings.energy))
 

@@ -27,7 +27,7 @@ from inspector.runtime.reload import Reloader
 from inspector.runtime.served import served_path
 from inspector.runtime.serving import Take, at_its_start
 from inspector.runtime.signature import trust_in
-from inspector.settings import Settings, read_recipe, revisions_of, written_recipe
+from inspector.settings import Settings, revisions_of, written_recipe
 from inspector.station.alarm import keep_nothing
 from inspector.station.cycle import Gear, Job
 from inspector.station.exchange import JobExchange
@@ -230,14 +230,6 @@ def build_reloader(settings: Settings, exchange: JobExchange) -> Reloader:
         runtime=settings.runtime,
         wanted=settings.model_variant,
     )
-
-
-def build_job(settings: Settings) -> Job:
-    """The recipe and its own bundle, as it was commissioned. Raises ConfigError, BundleError."""
-    recipe, bundles = read_recipe(settings), settings.bundles
-    trust, wanted = trust_in(bundles.public_key), settings.model_variant
-    runtime = load_runtime(bundles.folder, recipe.bundle, settings.runtime, trust, wanted)
-    return Job(recipe, runtime)
 
 
 def new_boot() -> str:

@@ -9,7 +9,7 @@ from inspector.check_broker import check_broker
 from inspector.check_camera import check_camera
 from inspector.check_disk import check_disk
 from inspector.check_limits import check_limits
-from inspector.check_line import check_line, check_trigger
+from inspector.check_line import check_line, check_trigger, running
 from inspector.contract.bundle import Bundle, Manifest
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.revision import Revision
@@ -20,6 +20,7 @@ from inspector.finding import Finding
 from inspector.runtime.choice import resolve
 from inspector.runtime.loader import find_bundle, load_runtime, open_runtime
 from inspector.runtime.model import ModelRuntime
+from inspector.runtime.served import Record, in_turn, served_path
 from inspector.runtime.settings import AS_JUDGED
 from inspector.runtime.signature import trust_in
 from inspector.settings import Settings, read_recipe, read_settings, revisions_of
@@ -52,14 +53,15 @@ def check(path: Path) -> Iterator[Finding]:
                 yield from _say_revision(settings, revision)
         except ConfigError as error:
             yield from _faults(error)
-    name = recipe.bundle if recipe else _text(recipe_path, "bundle")
     opened: tuple[Bundle, ModelRuntime] | None = None
-    if bundles and name:
-        opened = yield from _check_bundle(bundles, name, settings)
+    if bundles:
+        names = _bundles(recipe_path, recipe, settings)
+        opened = yield from _check_bundles(bundles, names, settings)
     manifest = opened[0].manifest if opened else None
-    if manifest and recipe:
-        yield from _check_tiles(manifest, recipe)
     if opened and recipe:
+        yield from _say_other(recipe_path, recipe, opened[0].id)
+        recipe = recipe.model_copy(update={"bundle": opened[0].id})
+        yield from _check_tiles(opened[0].manifest, recipe)
         yield from check_limits(*opened, recipe, revision)
     if settings and settings.shadow:
         yield from _check_shadow(settings, settings.shadow.bundle)
@@ -104,18 +106,46 @@ def _text(path: Path | None, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _check_bundle(
-    bundles: Path, name: str, settings: Settings | None
+def _bundles(path: Path | None, recipe: Recipe | None, settings: Settings | None) -> list[str]:
+    """As a start has them in turn; of the recipe's file alone where other things are at fault."""
+    if recipe is None:
+        name = _text(path, "bundle")
+        return [name] if name else []
+    if settings is None:
+        return [recipe.bundle]
+    record = Record(served_path(settings.journal.path))
+    if running(settings):  # what it has on trial serves
+        return list(in_turn(recipe, record.known(recipe)))
+    return list(in_turn(recipe, record.recall(recipe, settings.bundles.folder)))
+
+
+def _check_bundles(
+    bundles: Path, names: list[str], settings: Settings | None
 ) -> Generator[Finding, None, tuple[Bundle, ModelRuntime] | None]:
-    """The bundle, and its model as it runs here; None where it cannot be used."""
-    try:
-        trust = trust_in(settings.bundles.public_key) if settings else None
-        bundle = find_bundle(bundles, name, trust)
-        wanted = settings.model_variant if settings else "auto"
-        runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED, wanted)
-    except (BundleError, ConfigError) as error:
-        yield Finding("fault", str(error))
-        return None
+    """The first that can serve, and its model as it runs here; None where none can."""
+    wanted = settings.model_variant if settings else "auto"
+    unfit: list[str] = []
+    for name in names:
+        try:
+            trust = trust_in(settings.bundles.public_key) if settings else None
+            bundle = find_bundle(bundles, name, trust)
+            runtime = open_runtime(bundle, settings.runtime if settings else AS_JUDGED, wanted)
+        except BundleError as error:
+            unfit.append(str(error))
+        except ConfigError as error:
+            yield Finding("fault", str(error))
+            return None
+        else:
+            yield from (Finding("note", f"{why}: {name} takes its place") for why in unfit)
+            yield from _say_bundle(bundle, runtime, wanted, settings)
+            return bundle, runtime
+    yield from (Finding("fault", why) for why in unfit)
+    return None
+
+
+def _say_bundle(
+    bundle: Bundle, runtime: ModelRuntime, wanted: Wanted, settings: Settings | None
+) -> Iterator[Finding]:
     count = len(bundle.manifest.golden)
     yield Finding("ok", f"bundle {bundle.id}: whole, and passes its self-test ({count} pictures)")
     why = resolve(settings.runtime, bundle.id).why if settings else ""
@@ -123,7 +153,6 @@ def _check_bundle(
     yield _runs(bundle, runtime.running, wanted)
     if bundle.manifest.data.notice:
         yield Finding("note", f"bundle {bundle.id}: {bundle.manifest.data.notice}")
-    return bundle, runtime
 
 
 def _check_shadow(settings: Settings, name: Name) -> Iterator[Finding]:
@@ -152,6 +181,12 @@ def _say_revision(settings: Settings, revision: Revision | None) -> Iterator[Fin
     if revision is not None:
         text = f"revision {revision.number} of it holds, made by a command: see the audit"
         yield Finding("note", f"{settings.recipe}: {text}")
+
+
+def _say_other(path: Path | None, recipe: Recipe, serves: str) -> Iterator[Finding]:
+    """As above, of a bundle that was loaded since."""
+    if serves != recipe.bundle:
+        yield Finding("note", f"recipe {path}: names {recipe.bundle}, {serves} serves")
 
 
 def _check_tiles(manifest: Manifest, recipe: Recipe) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from inspector.contract.bundle import Bundle
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import read_toml
 from inspector.examine import journal_path
+from inspector.serves import bundle_named, serving_job
 from inspector.settings import Settings, read_settings
 from inspector.study.acceptance import Acceptance, accept, judged_parts, rows, sentences
 from inspector.study.acceptance_html import acceptance_page
@@ -20,7 +21,7 @@ from inspector.study.labels import (
 )
 from inspector.study.progress import Progress
 from inspector.study.seen import gallery_of, judge_parts, one_setting
-from inspector.study_office import Office, bundle_named, serving_job, span_of
+from inspector.study_office import Office, span_of
 
 CODES = {"accepted": 0, "not accepted": 3, "not enough parts": 5}
 

@@ -12,6 +12,7 @@ from inspector.contract.result import utc_text
 from inspector.examine import journal_path
 from inspector.runtime.loader import find_bundle, open_runtime
 from inspector.runtime.revise import for_form
+from inspector.serves import bundle_named, serving
 from inspector.settings import Settings, held_revision, read_recipe, read_settings
 from inspector.station.judging import Job
 from inspector.study.kept import Lines, keep_plan
@@ -31,7 +32,7 @@ from inspector.study.recheck_html import recheck_page
 from inspector.study.recheck_words import remarks, sentences
 from inspector.study.seen import Seen, gallery_of
 from inspector.study.teacher import teacher_job
-from inspector.study_office import Office, bundle_named, serving
+from inspector.study_office import Office
 
 NICE = 10
 NONE, SUSPECTS, NOT_ALL, STOPPED = 0, 3, 5, 130

@@ -8,6 +8,7 @@ from inspector.contract.command import Command, Reply
 from inspector.contract.errors import ConfigError
 from inspector.contract.strict import parse
 from inspector.examine import journal_path
+from inspector.serves import bundle_named, serving, serving_job
 from inspector.settings import Settings, read_settings, state_folder
 from inspector.study.journal import caveats_of
 from inspector.study.kept import Lines, keep_plan
@@ -25,7 +26,7 @@ from inspector.study.repeatability import Repeatability, evaluate, repeated_part
 from inspector.study.repeatability_html import repeatability_page
 from inspector.study.repeatability_words import sentences
 from inspector.study.seen import gallery_of, judge_parts, of_result, one_setting, standing
-from inspector.study_office import Office, bundle_named, serving, serving_job, span_of
+from inspector.study_office import Office, span_of
 from inspector.supervise.door import ask
 
 CODES = {"acceptable": 0, "unacceptable": 3, "marginal": 4, "not known": 5}

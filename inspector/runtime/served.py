@@ -46,8 +46,15 @@ def served_path(journal: Path) -> Path:
 
 def serving_bundle(journal: Path, recipe: Recipe) -> Name:
     """Which bundle serves a recipe now, or after the station's next start; nothing is changed."""
-    served = Record(served_path(journal)).known(recipe)
-    return recipe.bundle if served is None else served.serving
+    return in_turn(recipe, Record(served_path(journal)).known(recipe))[0]
+
+
+def in_turn(recipe: Recipe, served: Served | None) -> list[Name]:
+    """What may serve a recipe, the first that can. Its own limits hold for its own bundle alone."""
+    if served is None or recipe.limits is not None:
+        return [recipe.bundle]
+    found = (served.serving, served.previous, recipe.bundle)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 class Record:

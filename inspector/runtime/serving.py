@@ -17,7 +17,7 @@ from inspector.contract.status import BundleStatus, LoadOutcome
 from inspector.runtime.fitness import warn_if_slow
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.revise import Revisions, for_form, warn_if_looser
-from inspector.runtime.served import Record, Served
+from inspector.runtime.served import Record, Served, in_turn
 from inspector.station.cycle import Job
 from inspector.station.exchange import JobExchange
 from inspector.station.recipe import Recipe
@@ -107,12 +107,10 @@ class Serving:
     def _loaded(self, recipe: Recipe, served: Served) -> tuple[ModelRuntime, Served]:
         """The first bundle that can serve it. Raises BundleError, ConfigError."""
         why: str | None = None
-        candidates = [served.serving, served.previous, recipe.bundle]
-        if recipe.limits is not None:  # they hold for the bundle they were made for alone
-            candidates = [recipe.bundle]
+        if recipe.limits is not None:
             why = f"{served.serving}: the recipe has limits of its own, made for {recipe.bundle}"
         first: BundleError | None = None
-        for bundle_id in dict.fromkeys(filter(None, candidates)):
+        for bundle_id in in_turn(recipe, served):
             try:
                 runtime = self._open(bundle_id)
             except BundleError as error:

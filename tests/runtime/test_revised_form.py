@@ -17,9 +17,9 @@ from inspector.runtime import loader
 from inspector.runtime.cpu import Cpu
 from inspector.runtime.reload import Reloader
 from inspector.runtime.revise import Revisions
+from inspector.serves import serving_job
 from inspector.settings import read_settings
 from inspector.station.recipe import Recipe
-from inspector.study_office import serving_job
 from tests.runtime.test_reload import Bay
 from tests.runtime.test_revise import LEFT, judged_by, revise
 from tests.support import make_bundle, run_inspector, toml, until, write_station

@@ -1,5 +1,6 @@
 """What keeps `inspector run` from starting, or from inspecting, `inspector check` says before."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,11 +9,23 @@ from pathlib import Path
 import cv2
 import pytest
 
+from inspector.contract.verdict import Limits
 from inspector.delivery.ledger import ledger_path
 from inspector.devices.aravis_calls import LIBRARY
+from inspector.runtime.served import Record, Served, served_path
+from inspector.settings import read_recipe, read_settings
 from inspector.station.alarm import Rules
 from inspector.supervise.starts import StartLog
-from tests.support import GREY, make_bundle, picture, run_inspector, write_station
+from tests.support import (
+    GREY,
+    make_bundle,
+    picture,
+    run_inspector,
+    start_station,
+    until,
+    write_station,
+)
+from tests.system.test_run_reload import bundles_of
 
 
 def no_such_bundle(folder: Path) -> dict[str, str]:
@@ -152,3 +165,53 @@ def test_check_refuses_what_has_the_name_of_the_command_socket_and_run_says_what
     assert f"FAULT {words}: move it away" in checked.stdout.splitlines()
     assert words in ran.stderr
     assert (tmp_path / "command.sock").exists()
+
+
+def test_check_and_bench_look_at_the_bundle_that_a_start_would_begin_with(tmp_path: Path) -> None:
+    """Not at the one that the recipe names: another serves since a reload, and it was cleared away.
+    `bench --runtimes` measured that one for ever, while "auto" asked for the other to be measured.
+    """
+    first = make_bundle(tmp_path / "bundles")
+    second = make_bundle(tmp_path / "bundles", limits=Limits(review_at=0.2, reject_at=0.7))
+    trigger = {"kind": "interval", "period_ms": 50}
+    path = write_station(
+        tmp_path, first, camera={"loop": True}, trigger=trigger, runtime={"kind": "auto"}
+    )
+    station = start_station(path)
+    try:
+        assert until(lambda: (tmp_path / "command.sock").exists())
+        asked = run_inspector("command", path, "reload", second.id)
+        assert asked.returncode == 0, asked.stdout + asked.stderr
+    finally:
+        station.terminate()
+        assert station.wait(30) == 0
+    shutil.rmtree(first.folder)
+    checked = run_inspector("check", path)
+    assert checked.returncode == 0, checked.stdout
+    assert f"bundle {second.id}: whole, and passes its self-test" in checked.stdout
+    assert f"recipe {tmp_path / 'recipe.toml'}: names {first.id}, {second.id} serves" in (
+        checked.stdout
+    )
+    measured = run_inspector("bench", "--runtimes", path, "--parts", "5")
+    assert measured.returncode == 0, measured.stderr
+    assert "runtime.json says so" in run_inspector("check", path).stdout
+    timed = run_inspector("bench", path, "--parts", "5")
+    assert f"bundle {second.id}, frames of" in timed.stdout, timed.stderr
+
+
+def test_check_says_which_bundle_takes_the_place_of_one_that_cannot_serve(tmp_path: Path) -> None:
+    """As a start does: it is no reason not to start."""
+    first = make_bundle(tmp_path / "bundles")
+    second = make_bundle(tmp_path / "bundles", limits=Limits(review_at=0.2, reject_at=0.7))
+    path = write_station(tmp_path, first)
+    recipe = read_recipe(read_settings(path))
+    served = Served(commissioned=first.id, serving=second.id, previous=first.id)
+    Record(served_path(tmp_path / "journal.db")).keep(recipe, served)
+    second.model_path.write_bytes(b"not a model")
+    checked, ran = run_inspector("check", path), run_inspector("run", path)
+    assert (checked.returncode, ran.returncode) == (0, 0)
+    assert f"bundle {first.id}: whole, and passes its self-test" in checked.stdout
+    (said,) = (line for line in checked.stdout.splitlines() if second.id in line)
+    assert said.startswith("note")
+    assert said.endswith(f": {first.id} takes its place")
+    assert set(bundles_of(tmp_path)) == {first.id}
