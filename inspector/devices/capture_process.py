@@ -138,6 +138,8 @@ class _Link:
         self._why_spoiled = ""
         self._spoiled_at = float("-inf")
         """When the newest spoiled frame came; on request, when its exposure may have begun."""
+        self._works_since: float | None = None
+        """Of the child there is now; None while it has shown nothing."""
         self._stopping = threading.Event()
         # the kernel kills the child with the thread that started it: that must be this one
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -198,11 +200,13 @@ class _Link:
     def _run(self) -> None:
         tries = 0
         while not self._stopping.is_set():
-            began_at = time.monotonic()
+            self._works_since = None
             reason = self._watch_one_child()
             if self._stopping.is_set():
                 return
-            tries = 1 if time.monotonic() - began_at >= STEADY_S else tries + 1
+            since = self._works_since
+            steady = since is not None and time.monotonic() - since >= STEADY_S
+            tries = 1 if steady else tries + 1
             self._note(reason, tries)
             self.first_try.set()
             if tries > self._patience.tries:
@@ -251,6 +255,7 @@ class _Link:
         if self._away:
             log.info("%s: is back", self._shown)
         self._away = self._first_cause = ""
+        self._works_since = self._works_since or time.monotonic()
         self.first_try.set()
 
     def _note(self, reason: str, tries: int) -> None:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from inspector.contract.errors import DeviceError, DeviceTimeout
 from inspector.contract.image import Image
+from inspector.devices import capture_process
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.capture_watch import Patience
@@ -93,6 +94,19 @@ def test_a_camera_that_is_not_there_is_a_fault_after_its_tries() -> None:
         camera.grab(not_before=time.monotonic(), timeout_s=60.0)
     assert not isinstance(gone.value, DeviceTimeout)
     assert camera.restarts == 2
+    camera.close()
+
+
+def test_a_camera_that_is_stuck_for_long_at_each_try_is_a_fault_after_its_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It had its tries back each time, as one that had worked so long."""
+    monkeypatch.setattr(capture_process, "STEADY_S", 0.3)
+    patience = Patience(open_s=0.5, stall_s=0.5, tries=2)
+    camera = ProcessCamera("the camera", Driver, Day(after=0, ends="blocks"), patience)
+    camera.open()
+    with pytest.raises(DeviceError, match=r"is stuck.*; given up after 2 tries"):
+        camera.grab(not_before=time.monotonic(), timeout_s=60.0)
     camera.close()
 
 
