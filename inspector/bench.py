@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.build import new_boot
-from inspector.build_devices import build_camera
+from inspector.build_devices import build_camera, open_camera
 from inspector.clock import SystemClock
 from inspector.contract.bundle import read_bundle
 from inspector.contract.defect_map import RegionMaps
@@ -125,7 +125,7 @@ def bench_bundle(folder: Path, noise: Noise, parts: int, disk: Path, *, live: bo
 
 def _with(camera: Camera, job: Job, parts: int, disk: Path) -> Bench:
     try:
-        camera.open()
+        open_camera(camera)
         return measure(job, camera, parts, disk)
     finally:
         camera.close()
@@ -184,7 +184,7 @@ def _frames(camera: Camera) -> list[Image]:
     """A few of the camera's own. Raises DeviceError where it gives none at all."""
     images: list[Image] = []
     try:
-        camera.open()
+        open_camera(camera)
         for _ in range(FRAMES_KEPT):
             with suppress(FrameError):  # one bad picture among them does not matter here
                 images.append(camera.grab(not_before=time.monotonic(), timeout_s=10.0).image)

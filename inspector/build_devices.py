@@ -8,6 +8,7 @@ from inspector.devices.camera_genicam import genicam_camera
 from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.camera_video import VideoCamera
+from inspector.devices.capture_process import ProcessCamera
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.devices.line_gpio import GpioLine, GpioLineSettings
 from inspector.devices.line_modbus import ModbusLine, ModbusLineSettings
@@ -33,6 +34,15 @@ def build_camera(settings: ReplaySettings | OpenCvSettings | GenicamSettings) ->
             return VideoCamera(settings)
         case GenicamSettings():
             return genicam_camera(settings)
+
+
+def open_camera(camera: Camera) -> None:
+    """For a command, which has more time than a station: until something has become of the first
+    try. Raises DeviceError.
+    """
+    camera.open()
+    if isinstance(camera, ProcessCamera):
+        camera.tried()
 
 
 def build_trigger(settings: Settings, camera: Camera, as_client: str = "trigger") -> Trigger:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterator
 
-from inspector.build_devices import build_camera
+from inspector.build_devices import build_camera, open_camera
 from inspector.contract.bundle import Manifest
 from inspector.contract.errors import ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image
@@ -32,7 +32,7 @@ def check_camera(
         yield Finding("fault", f"camera: {error}")
         return None
     try:
-        camera.open()
+        open_camera(camera)
         image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
         pace = "" if camera.simulated else f", {_rate(camera):.3g} a second"
     except FrameError as error:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from inspector.badframes import bad_frames
-from inspector.build_devices import build_camera, build_trigger
+from inspector.build_devices import build_camera, build_trigger, open_camera
 from inspector.commission_recipe import require_writable, write_recipe
 from inspector.commission_sheet import draw, write_sheet
 from inspector.contract.errors import (
@@ -113,7 +113,7 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
     where = f"{QUIET_S:g} s without a picture"
     lost, why, quiet_since = 0, "", time.monotonic()
     try:
-        camera.open()
+        open_camera(camera)
         if isinstance(trigger, MqttTrigger):
             trigger.start()
         trigger.restart()

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.build_devices import build_camera
+from inspector.build_devices import build_camera, open_camera
 from inspector.contract.errors import DeviceError, EndOfStream, FrameError
 from inspector.contract.whole import write_whole
 from inspector.settings import read_settings
@@ -27,7 +27,7 @@ def take(station: Path, out: Path) -> str:
     images: list[NDArray[np.float32]] = []
     bad: list[FrameError] = []
     try:
-        camera.open()
+        open_camera(camera)
         while len(images) < FRAMES and len(bad) < FRAMES:
             try:
                 frame = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S)

@@ -26,6 +26,9 @@ from inspector.station.ports import Frame
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 10.0
+OPEN_S = 5.0
+"""So long the first try is waited for: the station's thread must move on, SIGTERM and systemd's
+watchdog wait for it."""
 STEADY_S = 10.0
 """A source that has worked this long has its tries back; one that comes and goes has not."""
 
@@ -76,11 +79,16 @@ class ProcessCamera:
         return self._link.pid if self._link else None
 
     def open(self) -> None:
-        """Begin to read; waits for the first try, later ones go on behind `grab`."""
+        """Begin to read; waits a moment for the first try, which goes on behind `grab`."""
         if self._link is None:
             self._link = _Link(
                 self._shown, self._order, self._patience, self._sequence, self._on_request
             )
+            self._link.first_try.wait(OPEN_S)
+
+    def tried(self) -> None:
+        """Wait until something has become of the first try: for who has the time."""
+        if self._link is not None:
             self._link.first_try.wait(self._patience.open_s + START_S)
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:

@@ -110,6 +110,17 @@ def test_a_camera_that_is_stuck_for_long_at_each_try_is_a_fault_after_its_tries(
     camera.close()
 
 
+def test_a_camera_that_does_not_answer_keeps_nobody_waiting_while_it_is_opened() -> None:
+    """Whoever opens it is the station's thread, which systemd's watchdog and a SIGTERM wait for."""
+    day, patience = Day(after=0, ends="blocks"), Patience(open_s=60.0, stall_s=60.0, tries=2)
+    camera = ProcessCamera("the camera", Driver, day, patience)
+    began_at = time.monotonic()
+    camera.open()
+    assert time.monotonic() - began_at < 8.0  # the watchdog's 10 s, less its last feeding
+    assert "no frame" in says(camera)
+    camera.close()
+
+
 def test_a_slow_camera_is_not_a_stuck_one() -> None:
     camera = camera_on(Day(period_s=1.0), stall_s=0.2)
     grab(camera)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +52,25 @@ def test_every_trigger_that_was_accepted_before_a_sigterm_has_its_row(tmp_path: 
     assert [row["trigger"]["id"] for row in rows] == ["T-1", "T-2", "T-3", "T-4"]
     assert {row["evaluation"] for row in rows} == {"UNDEFINED"}
     assert tally["triggers"] == tally["verdicts"]["UNDEFINED"] == 4
+
+
+def test_a_station_whose_camera_does_not_answer_yet_begins_and_ends_in_order(
+    tmp_path: Path,
+) -> None:
+    """Its thread waited for the camera: a SIGTERM then was a crash, and the watchdog killed it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # as one that is still booting
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/stream.mjpg"
+        camera = {"kind": "opencv", "url": url, "open_timeout_ms": 60_000}
+        path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), camera=camera)
+        station, log = start_station(path), path.with_name("station.log")
+        try:
+            assert until(lambda: "INITIALIZED" in log.read_text(encoding="utf-8"), timeout_s=60.0)
+            assert until(lambda: "CONTINUOUS_EXECUTION" in log.read_text(encoding="utf-8"))
+            station.send_signal(signal.SIGTERM)
+            assert station.wait(timeout=60) == 0
+        finally:
+            station.kill()
+            station.wait()
 
 
 def test_a_trigger_that_is_answered_while_its_station_ends_stands_in_the_audit(
