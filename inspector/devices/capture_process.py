@@ -79,7 +79,11 @@ class ProcessCamera:
         return self._link.pid if self._link else None
 
     def open(self) -> None:
-        """Begin to read; waits a moment for the first try, which goes on behind `grab`."""
+        """Begin to read; waits a moment for the first try, which goes on behind `grab`. One that
+        has given up begins anew.
+        """
+        if self._link is not None and self._link.has_given_up:
+            self.close()
         if self._link is None:
             self._link = _Link(
                 self._shown, self._order, self._patience, self._sequence, self._on_request
@@ -152,6 +156,10 @@ class _Link:
         # the kernel kills the child with the thread that started it: that must be this one
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
+
+    @property
+    def has_given_up(self) -> bool:
+        return bool(self._gone)
 
     @property
     def pid(self) -> int | None:

@@ -161,6 +161,7 @@ class Station:
                 self._open_camera()
                 self._job = self._exchange.newest(order.job) if self._exchange else order.job
             case Event.START_SINGLE | Event.START_CONTINUOUS:
+                self._open_camera()  # it may have given up since
                 self._trigger.restart()
             case Event.UNPREPARE_RECIPE | Event.HALT:
                 self._close_camera()
@@ -278,15 +279,14 @@ class Station:
     # --- the world ---
 
     def _open_camera(self) -> None:
-        if not self._camera_is_open:
-            self.busy.until(self._gear.clock.monotonic() + OPEN_S)
-            self._gear.camera.open()
-            self._camera_is_open = True
-            self._newest = None
+        self.busy.until(self._gear.clock.monotonic() + OPEN_S)
+        self._gear.camera.open()
+        self._camera_is_open = True
 
     def _close_camera(self) -> None:
         if self._camera_is_open:
             self._camera_is_open = False
+            self._newest = None
             self._gear.camera.close()
 
     def _tell_in_time(self) -> None:

@@ -67,7 +67,8 @@ class Camera(Protocol):
     def open(self) -> None:
         """Make ready. Raises DeviceError where the device is not there and will not come by itself.
 
-        A device that may still come (a camera that boots slower than we do) raises in `grab`.
+        A device that may still come (a camera that boots slower than we do) raises in `grab`. One
+        that is open already and has given up begins anew.
         """
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from inspector.bench import MemoryCamera, NoArchive
 from inspector.clock import SystemClock
@@ -27,6 +28,7 @@ from inspector.contract.status import (
 )
 from inspector.contract.variant import Needs
 from inspector.delivery.journal import Journal, JournalSettings
+from inspector.devices.camera_opencv import OpenCvSettings, opencv_camera
 from inspector.devices.camera_replay import ReplayCamera, ReplaySettings
 from inspector.devices.trigger_continuous import ContinuousSettings, ContinuousTrigger
 from inspector.devices.trigger_interval import IntervalSettings, IntervalTrigger
@@ -36,6 +38,7 @@ from inspector.station.loop import ORDERS_MAX, Order, Station
 from inspector.station.ports import Camera, Frame, Part, Trigger
 from inspector.station.recipe import Recipe
 from inspector.station.state import Event
+from tests.streams import MjpegServer
 from tests.support import DARK, GREY, make_bundle, picture, until, write_pictures
 
 
@@ -184,9 +187,11 @@ class GivesUp:
         self._frames = frames
         self._real = MemoryCamera([picture(GREY, seed=seed) for seed in range(4)])
         self._opened = 0
+        self._is_open = False
 
     def open(self) -> None:
-        self._opened += 1
+        self._opened += not self._is_open
+        self._is_open = True
 
     def grab(self, *, not_before: float, timeout_s: float) -> Frame:
         frame = self._real.grab(not_before=not_before, timeout_s=timeout_s)
@@ -194,7 +199,8 @@ class GivesUp:
             raise DeviceError(f"cause {self._opened}")
         return frame
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._is_open = False
 
 
 def test_a_fault_keeps_its_first_cause_until_reset(rig: Rig) -> None:
@@ -208,6 +214,35 @@ def test_a_fault_keeps_its_first_cause_until_reset(rig: Rig) -> None:
     assert (last["pass"], last["reason"]) == (False, "camera gone: cause 1")
     rig.order(station, Event.RESET, *GET_READY, Event.START_CONTINUOUS)
     assert until(lambda: rig.slate.last.cause == "cause 2")
+
+
+def has_given_up(camera: Camera) -> bool:
+    try:
+        camera.grab(not_before=time.monotonic(), timeout_s=0.0)
+    except DeviceTimeout:
+        return False
+    except DeviceError:
+        return True
+    return False
+
+
+def test_a_camera_that_gave_up_while_the_line_stood_is_opened_anew_at_the_start(rig: Rig) -> None:
+    """Switched off with the line for the night, it was a fault with the first part next morning."""
+    server = MjpegServer().start()
+    camera = opencv_camera(OpenCvSettings(url=SecretStr(server.url), reopen_tries=0))
+    station = rig.start(camera)
+    try:
+        rig.order(station, *GET_READY)
+        assert rig.reaches("READY")
+        server.kill()
+        assert until(lambda: has_given_up(camera))
+        server.start()
+        rig.order(station, Event.START_SINGLE)
+        assert until(lambda: rig.journal.last_seq() == 1)
+        assert until(lambda: rig.slate.last.cause == "one part inspected")
+        assert rig.slate.last.state == "READY"
+    finally:
+        server.kill()
 
 
 class OnePicture:
