@@ -11,6 +11,8 @@ from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.finding import Finding
+from inspector.station.attest import attest
+from inspector.station.attest_rule import Attest
 from inspector.station.ports import Camera
 from inspector.station.recipe import Recipe, regions_for
 
@@ -46,6 +48,8 @@ def check_camera(
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}{pace}")
     if recipe:
         yield from _check_regions(image, recipe, manifest)
+    if recipe and recipe.attest:
+        yield _attested(image, recipe, recipe.attest)
     if recipe and not recipe.frame and not camera.simulated:
         size = f"{{ width = {image.shape[1]}, height = {image.shape[0]} }}"
         yield Finding(
@@ -63,6 +67,17 @@ def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> I
         yield Finding("fault", f"recipe {recipe.name}: {error}")
     else:
         yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
+
+
+def _attested(image: Image, recipe: Recipe, rule: Attest) -> Finding:
+    """What is in view may be no good part; a picture of another form than the reference is none."""
+    found = attest(image, rule)
+    where = f"recipe {recipe.name}: attest"
+    if found.fault is None:
+        return Finding("ok", f"{where}: this picture is within its limits")
+    if not found.figures:
+        return Finding("fault", f"{where}: {found.fault}: no part would pass")
+    return Finding("note", f"{where}: this picture is rejected: {found.fault}")
 
 
 def _rate(camera: Camera) -> float:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from inspector.contract.verdict import Limits
@@ -215,3 +216,37 @@ def test_check_says_which_bundle_takes_the_place_of_one_that_cannot_serve(tmp_pa
     assert said.startswith("note")
     assert said.endswith(f": {first.id} takes its place")
     assert set(bundles_of(tmp_path)) == {first.id}
+
+
+def commissioned(path: Path, width: int, height: int) -> None:
+    """With pictures of this size, as a person does who has them from somewhere else."""
+    scene = cv2.GaussianBlur(picture(GREY, width, height).astype(np.float32), (0, 0), 3.0)
+    scene = 40.0 + 180.0 * (scene - scene.min()) / np.ptp(scene)
+    (path.parent / "good").mkdir()
+    for number in range(20):
+        part = scene + picture(8, width, height, seed=number)
+        cv2.imwrite(str(path.parent / "good" / f"{number:02}.png"), part)
+    done = run_inspector("commission", path, "--folder", path.parent / "good")
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_refuses_an_attest_that_was_learned_from_pictures_of_another_form(
+    tmp_path: Path,
+) -> None:
+    """No part would pass, whatever is in view."""
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    commissioned(path, width=240, height=240)
+    done = run_inspector("check", path)
+    assert done.returncode == 78
+    words = "the picture reduces to 48x40, the reference is 240x240: no part would pass"
+    assert f"FAULT recipe tiny: attest: {words}" in done.stdout
+
+
+def test_check_says_what_attestation_has_against_the_cameras_picture(tmp_path: Path) -> None:
+    recipe = {"attest": {"brightness": {"min": 200.0}}}
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), recipe=recipe)
+    done = run_inspector("check", path)
+    assert done.returncode == 0, done.stdout
+    assert "note  recipe tiny: attest: this picture is rejected: brightness 128 is below 200" in (
+        done.stdout
+    )
