@@ -57,7 +57,6 @@ def check(path: Path) -> Iterator[Finding]:
     if bundles:
         names = _bundles(recipe_path, recipe, settings)
         opened = yield from _check_bundles(bundles, names, settings)
-    manifest = opened[0].manifest if opened else None
     if opened and recipe:
         yield from _say_other(recipe_path, recipe, opened[0].id)
         recipe = recipe.model_copy(update={"bundle": opened[0].id})
@@ -68,7 +67,7 @@ def check(path: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
-    image = yield from check_camera(settings.camera, recipe, manifest)
+    image = yield from check_camera(settings.camera, recipe, opened[1] if opened else None)
     yield from check_trigger(settings, recipe, image)
     yield from check_line(settings)
     yield from check_disk(settings)

@@ -4,13 +4,14 @@ import time
 from collections.abc import Generator, Iterator
 
 from inspector.build_devices import build_camera, open_camera
-from inspector.contract.bundle import Manifest
 from inspector.contract.errors import ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.finding import Finding
+from inspector.runtime.fitness import slow
+from inspector.runtime.model import ModelRuntime
 from inspector.station.attest import attest
 from inspector.station.attest_rule import Attest
 from inspector.station.ports import Camera
@@ -23,7 +24,7 @@ RATE_S = 1.0
 def check_camera(
     settings: ReplaySettings | OpenCvSettings | GenicamSettings,
     recipe: Recipe | None,
-    manifest: Manifest | None,
+    runtime: ModelRuntime | None,
 ) -> Generator[Finding, None, Image | None]:
     """Returns what the camera gave, None where that was nothing."""
     if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
@@ -47,7 +48,7 @@ def check_camera(
         camera.close()
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}{pace}")
     if recipe:
-        yield from _check_regions(image, recipe, manifest)
+        yield from _check_regions(image, recipe, runtime)
     if recipe and recipe.attest:
         yield _attested(image, recipe, recipe.attest)
     if recipe and not recipe.frame and not camera.simulated:
@@ -58,15 +59,17 @@ def check_camera(
     return image
 
 
-def _check_regions(image: Image, recipe: Recipe, manifest: Manifest | None) -> Iterator[Finding]:
+def _check_regions(image: Image, recipe: Recipe, runtime: ModelRuntime | None) -> Iterator[Finding]:
     try:
-        count = len(regions_for(image, recipe, manifest.tiles if manifest else None))
+        count = len(regions_for(image, recipe, runtime.tiles if runtime else None))
     except ConfigError:
         return  # told with the bundle
     except ValueError as error:
         yield Finding("fault", f"recipe {recipe.name}: {error}")
     else:
         yield Finding("ok", f"recipe {recipe.name}: {count} regions a frame")
+        if runtime is not None and (why := slow(runtime, recipe, image.shape[:2])):
+            yield Finding("note", why)
 
 
 def _attested(image: Image, recipe: Recipe, rule: Attest) -> Finding:

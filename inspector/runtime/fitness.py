@@ -3,7 +3,6 @@
 A bundle that is whole and answers as it did when it was made can still be the wrong one.
 """
 
-import logging
 import math
 import time
 from collections.abc import Iterable
@@ -20,8 +19,6 @@ from inspector.contract.outputs import acceptable, expected_of, golden_parts, sc
 from inspector.contract.verdict import Evaluation, Limits, Prediction, judge
 from inspector.runtime.model import ModelRuntime
 from inspector.station.recipe import Grid, Recipe, Rectangles, Tiles, region_rule, regions_for
-
-log = logging.getLogger(__name__)
 
 BUDGET_SHARE = 0.5
 """Of the recipe's deadline. The other half is the frame's and the commit's, which may take a
@@ -157,12 +154,13 @@ def require_quick(
     return latency
 
 
-def warn_if_slow(runtime: ModelRuntime, recipe: Recipe) -> None:
-    """At a start there is no other bundle to go on with: it inspects, and says what is to come."""
+def slow(runtime: ModelRuntime, recipe: Recipe, seen: tuple[int, int] | None = None) -> str | None:
+    """At a start there is no other bundle to go on with: it inspects. What is to come, in words."""
     try:
-        require_quick(runtime, recipe, runs=RUNS_AT_START)
+        require_quick(runtime, recipe, seen, RUNS_AT_START)
     except BundleError as error:
-        log.warning("bundle %s: %s: parts may be late, and are rejected then", recipe.bundle, error)
+        return f"bundle {recipe.bundle}: {error}: parts may be late, and are rejected then"
+    return None
 
 
 def regions_here(runtime: ModelRuntime, recipe: Recipe) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inspector.contract.errors import BundleError
 from inspector.contract.status import BundleStatus, LoadOutcome
-from inspector.runtime.fitness import warn_if_slow
+from inspector.runtime.fitness import slow
 from inspector.runtime.model import ModelRuntime
 from inspector.runtime.revise import Revisions, for_form, warn_if_looser
 from inspector.runtime.served import Record, Served, in_turn
@@ -83,7 +83,8 @@ class Serving:
             recipe, otherwise = for_form(recipe, revision, runtime)
             changes = {"bundle": runtime.bundle_id}
             job = self._numbered(Job(recipe.model_copy(update=changes), runtime))
-            warn_if_slow(runtime, job.recipe)
+            if (why := slow(runtime, job.recipe)) is not None:
+                log.warning("%s", why)
             if otherwise is not None:
                 log.warning("recipe %s, %s", recipe.name, otherwise)
             elif revision is None:

@@ -250,3 +250,14 @@ def test_check_says_what_attestation_has_against_the_cameras_picture(tmp_path: P
     assert "note  recipe tiny: attest: this picture is rejected: brightness 128 is below 200" in (
         done.stdout
     )
+
+
+def test_check_says_that_a_model_is_too_slow_for_the_deadline(tmp_path: Path) -> None:
+    """A start says so in its log alone, and each part is late."""
+    recipe = {"deadline_ms": 20, "frame_timeout_ms": 20}
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles", work=60), recipe=recipe)
+    done = run_inspector("check", path)
+    assert done.returncode == 0, done.stdout
+    (said,) = (line for line in done.stdout.splitlines() if "half of the recipe's deadline" in line)
+    assert said.startswith("note  bundle tiny-")
+    assert said.endswith("parts may be late, and are rejected then")
