@@ -67,7 +67,7 @@ def check(path: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("note", "camera, line, journal, archive and broker: not tried, see above")
         return
-    image = yield from check_camera(settings.camera, recipe, opened[1] if opened else None)
+    image = yield from check_camera(settings, recipe, opened[1] if opened else None)
     yield from check_trigger(settings, recipe, image)
     yield from check_line(settings)
     yield from check_disk(settings)

@@ -4,29 +4,36 @@ import time
 from collections.abc import Generator, Iterator
 
 from inspector.build_devices import build_camera, open_camera
+from inspector.check_line import status
 from inspector.contract.errors import ConfigError, DeviceError, FrameError
 from inspector.contract.image import Image
 from inspector.devices.camera_opencv import OpenCvSettings
-from inspector.devices.camera_replay import ReplaySettings
 from inspector.devices.genicam_settings import GenicamSettings
 from inspector.finding import Finding
 from inspector.runtime.fitness import slow
 from inspector.runtime.model import ModelRuntime
+from inspector.settings import Settings
 from inspector.station.attest import attest
 from inspector.station.attest_rule import Attest
 from inspector.station.ports import Camera
 from inspector.station.recipe import Recipe, regions_for
+from inspector.station.state import EXECUTING, State
 
 FRAME_TIMEOUT_S = 10.0
 RATE_S = 1.0
+CAMERA_OPEN = (State.READY, *EXECUTING)
 
 
 def check_camera(
-    settings: ReplaySettings | OpenCvSettings | GenicamSettings,
+    station: Settings,
     recipe: Recipe | None,
     runtime: ModelRuntime | None,
 ) -> Generator[Finding, None, Image | None]:
     """Returns what the camera gave, None where that was nothing."""
+    settings = station.camera
+    if _is_kept(station):
+        yield Finding("note", "camera: not tried, the running station has it")
+        return None
     if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
         settings = settings.model_copy(update={"reopen_tries": 0})
     try:
@@ -57,6 +64,16 @@ def check_camera(
             "note", f"recipe {recipe.name}: any frame size is judged without frame = {size}"
         )
     return image
+
+
+def _is_kept(station: Settings) -> bool:
+    """Whether the station has it, and such a camera lets in one program at a time."""
+    camera = station.camera
+    alone = isinstance(camera, GenicamSettings) or (
+        isinstance(camera, OpenCvSettings) and camera.index is not None
+    )
+    reply = status(station) if alone else None
+    return reply is not None and reply.state in CAMERA_OPEN
 
 
 def _check_regions(image: Image, recipe: Recipe, runtime: ModelRuntime | None) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from inspector.build_devices import build_camera, build_trigger, line_driver
-from inspector.contract.command import Command
+from inspector.contract.command import Command, Reply
 from inspector.contract.errors import ConfigError, DeviceError, RecordError
 from inspector.contract.image import Image
 from inspector.delivery.trigger_mqtt import MqttTrigger
@@ -98,8 +98,13 @@ def check_line(settings: Settings) -> Iterator[Finding]:
 
 def running(settings: Settings) -> str | None:
     """The station that answers as this one's process would; None where none does."""
+    reply = status(settings)
+    return reply.station if reply else None
+
+
+def status(settings: Settings) -> Reply | None:
+    """What it answers."""
     try:
-        reply = ask(state_folder(settings), Command(schema=1, id="check", action="status"))
+        return ask(state_folder(settings), Command(schema=1, id="check", action="status"))
     except DeviceError:
         return None
-    return reply.station

@@ -50,6 +50,24 @@ def test_check_says_what_the_camera_refuses(server: GigeCamera, tmp_path: Path) 
     assert "exposure_us 2: this camera allows 10 to 10000000" in checked.stdout
 
 
+def test_check_leaves_the_camera_to_the_running_station(server: GigeCamera, tmp_path: Path) -> None:
+    """It called a fault that another program has it: that is the station itself."""
+    camera = {"kind": "genicam", "camera": ADDRESS, "exposure_us": 10_000}
+    trigger = {"kind": "interval", "period_ms": 300}
+    path = write_station(
+        tmp_path, make_bundle(tmp_path / "bundles"), camera=camera, trigger=trigger
+    )
+    station = start_station(path)
+    try:
+        assert until(lambda: len(evaluations_in(tmp_path)) >= 3, timeout_s=60.0)
+        checked = run_inspector("check", path)
+        assert checked.returncode == 0, checked.stdout
+        assert "note  camera: not tried, the running station has it" in checked.stdout
+    finally:
+        station.terminate()
+        station.wait()
+
+
 def test_a_camera_that_dies_rejects_until_it_is_back(server: GigeCamera, tmp_path: Path) -> None:
     camera = {"kind": "genicam", "camera": ADDRESS, "exposure_us": 10_000, "reopen_tries": 100}
     path = write_station(
