@@ -76,7 +76,9 @@ def build_line(settings: Settings, boot: str) -> LineOutput | None:
     return LineOutput(driver, pulse_ms=settings.line.pulse_ms, clock=SystemClock(), asked=asked)
 
 
-def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver:
+def line_driver(
+    settings: Settings, line: LineSettings, boot: str, as_client: str = "line"
+) -> LineDriver:
     match line:
         case ModbusLineSettings():
             return ModbusLine(line)
@@ -88,7 +90,7 @@ def line_driver(settings: Settings, line: LineSettings, boot: str) -> LineDriver
                 settings.mqtt,
                 topic=topics.line(settings.topic_root, settings.station),
                 echo_topic=topics.echo(settings.topic_root, settings.station),
-                client_id=client_id(settings, "line"),
+                client_id=client_id(settings, as_client),
                 station=settings.station,
                 boot=boot,
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from inspector.check_line import running
+from inspector.check_line import hidden, running
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 from inspector.delivery import disagreements
 from inspector.delivery.cursors import cursors_path, read_cursors
@@ -29,15 +29,18 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     yield from _check_journal(settings)
     yield from _check_commands(settings)
     yield from _check_folder("state_folder", state_folder(settings))
-    other = running(settings)
+    other, unknown = running(settings), hidden(settings)
+    if unknown:
+        text = "whether a station runs there cannot be asked: Permission denied: check as its user"
+        yield Finding("fault", f"state_folder {state_folder(settings)}: {text}")
     if other not in (None, settings.station):
         text = f"state_folder {state_folder(settings)}: station {other} runs there"
         yield Finding("fault", f"{text}: name one of its own")
     yield from _check_door(settings)
-    if other is None:
+    stands = other is None and not unknown
+    if stands:
         yield from _check_starts(settings)
     yield from _check_folder("archive", settings.archive.folder)
-    stands = other is None
     yield from _check_own(settings.archive.folder, "archive.folder", stands=stands)
     if settings.shadow is not None:
         yield from _check_folder("shadow", settings.shadow.folder)

@@ -15,9 +15,10 @@ from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
 from inspector.station.recipe import Recipe
 from inspector.station.signal import REST
-from inspector.supervise.door import ask
+from inspector.supervise.door import NotAllowed, ask
 
 TRY_S = 3.0
+STATUS = Command(schema=1, id="check", action="status")
 
 
 def check_trigger(
@@ -78,8 +79,11 @@ def check_line(settings: Settings) -> Iterator[Finding]:
     if running(settings):  # it must not be contradicted
         yield Finding("note", f"line {kind}: not tried, the station is running and shows it")
         return
+    if hidden(settings):
+        yield Finding("note", f"line {kind}: not tried, a station may be running and show it")
+        return
     try:
-        driver = line_driver(settings, settings.line, boot="check")
+        driver = line_driver(settings, settings.line, boot="check", as_client="check")
     except ConfigError as error:
         yield Finding("fault", str(error))
         return
@@ -105,6 +109,17 @@ def running(settings: Settings) -> str | None:
 def status(settings: Settings) -> Reply | None:
     """What it answers."""
     try:
-        return ask(state_folder(settings), Command(schema=1, id="check", action="status"))
+        return ask(state_folder(settings), STATUS)
     except DeviceError:
         return None
+
+
+def hidden(settings: Settings) -> bool:
+    """Whether there may be one that this user cannot ask."""
+    try:
+        ask(state_folder(settings), STATUS)
+    except NotAllowed:
+        return True
+    except DeviceError:
+        return False
+    return False

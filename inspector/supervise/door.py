@@ -30,6 +30,10 @@ LOOK_S = 0.5
 WAITING_MAX = 8
 
 
+class NotAllowed(DeviceError):  # noqa: N818 - the words for it
+    """A station may be there: its user and root alone can ask it."""
+
+
 class Door:
     """A thread that listens, and a few that follow: HALT does not wait for a bundle to load."""
 
@@ -107,7 +111,7 @@ class Door:
 def ask(folder: Path, command: Command) -> Reply:
     """Send one command to the station whose state folder this is, and wait for its reply.
 
-    Raises DeviceError where nobody answers.
+    Raises DeviceError where nobody answers, NotAllowed where it cannot be known whether one would.
     """
     path = folder / NAME
     try:
@@ -116,6 +120,9 @@ def ask(folder: Path, command: Command) -> Reply:
             connection.connect(address)
             connection.sendall(command.to_json() + b"\n")
             reply = _read(connection, REPLY_BYTES_MAX)
+    except PermissionError as error:
+        words = f"{path}: {error.strerror}: its station's user and root alone may ask it"
+        raise NotAllowed(words) from None
     except OSError as error:
         why = error.strerror or error
         raise DeviceError(f"{path}: no station answers there ({why}): does it run?") from None

@@ -1,7 +1,12 @@
 """What keeps `inspector run` from starting, or from inspecting, `inspector check` says before."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +22,10 @@ from inspector.runtime.served import Record, Served, served_path
 from inspector.settings import read_recipe, read_settings
 from inspector.station.alarm import Rules
 from inspector.supervise.starts import StartLog
+from tests.brokers import Mosquitto
 from tests.support import (
     GREY,
+    evaluations_in,
     make_bundle,
     picture,
     run_inspector,
@@ -261,3 +268,52 @@ def test_check_says_that_a_model_is_too_slow_for_the_deadline(tmp_path: Path) ->
     (said,) = (line for line in done.stdout.splitlines() if "half of the recipe's deadline" in line)
     assert said.startswith("note  bundle tiny-")
     assert said.endswith("parts may be late, and are rejected then")
+
+
+AS_ANOTHER = """
+import os, sys
+from inspector.cli import main
+main(["check", sys.argv[1]])  # as root: what is imported may lie where others cannot read
+print("now as another", flush=True)
+os.setgroups([])
+os.setgid(64_003)
+os.setuid(64_003)
+sys.exit(main(["check", sys.argv[1]]))
+"""
+
+
+def test_check_by_another_user_leaves_a_running_stations_line_alone() -> None:
+    """It may not ask the station, took it for one that does not run, and took its place at the
+    broker: the line was lost, which is ERROR.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be another user")
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        with Mosquitto(folder).start() as broker:
+            path = write_station(
+                folder,
+                make_bundle(folder / "bundles"),
+                camera={"loop": True},
+                trigger={"kind": "interval", "period_ms": 100},
+                line={"kind": "mqtt"},
+                mqtt={"port": broker.port},
+            )
+            station, log = start_station(path), path.with_name("station.log")
+            try:
+                assert until(lambda: "OK" in evaluations_in(folder), timeout_s=60.0)
+                command = [sys.executable, "-c", AS_ANOTHER, str(path)]
+                checked = subprocess.run(command, capture_output=True, text=True, check=False)
+                time.sleep(2.0)  # longer than a line may be gone
+                status = run_inspector("command", path, "status")
+            finally:
+                station.terminate()
+                station.wait(60)
+        assert checked.returncode == 78, checked.stderr
+        said = checked.stdout.partition("now as another")[2]
+        words = "whether a station runs there cannot be asked: Permission denied: check as its user"
+        assert f"FAULT state_folder {folder}: {words}" in said
+        assert "line mqtt: not tried, a station may be running" in said
+        assert "another archive" not in said  # it is the station's own
+        assert "CONTINUOUS_EXECUTION" in status.stdout, log.read_text()
