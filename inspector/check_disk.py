@@ -41,6 +41,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     if stands:
         yield from _check_starts(settings)
     yield from _check_folder("archive", settings.archive.folder)
+    yield from _check_share(settings)
     yield from _check_own(settings.archive.folder, "archive.folder", stands=stands)
     if settings.shadow is not None:
         yield from _check_folder("shadow", settings.shadow.folder)
@@ -78,6 +79,19 @@ def _check_space(what: str, folder: Path, settings: Settings) -> Iterator[Findin
         yield Finding("fault", text)
     else:
         yield Finding("ok", f"{what}: {free_mb} MB are free on its disk")
+
+
+def _check_share(settings: Settings) -> Iterator[Finding]:
+    """Pictures must leave room that results still have: nothing makes any once it is gone."""
+    ours, its = settings.archive.disk_free_min_mb, settings.journal.disk_free_min_mb
+    folders = (settings.archive.folder, settings.journal.path.parent)
+    disks = {_nearest(folder).stat().st_dev for folder in folders}
+    if ours <= its and len(disks) == 1 and settings.archive.keep != "none":
+        yield Finding(
+            "note",
+            f"archive.disk_free_min_mb {ours} is not above journal.disk_free_min_mb {its}, on the "
+            "same disk: pictures may fill it until nothing passes",
+        )
 
 
 def _check_journal(settings: Settings) -> Iterator[Finding]:

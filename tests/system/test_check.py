@@ -317,3 +317,17 @@ def test_check_by_another_user_leaves_a_running_stations_line_alone() -> None:
         assert "line mqtt: not tried, a station may be running" in said
         assert "another archive" not in said  # it is the station's own
         assert "CONTINUOUS_EXECUTION" in status.stdout, log.read_text()
+
+
+def test_check_says_that_the_pictures_would_stop_the_line(tmp_path: Path) -> None:
+    """They filled the disk beyond the journal's limit, and nothing passed until a person came."""
+    bundle = make_bundle(tmp_path / "bundles")
+    path = write_station(tmp_path, bundle, journal={"disk_free_min_mb": 600})
+    words = (
+        "archive.disk_free_min_mb 500 is not above journal.disk_free_min_mb 600, on the same disk"
+    )
+    assert f"note  {words}: pictures may fill it until nothing passes" in (
+        run_inspector("check", path).stdout
+    )
+    path = write_station(tmp_path, bundle)
+    assert "until nothing passes" not in run_inspector("check", path).stdout
