@@ -96,7 +96,7 @@ def _text(path: Path | None, key: str) -> str | None:
     if path is None:
         return None
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
     value = data.get(key)

@@ -74,7 +74,7 @@ def _change(name: str | None) -> object:
     if name is None:
         raise ConfigError("recipe: name a JSON file: based_on, bundle, regions, limits, why")
     try:
-        return json.loads(Path(name).read_text(encoding="utf-8"))
+        return json.loads(Path(name).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{name}: cannot be read: {error}") from None
 

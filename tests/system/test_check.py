@@ -331,3 +331,12 @@ def test_check_says_that_the_pictures_would_stop_the_line(tmp_path: Path) -> Non
     )
     path = write_station(tmp_path, bundle)
     assert "until nothing passes" not in run_inspector("check", path).stdout
+
+
+def test_check_looks_at_recipe_and_bundle_also_where_windows_saved_a_faulty_file(
+    tmp_path: Path,
+) -> None:
+    bundle = make_bundle(tmp_path / "bundles")
+    path = write_station(tmp_path, bundle, drain_s=-1.0)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert f"bundle {bundle.id}: whole" in run_inspector("check", path).stdout

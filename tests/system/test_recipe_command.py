@@ -72,3 +72,11 @@ def test_a_person_changes_a_recipe_and_whose_key_may_not_is_refused(tmp_path: Pa
     ]
     assert rows[1].sender == "engineer"
     assert "why: scratches at the lower edge" in rows[1].reason
+
+
+def test_a_change_that_an_editor_of_windows_saved_is_read(tmp_path: Path) -> None:
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    change = {"based_on": 0, "bundle": "tiny", "regions": None, "limits": None, "why": "try it"}
+    (tmp_path / "change.json").write_text(json.dumps(change), encoding="utf-8-sig")
+    done = run_inspector("command", path, "recipe", tmp_path / "change.json")
+    assert "no station answers there" in done.stderr  # it was to be asked
