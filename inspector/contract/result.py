@@ -4,6 +4,7 @@ A change to these classes is a new version: tests/data/result-v3.json holds the 
 Rows that an older station wrote are delivered as they were written: `schema` says how to read one.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -35,6 +36,15 @@ Novelty = Annotated[float, Field(ge=0.0)]
 Figure = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FIGURES_MAX = 32
 PART_ID_MAX = 256
+
+
+def row_of(payload: bytes) -> dict[str, Any] | None:
+    """A row of a journal, of any schema version; None where a disk has spoilt it."""
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def part_called(result: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.result import InspectionResult
+from inspector.contract.result import InspectionResult, row_of
 from inspector.contract.strict import Name
 from inspector.delivery.cursors import Cursors, cursors_path
 from inspector.delivery.database import file_at, in_words, lock, open_writer, transaction
@@ -237,6 +237,8 @@ class Journal:
         if seq <= self.released.final:
             return False
         found = self._db.execute("SELECT payload FROM result WHERE seq = ?", (seq,)).fetchone()
+        if found and row_of(found[0]) is None:
+            log.warning("journal %s: row %d is no result: a disk has spoilt it", self._path, seq)
         payload = withdrawn(found[0], why) if found else None
         if payload is not None:
             self._write(seq, payload)

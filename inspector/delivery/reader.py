@@ -1,6 +1,5 @@
 """The journal's file as others read it, beside its writer."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
+from inspector.contract.result import row_of
 from inspector.contract.strict import Name
 from inspector.delivery.cursors import COURIER, read_cursors
 from inspector.delivery.database import Kind, Reader
@@ -145,10 +145,7 @@ def first_seq(db: sqlite3.Connection, since: int = 0) -> int | None:
 def last_station(db: sqlite3.Connection) -> str | None:
     """Whose the newest row is, of whatever schema version; None where no row says it."""
     found = db.execute("SELECT payload FROM result ORDER BY seq DESC LIMIT 1").fetchone()
-    try:
-        station = json.loads(found[0])["station"] if found else None
-    except (ValueError, TypeError, KeyError):  # `inspector journal verify` tells of such a row
-        return None
+    station = (row_of(found[0]) or {}).get("station") if found else None
     return station if isinstance(station, str) else None
 
 

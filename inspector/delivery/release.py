@@ -16,6 +16,7 @@ from pathlib import Path
 
 from inspector.contract.alone import make_as_its_folder
 from inspector.contract.errors import RecordError
+from inspector.contract.result import row_of
 from inspector.contract.sums import sync
 
 _DIGITS = 20  # one sector, written in place: a power cut leaves the old number or the new one
@@ -102,12 +103,13 @@ def read_final(journal: Path) -> int:
 def withdrawn(payload: bytes, why: str) -> bytes | None:
     """The result as it is told when its OK must not stand; None where it says no OK.
 
-    Of any schema version: a row may be older than this program.
+    Of any schema version: a row may be older than this program. None too for one that a disk has
+    spoilt: nobody can read an OK in it.
     """
-    result = json.loads(payload)
-    if not result["pass"]:
+    result = row_of(payload)
+    if result is None or not result.get("pass", True):
         return None
-    said = f"{why}; judged {result['evaluation']}: {result['reason']}"
+    said = f"{why}; judged {result.get('evaluation')}: {result.get('reason')}"
     result.update({"pass": False, "evaluation": "UNDEFINED", "reason": said[:_TEXT_MAX]})
     if "cause" in result:  # rows before version 3 have none
         result["cause"] = "withdrawn"

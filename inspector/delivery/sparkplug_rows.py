@@ -9,13 +9,13 @@ Where connections end or rebirths are asked for sooner than that, again and agai
 received once the broker has had it `TIMES`: else what goes again would only ever become more.
 """
 
-import json
 import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from inspector.contract.errors import RecordError
+from inspector.contract.result import row_of
 from inspector.contract.status import ConsumerStatus
 from inspector.delivery.cursors import Cursors
 from inspector.delivery.pace import Pace
@@ -82,7 +82,7 @@ class Rows:
         self.sent_seq = self.passed_seq = self.cursor
         """The last row sent, and up to which one the broker has them, on this connection."""
         self.missing = 0
-        """Rows deleted before they were sent: only with may_lose."""
+        """Rows deleted before they were sent, only with may_lose, or spoilt by a disk."""
         self.resent = 0
         self._most_sent = self.cursor
         self.status: tuple[ConsumerStatus, ...] = ()
@@ -132,7 +132,12 @@ class Rows:
             if historical:
                 self._pace.take()
                 history -= 1
-            emit(self._part(seq, payload), historical)
+            part = self._part(seq, payload)
+            if part is not None:
+                emit(part, historical)
+            elif seq > self._most_sent:
+                log.error("result %d is left out: a disk has spoilt its row in the journal", seq)
+                self.missing += 1
             self._ready.popleft()
             self.sent_seq = seq
             self.resent += seq <= self._most_sent
@@ -225,8 +230,11 @@ class Rows:
             self._most_sent = max(self._most_sent, seq - 1)
         return self._ready[0]
 
-    def _part(self, seq: int, payload: bytes) -> Part:
-        row = json.loads(payload)
+    def _part(self, seq: int, payload: bytes) -> Part | None:
+        """None where a disk has spoilt it."""
+        row = row_of(payload)
+        if row is None:
+            return None
         at_ms = time_ms(row.get("captured_at"))
         if at_ms is None:  # no frame came: when it was stored is the nearest that is known
             at_ms = stored_ms(self._rows.stored_at(seq), seq)

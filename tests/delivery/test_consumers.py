@@ -105,6 +105,25 @@ def test_an_acknowledgement_moves_the_cursor_and_shows_in_the_status(
         assert replies(listener) == [], "neither a good one nor an old one is answered"
 
 
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_an_acknowledged_row_that_a_disk_has_spoilt_costs_nothing_but_its_own_confirmation(
+    journal: Journal, broker: Mosquitto, spoilt: bytes
+) -> None:
+    with Listener(broker.port) as listener, courier(journal, broker.port) as sender:
+        put(journal, 3)
+        sender.wake()
+        assert until(lambda: sender.acknowledged == 3)
+        journal._db.execute("UPDATE result SET payload = ? WHERE seq = 2", (spoilt,))
+        listener.publish(MES.ack, ack(1))
+        listener.publish(MES.ack, ack(2))
+        assert until(lambda: cursor(journal) == 1)
+        time.sleep(0.3)
+        assert sender.alive()
+        assert (cursor(journal), replies(listener)) == (1, []), "nobody can say whose it is"
+        listener.publish(MES.ack, ack(3))
+        assert until(lambda: cursor(journal) == 3)
+
+
 REFUSED = {
     "row 11 was not sent yet, the last was 10": ack(11),
     "row 5 has another result_id": ack(5, result_id="another-boot-5"),

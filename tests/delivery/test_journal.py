@@ -520,3 +520,20 @@ def test_a_journal_without_memory_says_so_and_does_not_end_the_station(tmp_path:
     assert done.stdout == f"journal {path}: there is no memory left for it now\n", done.stderr
     with JournalReader(path) as reader:
         assert reader.last_seq() == 1
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_a_last_row_that_a_disk_has_spoilt_keeps_no_station_from_its_start(
+    tmp_path: Path, spoilt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    with journal(path) as opened:
+        for seq in (1, 2):
+            opened.put(result(seq))
+            opened._db.execute("UPDATE result SET payload = ? WHERE seq = ?", (spoilt, seq))
+    with journal(path) as reopened:
+        reopened.put(result(3))
+        assert [payload for _, payload in reopened.after(0, 10)] == [
+            spoilt, spoilt, result(3).to_json()
+        ]  # fmt: skip
+    assert "row 2 is no result" in caplog.text

@@ -204,6 +204,24 @@ def test_parts_without_a_picture_have_times_of_their_own_and_keep_them(
     assert again == told
 
 
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_a_row_that_a_disk_has_spoilt_is_missing_and_the_others_are_sent(
+    journal: Journal, broker: Mosquitto, spoilt: bytes
+) -> None:
+    put(journal, None, 3)
+    for seq in (2, 3):
+        journal._db.execute("UPDATE result SET payload = ? WHERE seq = ?", (spoilt, seq))
+    with (
+        Listener(broker.start().port, "spBv1.0/#") as listener,
+        edge_node(journal, broker.port) as node,
+    ):
+        assert until(lambda: node.consumers[0].acknowledged == 3)
+        put(journal, node, 1)
+        assert until(lambda: len(parts(listener)) == 2)
+        assert until(lambda: value(listener, "Delivery/Missing") == 2)
+    assert parts(listener) == [(1, True), (4, False)]
+
+
 def test_connections_that_never_last_do_not_repeat_a_part_for_ever(
     journal: Journal, broker: Mosquitto
 ) -> None:
