@@ -19,7 +19,7 @@ from inspector.consumer.settings import (
     PostgresSink,
     SqliteSink,
 )
-from inspector.contract.alone import HeldError, alone
+from inspector.contract.alone import HeldError, alone, make_as_its_folder
 from inspector.contract.errors import ConfigError, InUseError, RecordError
 from inspector.contract.table import COLUMNS, csv_line
 from inspector.contract.whole import write_whole
@@ -150,6 +150,7 @@ class LineSink:
 
     def _open(self, *, moved: bool) -> int:
         """moved: it takes the place of the one that was written."""
+        make_as_its_folder(self._path)
         file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(file).st_size
         if size == 0:  # new, or moved away by who rotates it
@@ -220,6 +221,7 @@ class SqlSink:
         self._rows: list[tuple[Any, ...]] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            make_as_its_folder(path)
             self._db = sqlite3.connect(path, timeout=10.0, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")

@@ -9,7 +9,7 @@ class HeldError(Exception):
     """Another process has it; its number, or "unknown"."""
 
 
-def make_as_its_folder(path: Path) -> None:
+def make_as_its_folder(path: Path, mode: int = 0o644) -> None:
     """Root's hand makes no file that a service, whose folder it is, could not open afterwards.
 
     An empty one where there is none, of its folder's owner; for others than root nothing. What is
@@ -18,7 +18,7 @@ def make_as_its_folder(path: Path) -> None:
     if os.geteuid() != 0:
         return
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
         return
     try:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inspector.contract.alone import make_as_its_folder
 from inspector.contract.errors import RecordError
 from inspector.delivery.database import AUDIT, Kind, in_words, open_writer, transaction
 
@@ -48,6 +49,7 @@ class Store:
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_as_its_folder(self.path, 0o600)
             # before SQLite makes it: its -wal and -shm take the file's mode
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             self.path.chmod(0o600)

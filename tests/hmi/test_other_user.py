@@ -17,7 +17,7 @@ from inspector.delivery.journal import Journal, JournalSettings
 from tests.brokers import Mosquitto
 from tests.delivery.results import result
 from tests.hmi.plant import START_S, Client, Pages
-from tests.support import make_bundle, start_station, until, write_station
+from tests.support import free_port, make_bundle, start_station, until, write_station
 
 ROOT = Path(__file__).parents[2]
 STATION, PAGES = 64_001, 64_002  # nobody's
@@ -276,3 +276,43 @@ print(station.say("good", station.take("good"), seq=seq)[0].id)
     for seq, who in ((1, {"user": 0, "group": 0}), (2, AS_STATION)):
         done = as_pages(code, place, str(seq), **who)
         assert done.stdout == f"{seq}\n", done.stderr
+
+
+def told(command: str, *words: str | Path, **who: Any) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from inspector.cli import main; sys.exit(main())"
+    return as_pages(code, command, *words, **who)
+
+
+def test_accounts_that_root_makes_first_are_the_pages_own(folder: Path) -> None:
+    place = folder / "accounts-by-root"
+    place.mkdir()
+    os.chown(place, PAGES, PAGES)
+    settings = place / "hmi.toml"
+    settings.write_text(
+        'state_folder = "."\n[[stations]]\nstation = "cell-01"\ntopic_root = "acme"\n'
+        'mqtt = { host = "127.0.0.1" }\n'
+    )
+    settings.chmod(0o644)
+    made = told("hmi-user", settings, "add", "anna", "--role", "operator", user=0, group=0)
+    assert made.returncode == 0, made.stderr
+    done = told("hmi-user", settings, "list")
+    assert "anna" in done.stdout, done.stderr
+    assert (place / "hmi.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "sqlite"])
+def test_a_store_that_root_tries_first_is_its_consumers_own(folder: Path, kind: str) -> None:
+    place = folder / f"{kind}-by-root"
+    place.mkdir()
+    os.chown(place, STATION, STATION)
+    settings = place / "consumer.toml"
+    settings.write_text(
+        'consumer = "mes"\ntopic_root = "acme"\nstations = ["cell-01"]\n'
+        f'mqtt = {{ host = "127.0.0.1", port = {free_port()} }}\n'
+        f'sink = {{ kind = "{kind}", path = "results" }}\n'
+    )
+    settings.chmod(0o644)
+    for who in ({"user": 0, "group": 0, "umask": 0o022}, AS_STATION):
+        done = told("subscribe", settings, "--for", "0.3", **who)
+        assert done.returncode == 5, done.stdout + done.stderr
+        assert (place / "results").stat().st_uid == STATION, "or no row could be written"
