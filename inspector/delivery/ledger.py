@@ -23,6 +23,9 @@ from inspector.delivery.database import AUDIT, Kind, Reader, in_words, open_writ
 
 NONCES_MAX = 2_000
 """Of one sender: nobody's flood keeps another's HALT out."""
+REMEMBERED = 1_000
+"""Of one sender, however old. By their time alone, those of a clock that was ahead would be
+forgotten before it was set, and nothing taken until the time that it had reached."""
 KEEP_MS = 600_000
 """So long after its end a command sent again still gets its reply again."""
 
@@ -96,10 +99,13 @@ class Ledger:
         """
         sender, nonce = envelope.sender, envelope.nonce
         with self._lock, in_words(_KIND, self.path), self._adding():
-            self._forget(now_ms - KEEP_MS)
+            self._forget(sender, now_ms - KEEP_MS)
             (floor,) = self._db.execute("SELECT expires_ms FROM forgotten").fetchone()
             if envelope.expires_ms <= floor:
-                return "it ends before one that was forgotten already: is the clock behind?"
+                return (
+                    "it ends before one that was forgotten already: is the clock behind, or was "
+                    "it ahead?"
+                )
             query = "SELECT count(*) FROM command WHERE sender = ?"
             (count,) = self._db.execute(query, (sender,)).fetchone()
             if count >= NONCES_MAX:
@@ -142,13 +148,16 @@ class Ledger:
             self.rows, self._head = before
             raise
 
-    def _forget(self, before_ms: int) -> None:
-        """By expiry. The clock may go back afterwards: what was forgotten then stays too old."""
-        old = "FROM command WHERE expires_ms < ?"
-        (last,) = self._db.execute(f"SELECT max(expires_ms) {old}", (before_ms,)).fetchone()
+    def _forget(self, sender: str, before_ms: int) -> None:
+        """Beyond the newest, by expiry. The clock may go back afterwards: what was forgotten then
+        stays too old."""
+        newest = "SELECT expires_ms FROM command WHERE sender = ? ORDER BY expires_ms DESC"
+        old = f"FROM command WHERE sender = ? AND expires_ms < min(?, ({newest} LIMIT 1 OFFSET ?))"
+        given = sender, before_ms, sender, REMEMBERED - 1
+        (last,) = self._db.execute(f"SELECT max(expires_ms) {old}", given).fetchone()
         if last is not None:
             self._db.execute("UPDATE forgotten SET expires_ms = max(expires_ms, ?)", (last,))
-            self._db.execute(f"DELETE {old}", (before_ms,))
+            self._db.execute(f"DELETE {old}", given)
 
     def _add(self, entry: AuditEntry) -> None:
         text = entry.model_dump_json(by_alias=True)

@@ -28,7 +28,14 @@ from inspector.delivery.consumers import Identity
 from inspector.delivery.gate import CommandDoorSettings
 from inspector.delivery.keys import KeySettings, Signer, read_key
 from inspector.delivery.lanes import WAITING_MAX
-from inspector.delivery.ledger import KEEP_MS, NONCES_MAX, Ledger, ledger_path, read_audit
+from inspector.delivery.ledger import (
+    KEEP_MS,
+    NONCES_MAX,
+    REMEMBERED,
+    Ledger,
+    ledger_path,
+    read_audit,
+)
 from tests.brokers import Mosquitto
 from tests.certificates import require_openssl
 from tests.support import until
@@ -525,6 +532,31 @@ def seal(signer: Signer, lifetime_s: float = 1.0) -> SignedCommand:
     return signer.seal(Command(schema=1, id="c", action="status"), "cell", lifetime_s)
 
 
+def remember(journal: Path, nonces: int, expires_ms: int) -> None:
+    with sqlite3.connect(ledger_path(journal)) as db:
+        rows = ((f"nonce-{i}", expires_ms) for i in range(nonces))
+        db.executemany("INSERT INTO command VALUES ('ed', ?, ?, x'', '', NULL)", rows)
+
+
+def test_a_clock_that_was_ahead_shuts_no_sender_out_once_it_is_right(
+    tmp_path: Path, signer: Signer
+) -> None:
+    ledger = Ledger(tmp_path / "journal.db", "boot")
+    ahead_ms = 2 * 3_600_000  # as a PC's that is kept in local time
+    early, late = (
+        each.model_copy(update={"expires_ms": each.expires_ms + ahead_ms + after})
+        for each, after in ((seal(signer), 0), (seal(signer), 2 * KEEP_MS))
+    )
+    for each in (early, late):
+        assert ledger.begin(each, "status", each.expires_ms) is None
+    right = seal(signer)
+    assert ledger.begin(right, "halt", right.issued_ms) is None
+    again = ledger.known(early)
+    assert again is not None, "and none of that time has an effect a second time"
+    assert again.same
+    ledger.close()
+
+
 def test_what_was_forgotten_is_refused_whatever_the_clock_says(
     tmp_path: Path, signer: Signer
 ) -> None:
@@ -532,6 +564,7 @@ def test_what_was_forgotten_is_refused_whatever_the_clock_says(
     old, new = seal(signer), seal(signer, 30.0)
     now = old.issued_ms
     assert ledger.begin(old, "status", now) is None
+    remember(tmp_path / "journal.db", REMEMBERED, old.expires_ms + 1)
     later = old.expires_ms + KEEP_MS + 1
     assert ledger.begin(new, "status", later) is None
     assert ledger.known(old) is None, "it was forgotten"
@@ -544,9 +577,7 @@ def test_what_was_forgotten_is_refused_whatever_the_clock_says(
 def test_what_is_remembered_of_a_sender_is_bounded(tmp_path: Path, signer: Signer) -> None:
     ledger = Ledger(tmp_path / "journal.db", "boot")
     ledger.close()
-    with sqlite3.connect(ledger_path(tmp_path / "journal.db")) as db:
-        rows = ((f"nonce-{i}", 2**52) for i in range(NONCES_MAX))
-        db.executemany("INSERT INTO command VALUES ('ed', ?, ?, x'', '', NULL)", rows)
+    remember(tmp_path / "journal.db", NONCES_MAX, 2**52)
     ledger = Ledger(tmp_path / "journal.db", "boot")
     command = seal(signer)
     why = ledger.begin(command, "status", command.issued_ms)
