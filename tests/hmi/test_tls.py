@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import re
 import select
 import shutil
 import socket
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from playwright.sync_api import Browser, expect
 
 from inspector.contract.errors import ConfigError
+from inspector.hmi.commanding import SLOW_S
 from inspector.hmi.connections import PEER_MAX
 from inspector.hmi.serve import serve
 from tests.certificates import make_authority
@@ -141,6 +143,11 @@ def write_nginx(folder: Path, authority: Path, pages: int, port: int) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def test_nginx_waits_longer_than_the_pages_wait_for_a_station() -> None:
+    (everywhere,) = re.findall(r"^    proxy_read_timeout (\d+)s;", CONF.read_text("utf-8"), re.M)
+    assert int(everywhere) > SLOW_S, "its own 60 s would call a bundle that loads a failure"
 
 
 def answers(port: int) -> bool:
