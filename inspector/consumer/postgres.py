@@ -27,6 +27,14 @@ log = logging.getLogger(__name__)
 
 SAY_EVERY = 1_000  # rows not stored as they are: the first, then each thousandth
 CONNECT_S = 10
+_NOTICED = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""A server, or a firewall before it, that is gone without a word: by itself Linux waits for a
+quarter of an hour for who owes an acknowledgement, and two hours for who owes an answer."""
 _FORM = (
     "host=.. port=.. dbname=.. user=.. password='..' (in it \\' for ' and \\\\ for \\), or "
     "postgresql://user:password@host:port/dbname (with @ : / ? # % of the password as %40 %3A %2F "
@@ -79,7 +87,7 @@ class _PostgresSink:
         try:
             # autocommit: a look-up a row is one round trip, not three
             self._db = psycopg.connect(
-                **{**conninfo, "connect_timeout": CONNECT_S}, autocommit=True
+                **{**_NOTICED, **conninfo, "connect_timeout": CONNECT_S}, autocommit=True
             )
             with self._db.transaction():
                 self._db.execute("SET synchronous_commit = on")

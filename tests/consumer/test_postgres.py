@@ -1,9 +1,15 @@
 """`inspector subscribe` into a real PostgreSQL."""
 
 import json
+import os
+import select
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +66,50 @@ def test_a_killed_server_and_a_killed_subscriber_cost_no_result_and_make_none_tw
         assert [payload for _, payload in rows] == [json.loads(p) for p in station.payloads()]
         kinds = ask(server, "SELECT pass, captured_at, part_id FROM inspector_result LIMIT 1")[0]
         assert (kinds[0], kinds[1].year, kinds[2]) == (True, 2026, "P1")
+
+
+@contextmanager
+def over_tcp(server: Postgres) -> Iterator[int]:
+    """A port on loopback that leads to the server's socket."""
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as behind:
+                behind.connect(f"{server.folder}/.s.PGSQL.5432")
+                ends = {self.request: behind, behind: self.request}
+                while True:
+                    for end in select.select([*ends], [], [])[0]:
+                        if not (data := end.recv(65_536)):
+                            return
+                        ends[end].sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forward) as forwarding:
+        threading.Thread(target=forwarding.serve_forever, daemon=True).start()
+        yield forwarding.server_address[1]
+        forwarding.shutdown()
+
+
+def test_a_server_that_is_gone_without_a_word_is_noticed_within_half_a_minute(
+    tmp_path: Path, server: Postgres
+) -> None:
+    with over_tcp(server) as port:
+        path = tmp_path / "conninfo"
+        path.touch(0o600)
+        path.write_text(f"host=127.0.0.1 port={port} user=inspector dbname=postgres\n", "utf-8")
+        sink: Any = open_postgres(PostgresSink(kind="postgres", conninfo_file=path, table="far"))
+        with closing(sink), socket.socket(fileno=os.dup(sink._db.fileno())) as end:
+            idle, pause, tries, silent_ms = (
+                end.getsockopt(socket.IPPROTO_TCP, each)
+                for each in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            )
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert idle + pause * tries <= 30, "where it owes an answer"
+    assert 0 < silent_ms <= 30_000, "where it owes an acknowledgement"
 
 
 def test_a_role_that_may_only_read_and_write_the_table_is_enough_where_it_is_there(
