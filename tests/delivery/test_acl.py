@@ -22,24 +22,26 @@ from tests.support import until
 DEPLOY = Path(__file__).parent.parent.parent / "deploy" / "mosquitto"
 LINE = "acme/plant-1/assembly/line-3"
 STATIONS = ("cell-01", "cell-02")
-CLIENTS = (*STATIONS, "mes", "foreman", "plc-3", "scada", "nobody")
+CLIENTS = (*STATIONS, "mes", "foreman", "hmi", "plc-3", "scada", "nobody")
 
 # topic below a station: who may publish there, who may hear it; STATION is the station itself
 CERTIFICATE = (("cert_file", "pem"), ("key_file", "key"))
 STATION = "STATION"
 RULES: dict[str, tuple[set[str], set[str]]] = {
-    "result": ({STATION}, {"mes", "plc-3"}),
-    "state": ({STATION}, {"mes", "plc-3", "foreman"}),
-    "alarm": ({STATION}, {"mes"}),
-    "heartbeat": ({STATION}, {"mes", "plc-3"}),
+    "result": ({STATION}, {"mes", "plc-3", "hmi"}),
+    "state": ({STATION}, {"mes", "plc-3", "foreman", "hmi"}),
+    "alarm": ({STATION}, {"mes", "hmi"}),
+    "heartbeat": ({STATION}, {"mes", "plc-3", "hmi"}),
     "shadow": ({STATION}, {"mes"}),
     "line": ({STATION}, {"plc-3"}),
     "trigger": ({"plc-3"}, {STATION}),
     "echo": ({"plc-3"}, {STATION}),
     "command/foreman": ({"foreman"}, {STATION}),
+    "command/hmi": ({"hmi"}, {STATION}),
     "command/mes": (set(), {STATION}),
     "reply/foreman": ({STATION}, {"foreman"}),
     "reply/foreman/tool-7": ({STATION}, {"foreman"}),
+    "reply/hmi": ({STATION}, {"hmi"}),
     "reply/mes": ({STATION}, set()),
     "consumer/mes/ack": ({"mes"}, {STATION}),
     "consumer/mes/replay": ({"mes"}, {STATION}),
