@@ -8,6 +8,7 @@ The pages' own file, not the station's journal: a full or broken disk of the sta
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inspector.contract.errors import RecordError
+from inspector.contract.alone import HeldError, alone
+from inspector.contract.errors import InUseError, RecordError
 from inspector.contract.strict import Name, Strict
 from inspector.delivery.database import Kind
 from inspector.hmi.store import Store
@@ -78,7 +80,8 @@ class AlarmLog:
     def __init__(
         self, folder: Path, stations: Iterable[str], clock: Callable[[], float] = time.time
     ) -> None:
-        """Raises ConfigError for a file of another version, RecordError for a damaged one."""
+        """Raises ConfigError for a file of another version, RecordError for a damaged one,
+        InUseError where other pages keep theirs there."""
         # not FULL: each of its commits would wait for the disk that stations write to
         self._store = Store(folder, KIND, FILE, synchronous="NORMAL")
         self._clock = clock
@@ -87,6 +90,7 @@ class AlarmLog:
         self._trouble: str | None = None
         self._open: dict[str, dict[_Key, int]] = {}
         """Station -> (kind, origin) -> id."""
+        self._held: int | None = self._alone()
         self._come_back(set(stations))
 
     @property
@@ -166,6 +170,22 @@ class AlarmLog:
         with self._lock, suppress(RecordError):
             self._note()
         self._store.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def _alone(self) -> int:
+        """Each alarm would be kept by both, and who comes takes the others for ended."""
+        path = self._store.path
+        try:
+            return alone(path.with_name(f"{FILE}.lock"))
+        except HeldError as holder:
+            self._store.close()
+            words = f"{path}: process {holder} is already writing it: one state_folder, one hmi"
+            raise InUseError(words, str(holder)) from None
+        except OSError as error:
+            self._store.close()
+            raise RecordError(f"{path}.lock: {error.strerror or error}") from error
 
     def _come_back(self, stations: set[str]) -> None:
         """What stood when the pages ended, and how long nobody has listened. Raises RecordError."""

@@ -25,9 +25,9 @@ def serve(path: Path) -> int:
     """Raises ConfigError, RecordError where it cannot start."""
     settings = read_hmi_settings(path)
     context = _context(settings.listen)
+    bound = bind(settings.listen)
     parts = Parts.of(settings)
     guard = make_app(parts)[1]
-    bound = bind(settings.listen)
     config = configure(guard, settings.listen, bound, context)
     _introduce(parts)
     server = Server(config)
@@ -87,7 +87,7 @@ def _context(listen: ListenSettings) -> ssl.SSLContext | None:
 
 
 def bind(listen: ListenSettings) -> Listening:
-    """Before anything is promised: a port that is taken is a fault of the settings."""
+    """Before anything is written or promised: a port that is taken is a fault of the settings."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     found = Listening(family, listen.proxies if listen.behind_proxy else ())
     try:

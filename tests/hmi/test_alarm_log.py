@@ -1,6 +1,8 @@
 """Which alarms came and went: kept beyond the pages' end, bounded, and in nobody's way."""
 
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from inspector.hmi import alarm_log
 from inspector.hmi.alarm_log import AlarmLog, Wanted
 from inspector.hmi.follow import Follower
 from inspector.hmi.settings import HmiSettings, StationSettings, places
+from tests.hmi.plant import Pages
+from tests.support import until
 
 SINCE = "2026-11-25T08:00:00.000Z"
 BEGAN = 1_795_593_600.0
@@ -186,3 +190,28 @@ def test_a_begin_that_makes_no_sense_is_when_it_was_heard(
     log = opened()
     log.heard("a", says("fault", since=since))
     assert rows(log)[0]["began"] == clock.now
+
+
+@pytest.mark.parametrize("port", ["the same", "another"])
+def test_pages_that_are_started_a_second_time_are_refused_and_write_nothing(
+    tmp_path: Path, port: str
+) -> None:
+    station = {"station": "a", "topic_root": "plant", "mqtt": {"host": "127.0.0.1", "port": 9}}
+    first = Pages(tmp_path, station, state_folder=str(tmp_path / "hmi")).start()
+    try:
+        kept = sqlite3.connect(tmp_path / "hmi" / "alarms.db")
+        query = "SELECT kind, ended FROM alarm"
+        assert until(lambda: kept.execute(query).fetchall() == [("broker", None)])
+        again = tmp_path / "again"
+        again.mkdir()
+        listen = {"port": first.port} if port == "the same" else {}
+        second = Pages(again, station, state_folder=str(tmp_path / "hmi"), listen=listen)
+        command = [sys.executable, "-m", "inspector.cli", "hmi", str(second.settings)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60.0)
+        words = "Address already in use" if port == "the same" else "one state_folder, one hmi"
+        assert words in done.stderr
+        assert done.returncode == (78 if port == "the same" else 1)
+        assert kept.execute(query).fetchall() == [("broker", None)]
+        kept.close()
+    finally:
+        first.kill()
