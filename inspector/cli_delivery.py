@@ -88,27 +88,36 @@ def _journal(args: argparse.Namespace) -> int:
 
     require_meant(args, "journal", args.action, MEANT)
     path = journal_path(args.path)
+    left_out: list[str] = []
+
+    def spoilt(words: str) -> None:
+        _note(f"{words}: left out")
+        left_out.append(words)
+
     match args.action:
         case "info":
-            lines = info(path)
+            lines = info(path, spoilt)
         case "show":
             if (args.named is None) is (args.part is None):
                 raise ConfigError("journal show: say which row or part")
             by_part = args.named is None
-            lines = show_part(path, args.part) if by_part else show(path, args.named, _note)
+            if by_part:
+                lines = show_part(path, args.part, spoilt)
+            else:
+                lines = show(path, args.named, _note, spoilt)
         case "verify":
             return _say(verify(path))
         case _:
             wanted = Filter(args.since, args.until, args.part, args.evaluation)
             form = args.format or _form_of(args.out)
             with output(args.out, form, path, args.path) as out:
-                count = export(path, form, out, wanted)
+                count = export(path, form, out, wanted, spoilt)
             if args.out is not None:
                 print(f"{args.out}: {count} results")
-            return 0
+            return 1 if left_out else 0
     for line in lines:
         print(line)
-    return 0
+    return 1 if left_out else 0
 
 
 def _note(words: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.result import InspectionResult, part_called
+from inspector.contract.result import InspectionResult, part_called, row_of
 from inspector.contract.table import COLUMNS, cells, csv_line
 from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.reader import JournalReader
@@ -92,8 +92,12 @@ def last_settled(path: Path) -> int:
         return reader.settled_seq()
 
 
-def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Raises RecordError where one cannot be read: `verify` finds them all."""
+def rows(
+    path: Path, wanted: Filter, after: int = 0, spoilt: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """spoilt: told of each that cannot be read, and is left out; `verify` finds them all. Without
+    it the first raises RecordError.
+    """
     at: datetime | None = None
     for seq, payload in payloads(path, after):
         try:
@@ -102,20 +106,24 @@ def rows(path: Path, wanted: Filter, after: int = 0) -> Iterator[tuple[int, byte
                 at = datetime.fromisoformat(result["captured_at"])
             takes = wanted.takes(result, at) and all(result[name] is not None for name in NEEDED)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecordError(f"journal {path}: row {seq} is no result: {error!r}") from None
+            words = f"journal {path}: row {seq} is no result: {error!r}"
+            if spoilt is None:
+                raise RecordError(words) from None
+            spoilt(words)
+            continue
         if takes:
             yield seq, payload, result
 
 
-def info(path: Path) -> Iterator[str]:
-    """Counts, range, size and cursors, a line each."""
+def info(path: Path, spoilt: Callable[[str], None]) -> Iterator[str]:
+    """Counts, range, size and cursors, a line each. spoilt: as of `rows`."""
     evaluations: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     examples: dict[str, str] = {}
     boots: set[str] = set()
     first: tuple[int, Any] | None = None
     last: tuple[int, Any] | None = None
-    for seq, _, result in rows(path, Filter()):
+    for seq, _, result in rows(path, Filter(), spoilt=spoilt):
         last = (seq, result.get("captured_at"))
         first = first or last
         evaluations[result["evaluation"]] += 1
@@ -149,50 +157,60 @@ def _cursors(path: Path, first: int, last: int) -> Iterator[str]:
             yield f"{what} has acknowledged up to {seq}: {waiting}{lost}"
 
 
-def show(path: Path, named: str, note: Callable[[str], None] = lambda _: None) -> Iterator[str]:
-    """The row of this number, or every row of the part of this id. Raises ConfigError.
+def show(
+    path: Path, named: str, note: Callable[[str], None], spoilt: Callable[[str], None]
+) -> Iterator[str]:
+    """The row of this number, or every row of the part of this id. Raises ConfigError, RecordError.
 
-    note: told where a number may have been meant as a part's id.
+    note: told where a number may have been meant as a part's id. spoilt: as of `rows`.
     """
     number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else None
     with JournalReader(path) as reader:
         settled = number is not None and number <= reader.settled_seq()
         row = reader.row(number) if number is not None and settled else None
     if row is None:
-        yield from show_part(path, named)
+        yield from show_part(path, named, spoilt)
         return
-    result = json.loads(row)
+    result = row_of(row)
+    if result is None:
+        raise RecordError(f"journal {path}: row {number} is no result: it begins {row[:100]!r}")
     yield json.dumps(result, indent=2, ensure_ascii=False)
     part = part_called(result)
     if part != named:
         note(f"row {number}, which is of part {part}; a part whose id is {named}: --part {named}")
 
 
-def show_part(path: Path, part: str) -> Iterator[str]:
-    """Every row of the part of this id. Raises ConfigError where there is none."""
+def show_part(path: Path, part: str, spoilt: Callable[[str], None]) -> Iterator[str]:
+    """Every row of the part of this id. Raises ConfigError where there is none. spoilt: as of
+    `rows`."""
     found = False
-    for _, _, result in rows(path, Filter(part=part)):
+    for _, _, result in rows(path, Filter(part=part), spoilt=spoilt):
         found = True
         yield json.dumps(result, indent=2, ensure_ascii=False)
     if not found:
         raise ConfigError(f"{path}: has no row {part} and no part of that id")
 
 
-def export(path: Path, form: str, out: BinaryIO, wanted: Filter) -> int:
-    """Write the rows that are wanted; how many they were. Raises ConfigError, RecordError."""
+def export(
+    path: Path, form: str, out: BinaryIO, wanted: Filter, spoilt: Callable[[str], None]
+) -> int:
+    """Write the rows that are wanted; how many they were. Raises ConfigError, RecordError.
+
+    spoilt: as of `rows`.
+    """
     count = 0
     if form == "parquet":
         # only here: it is large, and an extra
         from inspector.parquet import ParquetFile
 
         with ParquetFile(out) as table:
-            for _, payload, result in rows(path, wanted):
+            for _, payload, result in rows(path, wanted, spoilt=spoilt):
                 table.add(cells(result), payload)
                 count += 1
         return count
     if form == "csv":
         out.write(csv_line(COLUMNS))
-    for _, payload, result in rows(path, wanted):
+    for _, payload, result in rows(path, wanted, spoilt=spoilt):
         out.write(csv_line(cells(result).values()) if form == "csv" else payload + b"\n")
         count += 1
     return count

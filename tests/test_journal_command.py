@@ -260,6 +260,27 @@ def test_verify_passes_a_whole_journal_and_names_every_fault_of_another(path: Pa
     assert "row 5 is no result: KeyError('evaluation')" in done.stderr
 
 
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_a_row_that_a_disk_has_spoilt_is_left_out_in_words_and_takes_no_other_with_it(
+    path: Path, tmp_path: Path, spoilt: bytes
+) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE result SET payload = ? WHERE seq = 2", (spoilt,))
+    out = tmp_path / "rest.csv"
+    done = run_inspector("journal", "export", path, "--out", out)
+    rows = list(csv.DictReader(out.read_text("utf-8").splitlines()))
+    assert [row["seq"] for row in rows] == ["1", "3", "4", "5", "6"]
+    assert f"journal {path}: row 2 is no result" in done.stderr
+    assert done.returncode == 1, "who exports by a script must know that it is not all"
+    done = run_inspector("journal", "info", path)
+    assert "5 results of 1 boots" in done.stdout
+    assert (done.returncode, "row 2 is no result" in done.stderr) == (1, True)
+    done = run_inspector("journal", "show", path, "--part", "P4")
+    assert json.loads(done.stdout)["seq"] == 4
+    done = run_inspector("journal", "show", path, "2")
+    assert (done.returncode, "row 2 is no result" in done.stderr) == (1, True)
+
+
 def test_a_row_that_is_not_settled_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = Journal(JournalSettings(path=path, disk_free_min_mb=0))
@@ -267,7 +288,7 @@ def test_a_row_that_is_not_settled_is_not_shown(tmp_path: Path) -> None:
     journal.put(result(2))
     assert [seq for seq, _ in payloads(path)] == [1]
     with pytest.raises(ConfigError, match="has no row 2"):
-        list(show(path, "2"))
+        list(show(path, "2", print, print))
     journal.release(2)
     journal.rest()
     assert [seq for seq, _ in payloads(path)] == [1, 2]
