@@ -17,17 +17,18 @@ SPARKPLUG: Name = "sparkplug"
 """Its name among the journal's consumers."""
 
 Control = Literal["select", "start", "single", "stop", "reset", "halt", "trigger"]
-Group = Annotated[str, StringConstraints(pattern=r"^[^/#+\x00-\x1f]{1,64}$")]
+Level = Annotated[str, StringConstraints(pattern=r"^[^/#+\x00-\x1f]{1,64}$")]
+"""Of a topic, as others have named it: any text without '/', '#' and '+'."""
 
 
 class SparkplugSettings(Strict):
     """The same results as a Sparkplug B 3.0 edge node."""
 
-    group: Group
+    group: Level
     node: Name | None = None
     """Left out, it is the station's name. Two stations of a group must not share one."""
     device: Name = "inspection"
-    primary_host: Name | None = None
+    primary_host: Level | None = None
     """Left out, nobody is waited for. Else what comes while this host is away waits for it."""
     broker: MqttSettings | None = None
     """Left out, it is that of [mqtt]."""

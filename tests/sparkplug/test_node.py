@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from inspector.contract.command import Reply
 from inspector.contract.errors import ConfigError
@@ -331,6 +332,22 @@ def test_an_access_list_that_keeps_births_away_is_named(
         edge_node(journal, broker.start().port),
     ):
         assert until(lambda: "may keep us from spBv1.0/plant/NBIRTH/station" in caplog.text)
+
+
+def test_a_primary_host_is_called_as_its_people_have_called_it(
+    journal: Journal, broker: Mosquitto
+) -> None:
+    with (
+        Listener(broker.start().port, "spBv1.0/#") as listener,
+        edge_node(journal, broker.port, primary_host="Leitstand Süd (1)"),
+    ):
+        time.sleep(0.3)
+        assert births(listener) == 0
+        state = "spBv1.0/STATE/Leitstand Süd (1)"
+        listener.publish(state, b'{"online":true,"timestamp":1}', retain=True)
+        assert until(lambda: births(listener) == 1)
+    with pytest.raises(ValidationError):
+        SparkplugSettings(group="plant", primary_host="a/b")
 
 
 def test_who_floods_does_not_hide_the_hosts_leave(journal: Journal, broker: Mosquitto) -> None:
