@@ -11,6 +11,7 @@ from typing import Literal
 from inspector.contract.errors import DataError
 from inspector.contract.pictures import SUFFIXES
 from inspector.contract.review import class_said
+from inspector.contract.table import beyond_head
 from training.pictures import pictures_in, require_utf8
 from training.plan import fingerprint
 
@@ -152,6 +153,10 @@ def _read_manifest(path: Path) -> Dataset:
     if not rows:
         raise DataError(f"{path}: holds no rows")
     columns = _find_columns(path, [name for name in rows[0] if name is not None])
+    for number, row in enumerate(rows, start=2):
+        shifted = beyond_head(row)
+        if shifted:
+            raise DataError(f"{path}, line {number}: {shifted}")
     samples = [
         _sample_of(path, number, {key: row.get(name) for key, name in columns.items()})
         for number, row in enumerate(rows, start=2)

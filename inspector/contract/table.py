@@ -5,7 +5,7 @@ Of any schema version: what a row does not have is empty.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -104,6 +104,19 @@ def _is_instant(text: str) -> bool:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return False
+
+
+def beyond_head(row: Mapping[str | None, Any]) -> str | None:
+    """Why a line with more cells than the head has columns cannot be trusted, in words; None where
+    it has none. row: as `csv.DictReader` gives it. Blank cells say nothing.
+    """
+    more = [cell for cell in row.get(None) or () if cell.strip()]
+    if not more:
+        return None
+    return (
+        f"has more cells than the head has columns ({more[0].strip()!r}): a cell with a comma in "
+        f'it, as in "0,5", must be quoted'
+    )
 
 
 def csv_line(values: Iterable[Any]) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from inspector.contract.bundle import file_sha256
 from inspector.contract.errors import ConfigError, FrameError
 from inspector.contract.pictures import pictures_in
+from inspector.contract.table import beyond_head
 from inspector.devices.camera_replay import read_image, shown
 
 GOOD_WORD, DEFECT_WORD = "OK", "NOT_OK"
@@ -168,8 +169,9 @@ def _cells(
     for row in reader:
         cells = {name: (row[head] or "").strip() for name, head in columns.items()}
         empty = [name for name in needed if not cells[name]]
-        if empty:
-            raise ConfigError(f"{path}: line {reader.line_num}: {empty[0]} is empty")
+        wrong = f"{empty[0]} is empty" if empty else beyond_head(row)
+        if wrong:
+            raise ConfigError(f"{path}: line {reader.line_num}: {wrong}")
         yield cells
 
 

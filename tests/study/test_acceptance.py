@@ -18,7 +18,7 @@ from inspector.contract.image import decode
 from inspector.delivery.journal import Journal, JournalSettings
 from inspector.study.acceptance import hold
 from inspector.study.agreed import EVERY_DEFECT
-from inspector.study.labels import read_pictures
+from inspector.study.labels import read_labels, read_pictures
 from inspector.study.stats import Rate
 from tests.delivery.results import result
 from tests.study.reports import figures, page, run_study
@@ -321,6 +321,15 @@ def test_what_a_person_wrote_wrong_is_told_in_words(
     assert done.returncode == 78
     assert words in done.stderr
     assert not (station.parent / "study").exists(), "an empty folder is no study"
+
+
+def test_a_label_that_a_comma_has_split_is_not_read_as_half_of_it(tmp_path: Path) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text("part,label\n1,good\n2,dark, deep\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line 3: has more cells .*'deep'.* must be quoted"):
+        read_labels(found)
+    found.write_text('part,label\n1,good,,\n2,"dark, deep"\n', encoding="utf-8")
+    assert [part.label for part in read_labels(found)] == ["good", "dark, deep"]
 
 
 @pytest.mark.parametrize("form", ["png", "bmp"], ids=["the file", "saved again"])

@@ -136,6 +136,27 @@ def test_a_manifest_that_cannot_work_is_refused_in_words(
         read_dataset(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("image,label,severity\na.png,good,\nb.png,scratch,0,5\n", "5"),
+        ("image,label,part\na.png,good,P1\nb.png,crack, deep,P2\n", "P2"),
+        ("image,boxes,label\na.png,,good\nb.png,10,20,30,40,crack\n", "30"),
+    ],
+    ids=["a decimal comma", "a comma in a label", "a box without quotes"],
+)
+def test_a_cell_that_a_comma_has_split_is_not_read_as_another(
+    tmp_path: Path, text: str, cell: str
+) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text(text, encoding="utf-8")
+    words = rf"line 3: has more cells than the head has columns \('{cell}'\).* must be quoted"
+    with pytest.raises(DataError, match=words):
+        read_dataset(path)
+    path.write_text("image,label\na.png,good,,\n", encoding="utf-8")
+    assert read_dataset(path).labels == ("good",), "blank cells of a spreadsheet say nothing"
+
+
 def test_one_class_alone_is_refused(class_folders: Path) -> None:
     samples = [s for s in read_dataset(class_folders).samples if s.label == "good"]
     with pytest.raises(DataError, match=r"only one class \(good 12\)"):
