@@ -94,24 +94,29 @@ def read_dataset(data: Path) -> Dataset:
         raise DataError(f"{data}: there is no such file or folder")
     if (data / "manifest.csv").is_file():
         return _read_manifest(data / "manifest.csv")
-    folders = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
-    if "ground_truth" in folders:
-        return _read_mvtec(data, folders)
-    if folders and set(folders) <= set(_SPLIT_FOLDERS):
+    folders = _folders_in(data)
+    names = {folder.name.lower() for folder in folders}
+    if "ground_truth" in names:
+        return _read_mvtec(data, {folder.name.lower(): folder for folder in folders})
+    if names and names <= set(_SPLIT_FOLDERS):
         samples = [
             sample
-            for name, folder in folders.items()
-            for sample in _read_classes(data, folder, _SPLIT_FOLDERS[name])
+            for folder in folders
+            for sample in _read_classes(data, folder, _SPLIT_FOLDERS[folder.name.lower()])
         ]
-        return _checked(samples, f"{data}: class folders below {', '.join(sorted(folders))}")
+        return _checked(samples, f"{data}: class folders below {', '.join(sorted(names))}")
     return _checked(_read_classes(data, data, None), f"{data}: a folder per class")
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Of classes, or of sets; hidden ones are none: a stick has its own bin."""
+    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
 
 
 def _read_classes(root: Path, folder: Path, split: SplitName | None) -> list[Sample]:
     return [
         Sample(image, str(image.relative_to(root)), label.name, _part_of(root, image), split)
-        for label in sorted(folder.iterdir())
-        if label.is_dir()
+        for label in _folders_in(folder)
         for image in pictures_in(label)
     ]
 

@@ -54,6 +54,23 @@ def test_split_folders_above_the_classes_are_kept(class_folders: Path, tmp_path:
     assert Counter(chosen) == {"train": 15, "validation": 6, "calibration": 6, "golden": 9}
 
 
+def test_a_hidden_folder_beside_the_classes_is_no_class(class_folders: Path) -> None:
+    before = read_dataset(class_folders)
+    for bin_, name in ((".Trash-1000", "files"), (".ipynb_checkpoints", ".")):
+        shutil.copytree(class_folders / "good", class_folders / bin_ / name)
+    assert read_dataset(class_folders) == before
+
+
+def test_folders_of_sets_may_differ_in_capitals_and_hidden_ones_are_no_set(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    for name in ("Train", "train", "test"):
+        shutil.copytree(class_folders, tmp_path / "sets" / name)
+    shutil.copytree(class_folders / "good", tmp_path / "sets" / ".Trash-1000" / "files")
+    samples = read_dataset(tmp_path / "sets").samples
+    assert Counter(sample.split for sample in samples) == {"train": 72, "golden": 36}
+
+
 def test_the_mvtec_layout_is_read_with_its_masks_and_split_anew(
     class_folders: Path, tmp_path: Path
 ) -> None:
