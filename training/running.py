@@ -59,11 +59,16 @@ def require_same_product(plan: Plan, bundle: Bundle) -> None:
 def starting_from(plan: Plan, running: Running, dataset: Dataset) -> Plan:
     """The plan with the running student as its start, and as a teacher of what it knew.
 
-    Raises ConfigError where the plan names another start or is for another product, DataError
-    where the data has lost a class (no station would take that bundle), or does not say which
-    pictures are held back: the running student has learned some of them.
+    Raises ConfigError where the plan names another start, is for another product or measures no
+    novelty any more, DataError where the data has lost a class (no station would take that bundle),
+    or does not say which pictures are held back: the running student has learned some of them.
     """
     require_same_product(plan, running.bundle)
+    if running.bundle.manifest.limits.novelty_at and not plan.quality.novelty_overkill_at_most:
+        raise ConfigError(
+            f"plan: quality.novelty_overkill_at_most 0: {running.bundle.id} measures novelty, and "
+            f"no station that runs it takes a bundle that does not"
+        )
     if plan.student.old:
         raise ConfigError("plan: student.old: names a start already; leave it or --from-bundle out")
     lost = sorted(set(running.bundle.manifest.labels) - set(dataset.labels))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspector.contract.errors import ConfigError, DataError
+from tests.support import make_bundle
 from tests.training.plates import PLAN
 from tests.training.releases import Released
 from training.cli import main
@@ -61,6 +62,21 @@ def test_another_product_a_lost_class_and_mixed_sets_are_refused(
     stray: tuple[Sample, ...] = (replace(data.samples[0], split=None), *data.samples[1:])
     with pytest.raises(DataError, match="does not name the set of every picture"):
         starting_from(plan, running, Dataset(stray, data.layout))
+
+
+def test_what_no_station_would_take_for_want_of_novelty_is_not_trained(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.replace('name = "plate"', 'name = "tiny"'), encoding="utf-8")
+    asked = read_plan(path)
+    quality = asked.quality.model_copy(update={"novelty_overkill_at_most": 0.0})
+    without = asked.model_copy(update={"quality": quality})
+    running = Running(make_bundle(tmp_path, novelty_at=3.0), tmp_path)
+    nothing = Dataset((), "data")
+    words = "quality.novelty_overkill_at_most 0: tiny-.* measures novelty, and no station"
+    with pytest.raises(ConfigError, match=words):
+        starting_from(without, running, nothing)
+    with pytest.raises(DataError, match="has no class"):  # what is asked next
+        starting_from(asked, running, nothing)
 
 
 def test_a_smoke_run_starts_from_nothing(
