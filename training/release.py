@@ -266,7 +266,7 @@ def prepare(
         rows = {name: [i for i, split in enumerate(chosen) if split == name] for name in SPLITS}
         write_whole(folder / "split.json", json.dumps(rows).encode())
 
-    inputs = (scanned, plan.split, plan.seed)
+    inputs = (scanned, plan.split, plan.seed, *([images.ties] if images.ties else []))
     if fold is None:
         return images, job.run.stage("split", make_split, 3, *inputs)
     return images, job.run.stage("fold", make_split, 1, *inputs, list(fold))

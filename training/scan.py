@@ -16,8 +16,10 @@ from inspector.contract.whole import write_whole
 from training.dataset import Dataset, Sample
 from training.likeness import NO_LOOKS, Look, Looks, look, near_twins
 from training.room import blank
+from training.split import groups_of
 
 LOOKS = "looks.npz"
+Pairs = tuple[tuple[int, int], ...]
 TINY_SIDE = 32
 """Pixels: a picture smaller than this on one side shows no defect a person could name."""
 
@@ -39,8 +41,9 @@ class ScanReport(Strict):
     """Names of the images that are used, in the order of the pixels."""
     classes: dict[str, int]
     parts: dict[str, int]
-    twins: tuple[tuple[int, int], ...]
-    """Pairs of kept images that are nearly the same picture."""
+    twins: Pairs
+    """Pairs of kept images that are nearly the same picture; as `load_images` gives it also those
+    of one part by a picture that is left out."""
     sizes: tuple[tuple[int, int, int], ...] = ()
     """Width, height, and how many of the used images have it; the most frequent first. Empty in
     what an older program scanned."""
@@ -75,6 +78,8 @@ class Images:
     report: ScanReport
     looks: Looks = NO_LOOKS
     """Of each picture that is used, in the order of `report.kept`; whatever its rows are."""
+    ties: Pairs = ()
+    """Those of the report's twins that only a picture which is not used makes one part."""
 
 
 def scan(
@@ -152,10 +157,29 @@ def load_images(dataset: Dataset, folder: Path) -> Images:
     by_name = {sample.name: sample for sample in dataset.samples}
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(report.kept)]
     samples = tuple(by_name[name] for name in report.kept)
+    ties = _ties(dataset, report)
+    report = report.model_copy(update={"twins": (*report.twins, *ties)})
     if not (folder / LOOKS).exists():  # scanned by an older program
         draft = folder / f"{LOOKS}.{os.getpid()}.part"  # of several processes each may find that
         Looks.of([_look_again(sample.image) for sample in samples]).save(folder / LOOKS, draft)
-    return Images(samples, pixels, report, Looks.load(folder / LOOKS))
+    return Images(samples, pixels, report, Looks.load(folder / LOOKS), ties)
+
+
+def _ties(dataset: Dataset, report: ScanReport) -> Pairs:
+    """Kept images of two part ids under which one and the same picture stands: what is left out of
+    them must not take with it that they are one part.
+    """
+    place = {sample.name: i for i, sample in enumerate(dataset.samples)}
+    same = [(place[f.image], place[f.other]) for f in report.findings if f.excluded and f.other]
+    if not same:
+        return ()
+    row = {name: k for k, name in enumerate(report.kept)}
+    pairs: list[tuple[int, int]] = []
+    for members in groups_of(dataset.samples, tuple(same)).values():
+        kept = [dataset.samples[i] for i in members if dataset.samples[i].name in row]
+        parts = list({sample.part: row[sample.name] for sample in kept}.values())
+        pairs += [(parts[0], other) for other in parts[1:]]
+    return tuple(pairs)
 
 
 def _look_again(path: Path) -> Look:

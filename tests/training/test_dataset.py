@@ -305,6 +305,25 @@ def test_twins_and_parts_stay_on_one_side_and_every_class_is_everywhere() -> Non
         assert share["calibration"] / n == pytest.approx(0.2, abs=0.06)
 
 
+@pytest.mark.parametrize("label", ["good", "scratch"], ids=["twice", "two labels"])
+def test_two_ids_under_which_one_picture_stands_are_one_part(
+    class_folders: Path, tmp_path: Path, label: str
+) -> None:
+    shutil.copy(class_folders / "good" / "00.png", class_folders / "again.png")
+    parts = {"good/00.png": "A-17", "again.png": "17", "good/01.png": "17", "good/02.png": "A-17"}
+    labels = {s.name: s.label for s in read_dataset(class_folders).samples} | {"again.png": label}
+    with (class_folders / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [(name, label, parts.get(name, name)) for name, label in labels.items()]
+        csv.writer(file).writerows([("image", "label", "part"), *rows])
+    images = scanned(class_folders, tmp_path / "scan")
+    names = [sample.name for sample in images.samples]
+    assert not {"good/00.png", "again.png"} <= set(names), "a picture is used once at most"
+    places = [names.index(name) for name in ("good/01.png", "good/02.png")]
+    for seed in range(20):
+        chosen = split_by_part(images.samples, images.report.twins, SplitRule(), seed)
+        assert len({chosen[i] for i in places}) == 1, "a shot of a part that trains is held back"
+
+
 def test_the_split_is_the_same_every_time_and_another_with_another_seed() -> None:
     samples = tuple(
         Sample(Path(f"{i}.png"), f"{i}.png", "nok" if i % 3 else "ok", f"p{i}") for i in range(60)
