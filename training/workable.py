@@ -65,14 +65,7 @@ def require_workable(plan: Plan) -> None:
         Augmenter(plan.augment, image, plan.seed)
     networks: tuple[Fit | Peer, ...] = (*plan.teachers, *student.peers, student)
     for how in networks:
-        weights = "none" if how.weights == "hub" else how.weights
-        network = build(how.model, weights, classes=2)
-        if isinstance(how, Teacher):
-            require_shipped(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
-        if how is student:
-            require_shipped(network, plan.image, f"student.model {how.model!r}")
-            require_compressible(plan, network)
-            require_looks(plan, network)
+        _require_network(plan, how)
     if teacher and teacher.handed:
         _require_handed_on(Path(teacher.handed), "teacher", teacher, HANDED)
     if student.old:
@@ -82,8 +75,34 @@ def require_workable(plan: Plan) -> None:
         raise ConfigError(f"plan: student.unlabelled.folder {folder!r}: is no folder")
 
 
+def _require_network(plan: Plan, how: Fit | Peer) -> None:
+    weights = "none" if how.weights == "hub" else how.weights
+    network = build(how.model, weights, classes=2)
+    if isinstance(how, Teacher):
+        require_shipped(network, plan.seen_by(how), f"a teacher's model {how.model!r}")
+    elif isinstance(how, Peer):
+        _require_asked(network, plan.image, f"a peer's model {how.model!r}")
+    else:
+        require_shipped(network, plan.image, f"student.model {how.model!r}")
+        require_compressible(plan, network)
+        require_looks(plan, network)
+
+
 def _require_handed_on(folder: Path, role: Role, how: Fit, key: str) -> None:
     network_for(folder, role, how, read_networks(folder, role, key).labels, key)
+
+
+def _require_asked(network: Network, image: ImageSpec, key: str) -> None:
+    """Raises ConfigError where a network that is thrown away could not learn along."""
+    blank = torch.zeros(1, image.height, image.width, 3, dtype=torch.uint8)
+    try:
+        with torch.no_grad():
+            network.eval().with_features(blank)
+    except (AssertionError, AttributeError, RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"plan: {key} cannot be asked about pictures of {image.width}x{image.height}: {error}; "
+            f"take another model"
+        ) from None
 
 
 def require_shipped(network: Network, image: ImageSpec, key: str) -> None:

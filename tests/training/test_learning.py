@@ -274,3 +274,12 @@ def test_a_running_student_that_cannot_be_the_start_is_refused_before_anything_i
     plan = plan_of(tmp_path, f'epochs = 1\nold.networks = "{tmp_path / "OLD"}"')
     with pytest.raises(ConfigError, match=words):
         require_workable(plan)
+
+
+def test_a_peer_that_could_not_learn_along_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    keys = 'epochs = 1\npeers = [{{ model = "{}", weights = "none" }}]'
+    require_workable(plan_of(tmp_path, keys.format("test_resnet")))
+    with pytest.raises(ConfigError, match="a peer's model 'vit_tiny_patch16_224' cannot be asked"):
+        require_workable(plan_of(tmp_path, keys.format("vit_tiny_patch16_224")))
