@@ -146,6 +146,7 @@ def choose_limits(
 
     results = tuple(held(goal) for goal in goals)
     overkill = _overkill(good, review_at, quality.confidence)
+    stopped = str(overkill) if parts.novelty is None else f"{overkill} by score alone"
     return Choice(
         limits=Limits(review_at=review_at, reject_at=reject_at),
         basis="certified" if all(goal.certified for goal in results) else "uncertified",
@@ -153,7 +154,7 @@ def choose_limits(
         goals=results,
         overkill=overkill,
         curve=trade_off(scores[goals[0].name], good, review_at, quality.confidence),
-        sentence=_sentence(results, overkill, quality.confidence, chosen_on)
+        sentence=_sentence(results, stopped, quality.confidence, chosen_on)
         + (_spent_text(quality.overkill_to_spend) if review_at < needed else ""),
         needed_review_at=needed if review_at < needed else None,
     )
@@ -252,7 +253,7 @@ def _above(score: float, good: NDArray[np.float64]) -> float:
 
 
 def _sentence(
-    goals: tuple[GoalHeld, ...], overkill: Rate, confidence: float, chosen_on: SplitName
+    goals: tuple[GoalHeld, ...], overkill: str, confidence: float, chosen_on: SplitName
 ) -> str:
     parts = "; ".join(
         f"{'' if goal is goals[0] else f'{goal.name}: '}escape "

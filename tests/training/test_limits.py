@@ -49,6 +49,16 @@ def test_the_bound_of_the_escape_rate_meets_the_goal_with_as_little_overkill_as_
     assert f"at an overkill of {choice.overkill.events}/500" in choice.sentence
 
 
+def test_where_novelty_stops_parts_too_the_certificate_says_that_its_overkill_is_the_scores() -> (
+    None
+):
+    held = drawn(1, 500, 300)
+    far = held._replace(novelty=np.where(held.is_defect, 1.0, 9.0))  # all good parts are strange
+    plain, strange = (choose_limits(each, Quality(), margin=0.0) for each in (held, far))
+    assert f"at an overkill of {strange.overkill} by score alone; the goal" in strange.sentence
+    assert "by score alone" not in plain.sentence
+
+
 DRAWS = 2_000
 MORE_BY_CHANCE = float(binom.ppf(0.999, DRAWS, 0.05)) / DRAWS
 """Of so many draws, if one in twenty may fail."""
