@@ -54,11 +54,14 @@ def alone(path: Path) -> int:
     The file stays: whoever removed it could have two holders. Raises HeldError, OSError.
     """
     make_as_its_folder(path)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    linked = path.is_symlink()  # by whoever has the folder: what it leads to is locked, not written
+    how = os.O_RDONLY if linked else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    handle = os.open(path, how | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        if not linked:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     except BlockingIOError:
         holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
         os.close(handle)

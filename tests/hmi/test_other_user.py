@@ -242,12 +242,13 @@ def test_what_root_makes_in_a_stations_folder_the_station_can_open(folder: Path)
     place.mkdir()
     os.chown(place, STATION, STATION)
     roots = folder / "roots"
-    roots.touch()
+    roots.write_text("root's own")
     (place / "elsewhere.db.lock").symlink_to(roots)
     for name in ("journal.db", "elsewhere.db"):
         with closing(Journal(JournalSettings(path=place / name, disk_free_min_mb=0))) as journal:
             journal.put(result(1))
     assert (roots.stat().st_uid, roots.stat().st_gid) == (0, 0)
+    assert roots.read_text() == "root's own"
     code = """
 import sys
 from pathlib import Path
