@@ -15,6 +15,7 @@ from training.compress.found import Quantised, Rule
 from training.compress.half import halve
 from training.compress.int8 import TRIED, Pictures, Search, compare
 from training.compress.quantize import FORMS, QUANTIZED, head_nodes, layers_of, prepare
+from training.compress.quantize import build as build_form
 from training.compress.ranges import ranges_of
 from training.export import Answers, export_onnx, require_parity, run_model
 from training.exported import Exported
@@ -55,6 +56,23 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def quiet(text: str) -> None:
     """Nobody listens."""
+
+
+def test_a_network_of_attention_over_windows_has_int8_forms(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    network = build("tiny_vit_5m_224", "none", 3).eval()
+    model, prepared, small = (tmp_path / f"{name}.onnx" for name in ("model", "prepared", "small"))
+    export_onnx(Exported(network, [0], 3).eval(), SPEC, model)
+    prepare(model, prepared)
+    assert layers_of(prepared)
+    ranges = ranges_of(prepared, bench.pixels, ALL[:4], QUANTIZED, ("minmax",), ())["minmax"]
+    build_form(prepared, small, ranges, FORMS["int8-vnni"], per_channel=True)
+    plain, less = (run_model(path, bench.pixels, ALL[:4]) for path in (model, small))
+    assert np.abs(plain.probabilities - less.probabilities).max() < 0.1
+    assert not list(Path().iterdir()), "nothing is left where the job was started"
 
 
 def test_ranges_taken_a_few_images_at_a_time_are_those_of_all_of_them(

@@ -5,7 +5,9 @@ The head and the novelty stay float: they cost nothing and decide everything.
 
 import logging
 from collections.abc import Collection
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +51,16 @@ class Layer(NamedTuple):
 
 
 def prepare(fp32: Path, prepared: Path) -> None:
-    """Shapes inferred, constants folded: what the quantiser wants to find."""
-    quant_pre_process(str(fp32), str(prepared))
+    """Shapes inferred, constants folded: what the quantiser wants to find.
+
+    Where onnxruntime's inference by symbols is lost, in attention over windows for one, ONNX's own.
+    """
+    model, into = str(fp32.resolve()), str(prepared.resolve())
+    try:
+        with TemporaryDirectory() as scratch, chdir(scratch):  # it leaves what it is lost in
+            quant_pre_process(model, into)
+    except Exception:  # noqa: BLE001 - it raises a bare one
+        quant_pre_process(model, into, skip_symbolic_shape=True)
 
 
 def layers_of(prepared: Path) -> tuple[Layer, ...]:
