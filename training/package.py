@@ -48,6 +48,7 @@ from training.plan import Plan, fingerprint
 from training.plan_networks import Fit
 from training.proven import proven
 from training.reparam import reparameterised
+from training.report import machine_text
 from training.run import Stage
 from training.sights import Sights
 
@@ -153,7 +154,8 @@ def judge_models(sights: Sights, models: dict[str, Stage]) -> Stage:
             times |= {role: each._asdict() for role, each in zip(roles, timed, strict=True)}
         write_whole(folder / "latency.json", json.dumps(times).encode())
 
-    return job.run.stage("judge", make, 6, split, *answered, *answered.values())
+    # times are this machine's: a job that goes on elsewhere takes them anew
+    return job.run.stage("judge", make, 6, split, *answered, *answered.values(), machine_text())
 
 
 def _answers(sights: Sights, role: str, model: Stage) -> Stage:

@@ -29,6 +29,7 @@ from training.origin import plan_sha256
 from training.pictures import pictures_in
 from training.plan import Plan, fingerprint, with_weights_from
 from training.plan_compress import Compress, Prune
+from training.report import machine_text
 from training.search_found import student_name
 from training.teaching import weights_key
 from training.unlabelled import contents_of
@@ -162,8 +163,8 @@ class Stopwatch:
 
     def __init__(self, folder: Path, plan: Plan, profile: Profile | None = None) -> None:
         """profile: of the station that is meant; else it is measured on this machine."""
-        self.by = fingerprint(profile)[:12] if profile else "here"
-        """Who says how long a student takes."""
+        self.by = fingerprint(profile or machine_text())[:12]
+        """Who says how long a student takes: a station's profile, or this machine."""
         cut = cut_of(plan, 1.0) if plan.search.prune else None
         what = fingerprint(plan.image, plan.student.members, plan.export.tta, cut)[:12]
         kept = folder / f"untrained-ms-{self.by}-{what}.json"

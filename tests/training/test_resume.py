@@ -2,10 +2,12 @@
 
 import json
 import os
+import platform
 import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError
 from tests.training.plates import ALONE, PLAN, draw, write_class_folders, written_plan
 from tests.training.releases import Forked, Released, kill_in, learned, require_same_files
+from training.cli import main
 from training.origin import dated, plan_sha256, without_path
 from training.plan import read_plan
 from training.plan_export import Export
@@ -72,6 +75,29 @@ def test_what_was_measured_in_time_is_in_the_report_beside_the_bundle(released: 
     page = "report.html"
     assert "<th>ms</th>" in (released.out / "report" / page).read_text(encoding="utf-8")
     assert "<th>ms</th>" not in (released.bundle.folder / page).read_text(encoding="utf-8")
+
+
+def test_a_job_that_goes_on_elsewhere_says_no_other_machines_times(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_plan(tmp_path, ALONE.replace("mobilenetv2_035", "test_resnet"))
+    words = ["release", str(tmp_path / "plan.toml"), "--data", str(class_folders), "--quiet"]
+    words += ["--out", str(tmp_path / "out")]
+
+    def said() -> dict[str, Any]:
+        assert main(words) == 0
+        text = (tmp_path / "out" / "report" / "report.json").read_text(encoding="utf-8")
+        return dict(json.loads(text))
+
+    def took(report: dict[str, Any]) -> list[float]:
+        return [row["latency_ms"] for row in report["models"]]
+
+    first = said()
+    assert took(said()) == took(first), "a repeated job does nothing"
+    monkeypatch.setattr(platform, "python_version", lambda: "3.14 of another machine")
+    moved = said()
+    assert "another machine" in moved["machine"]
+    assert took(moved) != took(first), "its times are those of the first"
 
 
 def test_no_path_of_this_machine_is_in_a_bundle(released: Released) -> None:

@@ -4,6 +4,7 @@ kept of.
 
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -179,6 +180,19 @@ def test_times_that_were_kept_are_those_of_as_many_members_and_as_high_a_picture
     assert times[1] > 2 * times[0]
     assert times[2] > 2 * times[0]
     assert times[3] == times[0]
+
+
+def test_times_of_another_machine_are_none_of_this_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = read_of(height=64, members=1)
+    here = Stopwatch(tmp_path, plan)
+    here.time_all(space_of(plan), lambda some, _: some)
+    assert Stopwatch(tmp_path, plan).ms == here.ms
+    monkeypatch.setattr(platform, "python_version", lambda: "3.14 of another machine")
+    elsewhere = Stopwatch(tmp_path, plan)
+    assert not elsewhere.ms
+    assert elsewhere.by != here.by, "the search is another: what is too slow is so by its clock"
 
 
 def read_of(height: int, members: int) -> Plan:

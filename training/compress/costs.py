@@ -21,6 +21,7 @@ from training.job import Data, Job, Work, load_network
 from training.looks import named
 from training.models import Network, macs, settle_padding
 from training.plan import Plan
+from training.report import machine_text
 from training.run import Stage
 
 STEPS = "steps.json"
@@ -90,7 +91,8 @@ def measure_steps(job: Job, data: Data, chain: tuple[Stage, ...]) -> tuple[StepR
         found = _measured(job, data, chain)
         write_whole(folder / STEPS, json.dumps([r.model_dump() for r in found]).encode())
 
-    stage = job.run.stage("steps", make, 2, *chain, *named(job.plan.export.tta))
+    of = *named(job.plan.export.tta), machine_text()
+    stage = job.run.stage("steps", make, 2, *chain, *of)
     rows = json.loads((stage.folder / STEPS).read_text(encoding="utf-8"))
     return tuple(StepRow.model_validate(row) for row in rows)
 
