@@ -157,7 +157,8 @@ def _read_manifest(path: Path) -> Dataset:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from None
     if not rows:
         raise DataError(f"{path}: holds no rows")
-    columns = _find_columns(path, [name for name in rows[0] if name is not None])
+    header = [name for name in rows[0] if name is not None]
+    columns = _find_columns(path, header)
     for number, row in enumerate(rows, start=2):
         shifted = beyond_head(row)
         if shifted:
@@ -166,7 +167,8 @@ def _read_manifest(path: Path) -> Dataset:
         _sample_of(path, number, {key: row.get(name) for key, name in columns.items()})
         for number, row in enumerate(rows, start=2)
     ]
-    return _checked(samples, f"{path}: manifest")
+    unread = ", ".join(name for name in header if name not in columns.values())
+    return _checked(samples, f"{path}: manifest" + (f"; not read: {unread}" if unread else ""))
 
 
 def _find_columns(path: Path, header: list[str]) -> dict[str, str]:

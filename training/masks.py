@@ -1,6 +1,7 @@
 """Where the defects of a picture are: masks and boxes as people draw them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -77,6 +78,7 @@ def read_marks(sample: Sample, height: int, width: int) -> Marks:
     """
     covered: Mask = np.zeros((height, width), np.bool_)
     defects: list[Defect] = []
+    _require_upright(sample)
     if sample.mask is not None:
         covered = _mask(sample, height, width)
         defects = _patches(covered)
@@ -89,6 +91,29 @@ def read_marks(sample: Sample, height: int, width: int) -> Marks:
         covered[y : y + high, x : x + wide] = True
         defects.append(Defect(x, y, np.ones((high, wide), np.bool_)))
     return Marks(covered, tuple(defects))
+
+
+def _require_upright(sample: Sample) -> None:
+    """Of a picture that its EXIF turns nobody can tell whether it was marked turned."""
+    if sample.mask is None and not sample.boxes:
+        return
+    with_it = sample.mask is not None and not sample.boxes and _is_turned(sample.mask)
+    if _is_turned(sample.image) != with_it:
+        raise ValueError(
+            f"{sample.name}: its EXIF turns it, and nobody can tell whether its mask and boxes are "
+            f"drawn on it turned or as it is stored: save it without, and mark that"
+        )
+
+
+def _is_turned(picture: Path) -> bool:
+    """Whether what is read is not what is stored; no for what is no picture."""
+    try:
+        data = np.frombuffer(picture.read_bytes(), np.uint8)
+        read = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        stored = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, cv2.error):
+        return False
+    return read is not None and stored is not None and not np.array_equal(read, stored)
 
 
 def _mask(sample: Sample, height: int, width: int) -> Mask:

@@ -1,5 +1,6 @@
 """Which files of a folder are pictures of parts, and what an archive calls its own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,9 @@ MAP: Final = ".map.png"
 
 def pictures_in(folder: Path) -> list[Path]:
     """All of the folder and below by their endings, in order; an archive's maps are left out, and
-    what is hidden: macOS lays a ._NAME.png beside each picture, and a stick has its own bin."""
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    found = {path for path in named if not _hidden(path.relative_to(folder))}
+    what is hidden: macOS lays a ._NAME.png beside each picture, and a stick has its own bin.
+    Folders that are linked to are looked into too."""
+    found = {path for path in _files_in(folder, set()) if path.suffix.lower() in SUFFIXES}
     maps = {path for path in found if path.name.endswith(MAP)}
     beside = {
         path for path in maps if path.with_name(path.name.removesuffix(MAP) + SUFFIX) in found
@@ -22,5 +23,15 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(found - beside)
 
 
-def _hidden(path: Path) -> bool:
-    return any(step.startswith(".") for step in path.parts)
+def _files_in(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """above: the folders that it lies in, wherever they are, since a link may lead back."""
+    where = folder.resolve()
+    if where in above or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_in(path, above | {where})
+        else:
+            yield path

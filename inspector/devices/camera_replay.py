@@ -67,10 +67,14 @@ def shown(name: str) -> str:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Every picture below the folder, by name. Raises DeviceError where there is no folder."""
+    """Every picture below the folder, by name. Raises DeviceError where there is no folder, or one
+    in it cannot be looked into."""
     if not folder.is_dir():
         raise DeviceError(f"{folder}: there is no such folder")
-    found = (path for path in pictures_in(folder) if path.is_file())
+    try:
+        found = [path for path in pictures_in(folder) if path.is_file()]
+    except OSError as error:
+        raise DeviceError(f"{error.filename}: {error.strerror}") from None
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 

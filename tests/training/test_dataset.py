@@ -61,6 +61,22 @@ def test_a_hidden_folder_beside_the_classes_is_no_class(class_folders: Path) -> 
     assert read_dataset(class_folders) == before
 
 
+def test_a_folder_that_is_linked_to_is_looked_into(class_folders: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    shutil.copytree(class_folders / "good", more)
+    (more / "back").symlink_to(more)
+    (class_folders / "good" / "more").symlink_to(more)
+    before = sum(1 for _ in class_folders.glob("good/*.png"))
+    found = [s.name for s in read_dataset(class_folders).samples if s.name.startswith("good/more/")]
+    assert len(found) == before
+
+
+def test_a_column_that_is_not_read_is_named(class_folders: Path) -> None:
+    manifest = class_folders / "manifest.csv"
+    manifest.write_text("image,label,severty\n" + "good/0.png,good,1\n")
+    assert read_dataset(class_folders).layout == f"{manifest}: manifest; not read: severty"
+
+
 def test_folders_of_sets_may_differ_in_capitals_and_hidden_ones_are_no_set(
     class_folders: Path, tmp_path: Path
 ) -> None:

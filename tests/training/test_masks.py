@@ -1,9 +1,11 @@
 """Masks as drawing programs save them: what is drawn is read, or refused by name."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
@@ -44,3 +46,23 @@ def test_white_that_is_transparent_is_not_taken_for_a_mark(tmp_path: Path) -> No
         read(mask, tmp_path)
     mask[:, 8:, :3] = 0
     assert read(mask, tmp_path).covered.sum() == 32 * 8
+
+
+@pytest.mark.parametrize("drawn", ["mask", "boxes"])
+def test_a_picture_that_its_exif_turns_is_not_marked_at_the_wrong_end(
+    drawn: str, tmp_path: Path
+) -> None:
+    """Turned by half, or a square one by any turn, the marks would fit it as well."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    upright, turned = tmp_path / "upright.jpg", tmp_path / "turned.jpg"
+    orientation = PIL.Image.Exif()
+    orientation[274] = 3
+    PIL.Image.fromarray(noise).save(upright)
+    PIL.Image.fromarray(noise).save(turned, exif=orientation)
+    mask = tmp_path / "mask.png"
+    assert cv2.imwrite(str(mask), np.eye(32, dtype=np.uint8) * 255)
+    marks: dict[str, Any] = {"mask": mask, "boxes": ((1, 2, 3, 4),)}
+    its = {drawn: marks[drawn]}
+    read_marks(Sample(upright, "upright.jpg", "spot", "a", **its), 32, 32)
+    with pytest.raises(ValueError, match=r"turned\.jpg: its EXIF turns it, and nobody can tell"):
+        read_marks(Sample(turned, "turned.jpg", "spot", "a", **its), 32, 32)
