@@ -243,12 +243,15 @@ def _scan(arguments: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
     from inspector.contract.image import ImageSpec
+    from inspector.contract.whole import require_place, write_whole
     from training.dataset import read_dataset
     from training.plan import SplitRule
     from training.scan import load_images, scan
     from training.screen import Screen
 
     screen = Screen()
+    if arguments.json:
+        require_place("--json", arguments.json, arguments.data)
     dataset = read_dataset(arguments.data)
     with TemporaryDirectory() as folder:
         small = ImageSpec(width=64, height=64)
@@ -257,7 +260,7 @@ def _scan(arguments: argparse.Namespace) -> int:
         report = load_images(dataset, Path(folder)).report
     print("\n".join(report.lines()))
     if arguments.json:
-        arguments.json.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        write_whole(arguments.json, report.model_dump_json(indent=1).encode())
     return 0
 
 

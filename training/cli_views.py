@@ -44,10 +44,11 @@ def add_views(
 def _views(machine_of: "Callable[[Plan, Path], Machine]", arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.each <= EACH_MAX:
         raise ConfigError(f"views: --each {arguments.each}: must be 1 to {EACH_MAX}")
-    from inspector.contract.whole import write_whole
+    from inspector.contract.whole import require_place, write_whole
     from training.brief import sights_for_once
     from training.views_plot import views_sheet
 
+    require_place("--out", arguments.out, arguments.plan, arguments.data)
     with sights_for_once(arguments.plan, arguments.data, machine_of) as sights:
         write_whole(arguments.out, views_sheet(sights, arguments.each))
     print(arguments.out)

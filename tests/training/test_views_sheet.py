@@ -64,7 +64,25 @@ def test_a_file_that_cannot_be_written_is_named_in_a_line(
     plan.write_text(PLAN, encoding="utf-8")
     taken.touch()
     both = [str(plan), "--data", str(class_folders), "--out"]
-    assert main(["scan", str(class_folders), "--json", str(nowhere)]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == f"{nowhere}: No such file or directory"
+    for words in (["scan", str(class_folders), "--json"], ["views", *both]):
+        assert main([*words, str(nowhere)]) == 78
+        assert "must be a file in a folder that is there" in capsys.readouterr().err
     assert main(["release", *both, str(taken)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"{taken / 'work'}: Not a directory"
+
+
+def test_what_is_read_is_never_written_over(
+    tmp_path: Path, class_folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, manifest = tmp_path / "plan.toml", class_folders / "parts.csv"
+    plan.write_text(PLAN, encoding="utf-8")
+    manifest.write_text("image,label\ngood/0.png,good\nscratch/0.png,scratch\n")
+    before = manifest.read_text()
+    for words in (
+        ["scan", str(manifest), "--json", str(manifest)],
+        ["views", str(plan), "--data", str(manifest), "--out", str(manifest)],
+        ["views", str(plan), "--data", str(manifest), "--out", str(plan)],
+    ):
+        assert main(words) == 78
+        assert "is what is read: name another file" in capsys.readouterr().err
+    assert (manifest.read_text(), plan.read_text()) == (before, PLAN)
