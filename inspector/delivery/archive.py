@@ -10,10 +10,11 @@ import os
 import random
 import threading
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Literal
 
 import cv2
 from pydantic import Field
@@ -76,7 +77,8 @@ class ImageArchive:
         self._next_wanted = False
         self.maps_dropped = 0
         """Maps that held what is no number since the start: their pictures were kept without."""
-        self._held = self._claim(key)
+        held = self._claim(key)
+        self._let_go = weakref.finalize(self, os.close, held) if held is not None else None
 
     @property
     def dropped(self) -> int:
@@ -141,10 +143,10 @@ class ImageArchive:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(DRAIN_S + 2.0)
-        if self._held is not None:
-            self._held.close()
+        if self._let_go is not None:
+            self._let_go()
 
-    def _claim(self, key: str) -> BinaryIO | None:
+    def _claim(self, key: str) -> int | None:
         """The folder as ours. One that cannot be written is not fatal: images may drop."""
         try:
             return claim(self._folder, key)

@@ -1,8 +1,8 @@
 """A folder of pictures is one archive's: what lies in it is its own to delete."""
 
 import fcntl
+import os
 from pathlib import Path
-from typing import BinaryIO
 
 from inspector.contract.errors import ConfigError, InUseError
 
@@ -21,9 +21,9 @@ def require_own(folder: Path, key: str) -> None:
         )
 
 
-def claim(folder: Path, key: str) -> BinaryIO | None:
-    """Make the folder, mark it, and be its only archive until what comes back is closed, or the
-    process ends; None where its file system has no locks.
+def claim(folder: Path, key: str) -> int | None:
+    """Make the folder, mark it, and be its only archive until the descriptor that comes back is
+    closed, or the process ends; None where its file system has no locks.
 
     Raises ConfigError for a folder that holds somebody else's files, InUseError for one that
     another station, or this one's shadow, has; OSError where it cannot be written.
@@ -41,21 +41,21 @@ def require_free(folder: Path, key: str) -> None:
     mark = folder / MARK
     held = _locked(mark, key) if mark.exists() else None
     if held is not None:
-        held.close()
+        os.close(held)
 
 
-def _locked(mark: Path, key: str) -> BinaryIO | None:
-    file = mark.open("rb")
+def _locked(mark: Path, key: str) -> int | None:
+    handle = os.open(mark, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
+        os.close(handle)
         raise InUseError(
             f"{key} {mark.parent}: another archive keeps its pictures there, another station's or "
             "a shadow's; each would delete the other's oldest: give it a folder of its own",
             "unknown",
         ) from None
     except OSError:
-        file.close()
+        os.close(handle)
         return None
-    return file
+    return handle
