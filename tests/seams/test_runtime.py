@@ -186,7 +186,7 @@ class Asked:
         return not self._thread.is_alive()
 
 
-LONG = 500_000
+LONG = 2_000_000
 """Turns of a loop that take seconds."""
 
 
