@@ -55,7 +55,7 @@ def alone(path: Path) -> int:
     """
     make_as_its_folder(path)
     linked = path.is_symlink()  # by whoever has the folder: what it leads to is locked, not written
-    how = os.O_RDONLY if linked else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    how = os.O_RDONLY | os.O_NONBLOCK if linked else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     handle = os.open(path, how | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
