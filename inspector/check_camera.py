@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 
 from inspector.build_devices import build_camera, open_camera
 from inspector.check_line import status
-from inspector.contract.errors import ConfigError, DeviceError, FrameError
+from inspector.contract.errors import ConfigError, DeviceError, DeviceTimeout, FrameError
 from inspector.contract.image import Image
 from inspector.devices.camera_opencv import OpenCvSettings
 from inspector.devices.genicam_settings import GenicamSettings
@@ -36,6 +36,7 @@ def check_camera(
         return None
     if isinstance(settings, GenicamSettings):  # what it refuses now, it will refuse again
         settings = settings.model_copy(update={"reopen_tries": 0})
+    on_wire = isinstance(settings, GenicamSettings) and settings.trigger == "line"
     try:
         camera = build_camera(settings)
     except ConfigError as error:
@@ -44,16 +45,15 @@ def check_camera(
     try:
         open_camera(camera)
         image = camera.grab(not_before=time.monotonic(), timeout_s=FRAME_TIMEOUT_S).image
-        pace = "" if camera.simulated else f", {_rate(camera):.3g} a second"
-    except FrameError as error:
-        yield Finding("note", f"camera: {error}")
-        return None
+        pace, trouble = ("", None) if camera.simulated or on_wire else _pace(camera)
     except DeviceError as error:
-        yield Finding("fault", f"camera: {error}")
+        yield _failed(error, on_wire=on_wire)
         return None
     finally:
         camera.close()
     yield Finding("ok", f"camera: gives frames of {image.shape[1]}x{image.shape[0]}{pace}")
+    if trouble:
+        yield trouble
     if recipe:
         yield from _check_regions(image, recipe, runtime)
     if recipe and recipe.attest:
@@ -98,6 +98,22 @@ def _attested(image: Image, recipe: Recipe, rule: Attest) -> Finding:
     if not found.figures:
         return Finding("fault", f"{where}: {found.fault}: no part would pass")
     return Finding("note", f"{where}: this picture is rejected: {found.fault}")
+
+
+def _failed(error: DeviceError, *, on_wire: bool) -> Finding:
+    """A spoiled frame is one part's, and who waits for a wire may be given none now."""
+    if on_wire and isinstance(error, DeviceTimeout):
+        text = f'{error}; with trigger = "line" it gives one when a part passes'
+        return Finding("note", f"camera: {text}")
+    return Finding("note" if isinstance(error, FrameError) else "fault", f"camera: {error}")
+
+
+def _pace(camera: Camera) -> tuple[str, Finding | None]:
+    """In words, or why it was not measured: the picture that came before is looked at still."""
+    try:
+        return f", {_rate(camera):.3g} a second", None
+    except DeviceError as error:
+        return "", _failed(error, on_wire=False)
 
 
 def _rate(camera: Camera) -> float:

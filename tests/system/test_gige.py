@@ -50,6 +50,39 @@ def test_check_says_what_the_camera_refuses(server: GigeCamera, tmp_path: Path) 
     assert "exposure_us 2: this camera allows 10 to 10000000" in checked.stdout
 
 
+def test_check_looks_at_the_picture_it_has_though_a_later_one_is_spoiled(tmp_path: Path) -> None:
+    """What spoiled the measuring of the pace took the first picture along: nothing was said of it,
+    and an attest of another form was not found."""
+    require_gige_camera()
+    server = GigeCamera(lost_per_thousand=2).start()
+    try:
+        camera = {"kind": "genicam", "camera": ADDRESS, "trigger": "software"}
+        path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), camera=camera)
+        said = ""
+        for _ in range(8):  # the first may be the spoiled one
+            said = run_inspector("check", path).stdout
+            if "camera: gives" in said:
+                break
+        assert "ok    camera: gives frames of 512x512\n" in said, said
+        assert "a frame is not whole" in said
+        assert "regions a frame" in said
+    finally:
+        server.end()
+
+
+def test_check_says_of_a_camera_on_a_wire_that_it_waits_for_the_line(
+    server: GigeCamera, tmp_path: Path
+) -> None:
+    """A station starts there with the line at rest; check called it a fault."""
+    camera = {"kind": "genicam", "camera": ADDRESS, "trigger": "line", "line": "Line0"}
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"), camera=camera)
+    checked = run_inspector("check", path)
+    assert checked.returncode == 0, checked.stdout
+    assert 'no frame within 10 s; with trigger = "line" it gives one when a part passes' in (
+        checked.stdout
+    )
+
+
 def test_check_leaves_the_camera_to_the_running_station(server: GigeCamera, tmp_path: Path) -> None:
     """It called a fault that another program has it: that is the station itself."""
     camera = {"kind": "genicam", "camera": ADDRESS, "exposure_us": 10_000}
