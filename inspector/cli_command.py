@@ -96,7 +96,7 @@ def _audit(args: argparse.Namespace) -> int:
     from inspector.settings import read_settings
 
     settings = read_settings(args.settings)
-    if args.head and not re.fullmatch(r"\d+:[0-9a-f]{64}", args.head):
+    if args.head and not re.fullmatch(r"[1-9][0-9]{0,18}:[0-9a-f]{64}", args.head):
         raise ConfigError(f"--head {args.head}: must be ROW:HASH, as the log told it")
     at = "0:"
     for seq, entry, found in read_audit(settings.journal.path, args.head):

@@ -10,7 +10,7 @@ from inspector.contract.command import Command
 from inspector.contract.errors import RecordError
 from inspector.contract.strict import read_toml, resolved
 from inspector.delivery.commander import CommanderSettings, send
-from inspector.delivery.ledger import ledger_path, read_audit
+from inspector.delivery.ledger import Ledger, ledger_path, read_audit
 from inspector.supervise.door import ask
 from tests.brokers import Mosquitto
 from tests.certificates import make_authority
@@ -93,6 +93,20 @@ def test_a_person_commands_a_station_over_tls_and_the_audit_says_who(
         assert (done.returncode, "must be ROW:HASH" in done.stderr) == (78, True)
         with pytest.raises(RecordError, match="is not as it was written"):
             list(read_audit(tmp_path / "journal.db", head))
+
+
+@pytest.mark.parametrize(
+    "row", ["0", "01", "٣", "9" * 5_000], ids=["none", "zeros", "other", "long"]
+)
+def test_a_head_that_names_no_row_is_refused_and_vouches_for_none(row: str, tmp_path: Path) -> None:
+    """01 and 0 were held against no row: whatever the hash, no row was changed; thousands of digits
+    ended in a traceback."""
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    ledger = Ledger(tmp_path / "journal.db", "b1")
+    ledger.add(ledger.entry(event="begun", sender="foreman", nonce="n"))
+    ledger.close()
+    done = run_inspector("audit", path, "verify", "--head", f"{row}:{'f' * 64}")
+    assert (done.returncode, "must be ROW:HASH" in done.stderr) == (78, True), done.stdout
 
 
 def test_a_commander_is_told_what_is_wrong(bundle: Bundle, tmp_path: Path) -> None:
