@@ -60,7 +60,7 @@ def _review(args: argparse.Namespace) -> int:
     with ReviewDesk(review_places(settings), reviews_path(settings)) as desk:
         match args.action:
             case "list":
-                _list(desk, args)
+                return _list(desk, args)
             case "label":
                 _label(desk, args)
             case "undo":
@@ -70,7 +70,8 @@ def _review(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(desk: "ReviewDesk", args: argparse.Namespace) -> None:
+def _list(desk: "ReviewDesk", args: argparse.Namespace) -> int:
+    """1 where a disk has spoilt rows that were to be looked at."""
     from inspector.contract.strict import read_toml
     from inspector.delivery.review_policy import Policy, read_policy
 
@@ -86,6 +87,9 @@ def _list(desk: "ReviewDesk", args: argparse.Namespace) -> None:
         row = (item.result_id, why, part, item.evaluation, score, novelty, item.opinions)
         print(form.format(*row, item.picture))
     print(f"{len(items)} parts to look at" + ("" if len(items) < args.count else ", or more"))
+    for words in desk.spoilt:
+        print(f"note: {words}", file=sys.stderr)
+    return 1 if desk.spoilt else 0
 
 
 def _label(desk: "ReviewDesk", args: argparse.Namespace) -> None:

@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -19,6 +22,8 @@ from inspector.contract.verdict import Limits
 from inspector.delivery.review_desk import ReviewDesk
 from inspector.delivery.review_policy import Policy, Rates, policy_path, read_policy, write_policy
 from inspector.delivery.reviews import read_reviews
+from inspector.hmi.reviewing import Next, Queues
+from inspector.hmi.settings import places, read_hmi_settings
 from inspector.settings import read_settings, review_places, reviews_path
 from tests.support import (
     DARK,
@@ -281,3 +286,31 @@ def test_reviews_agree_contradict_or_leave_it_open(desk: ReviewDesk) -> None:
     assert standing_of([kept, other]) == ("conflict", None)
     assert standing_of([unclear]) == ("unclear", None)
     assert standing_of([]) == ("open", None)
+
+
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_a_row_that_a_disk_has_spoilt_is_left_out_in_words_and_hides_no_other(
+    inspected: Path, tmp_path: Path, spoilt: bytes
+) -> None:
+    """One was enough that nobody was shown any part until ten thousand more were judged."""
+    folder = tmp_path / "station"
+    shutil.copytree(inspected.parent, folder)
+    path = folder / inspected.name
+    path.write_text(path.read_text("utf-8").replace(str(inspected.parent), str(folder)), "utf-8")
+    rows = run_inspector("review", path, "list").stdout.splitlines()[1:-1]
+    named, other = (row.split()[0] for row in rows[:2])
+    with closing(sqlite3.connect(folder / "journal.db")) as db, db:
+        seq = int(other.rpartition("-")[2])
+        db.execute("UPDATE result SET payload = ? WHERE seq = ?", (spoilt, seq))
+    done = run_inspector("review", path, "list")
+    assert done.returncode == 1, "who lists by a script must know that it is not all"
+    assert f"row {seq} is no result: a disk has spoilt it: left out" in done.stderr
+    assert named in done.stdout
+    pages = f'state_folder = "pages"\n[[stations]]\nsettings = "{path.name}"\n'
+    (folder / "hmi.toml").write_text(pages, "utf-8")
+    (place,) = places(read_hmi_settings(folder / "hmi.toml"))
+    found = Queues({"test": place}).next("ben", Next(holder="a tab of a test", count=20))
+    assert named in {each["result_id"] for each in found["items"]}
+    assert f"row {seq} is no result" in found["troubles"]["test"]["detail"]
+    done = run_inspector("review", path, "label", named, "dark", "--by", "anna")
+    assert done.returncode == 0, done.stderr

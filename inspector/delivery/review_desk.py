@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from inspector.contract.bundle import read_bundle
 from inspector.contract.errors import ConfigError, RecordError
-from inspector.contract.result import EvaluationName, part_called
+from inspector.contract.result import EvaluationName, part_called, row_of
 from inspector.contract.review import Box, Kept, Review, Said, Undo
 from inspector.contract.strict import Strict
 from inspector.delivery.disagreements import read_disagreements
@@ -94,12 +94,15 @@ class ReviewDesk:
         """Raises ConfigError, RecordError where the store cannot be used."""
         self._places = places
         self.store = ReviewStore(store, places.disk_free_min_mb)
+        self.spoilt: list[str] = []
+        """Rows that the newest search had to leave out, in words."""
 
     def queue(self, policy: Policy, *, by: str | None = None, limit: int = 100) -> list[Item]:
         """Parts to look at: first those nobody has reviewed, then second opinions; newest first.
 
         by: who looks; a part of which this person has spoken is left out. A part without a picture
-        is left out: there is nothing to look at. Raises RecordError.
+        is left out: there is nothing to look at. So is a row that a disk has spoilt; `spoilt` says
+        of it. Raises RecordError.
         """
         first: list[Item] = []
         second: list[Item] = []
@@ -211,8 +214,9 @@ class ReviewDesk:
     def _newest(self, count: int | None, holding: str = "") -> Iterator[dict[str, Any]]:
         """Settled rows, the newest first, with these letters in them: most need no parsing then.
 
-        Raises RecordError where one cannot be read.
+        One that a disk has spoilt is left out, and in `spoilt`. Raises RecordError.
         """
+        self.spoilt = spoilt = []
         letters = json.dumps(holding, ensure_ascii=False)[1:-1].encode()
         with JournalReader(self._places.journal) as reader:
             end = reader.settled_seq()
@@ -222,15 +226,17 @@ class ReviewDesk:
                 for seq, payload in reversed(reader.after(start, end - start)):
                     if letters not in payload:
                         continue
-                    yield self._read(seq, payload)
+                    try:
+                        yield self._read(seq, payload)
+                    except RecordError as error:
+                        spoilt.append(f"{error}: left out")
                 end = start
 
     def _read(self, seq: int, payload: bytes) -> dict[str, Any]:
-        try:
-            row: dict[str, Any] = json.loads(payload)
-        except ValueError as error:
-            words = f"journal {self._places.journal}: row {seq} is no result: {error}"
-            raise RecordError(words) from None
+        row = row_of(payload)
+        if row is None:
+            words = f"journal {self._places.journal}: row {seq} is no result: a disk has spoilt it"
+            raise RecordError(words)
         return row
 
     def _disagreed(self) -> frozenset[str]:

@@ -58,6 +58,7 @@ class _Looked:
 
     candidates: dict[str, Candidate]
     kept: list[Kept]
+    spoilt: list[str]
     again_at: float
     classes: dict[str, Classes] = field(default_factory=dict)
 
@@ -102,7 +103,7 @@ class Queue:
                 candidates = {each.item.result_id: each for each in found}
                 now = time.monotonic()
                 again_at = now + max(REFRESH_S, (now - began) / SCAN_SHARE)
-                self._looked = _Looked(candidates, kept, again_at)
+                self._looked = _Looked(candidates, kept, desk.spoilt, again_at)
             return self._looked
 
     def classes(self, bundle: str) -> Classes:
@@ -152,6 +153,8 @@ class Queues:
             except InspectorError as error:
                 troubles[name] = {"word": "not_stored", "detail": str(error)[:500]}
                 continue
+            if looked.spoilt:
+                troubles[name] = {"word": "spoilt_rows", "detail": "; ".join(looked.spoilt)[:500]}
             kept += looked.kept
             more = more or len(looked.candidates) >= QUEUE_MAX
             for each in list(looked.candidates.values()):

@@ -260,7 +260,7 @@ class Desk {
 
   empty() {
     if (!this.loaded) return h("p", { id: "empty-title", class: "none" }, t("review.looking"));
-    const troubled = Object.keys(this.troubles).length;
+    const troubled = Object.values(this.troubles).filter((each) => each.word !== "spoilt_rows").length;
     const nothing = troubled >= (this.station.value ? 1 : this.names.length);
     return h("div", { class: "none" }, h("h2", { id: "empty-title" }, t(nothing ? "review.cannot" : "review.empty")),
       nothing ? null : h("p", {}, t("review.empty_words")),
