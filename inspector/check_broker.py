@@ -64,9 +64,10 @@ def _check_end(mqtt: MqttSettings) -> Iterator[Finding]:
     """Certificates run out at night."""
     if mqtt.tls is None or mqtt.tls.cert_file is None:
         return
-    ends = certificate_ends(mqtt.tls.cert_file)
+    what = f"{mqtt.table}.tls."
+    ends = certificate_ends(mqtt.tls.cert_file, what=what)
     left = ends - datetime.now(UTC)
-    text = f"mqtt.tls.cert_file {mqtt.tls.cert_file}"
+    text = f"{what}cert_file {mqtt.tls.cert_file}"
     if left.total_seconds() <= 0:
         yield Finding("fault", f"{text}: has expired on {ends:%Y-%m-%d}, or the clock is wrong")
     elif left.days < DAYS_LEFT_MIN:

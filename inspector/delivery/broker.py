@@ -1,8 +1,9 @@
 """Which broker, and how patient to be with it: the `[mqtt]` section of station.toml."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,6 +33,9 @@ class Attempt:
 
 class MqttSettings(Strict):
     """Which broker, and how patient to be with it."""
+
+    table: ClassVar[str] = "mqtt"
+    """Where it stands in its file, to begin errors with."""
 
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Annotated[int, Field(ge=1, le=65_535)] = 1_883
@@ -95,14 +99,20 @@ class MqttSettings(Strict):
         return self.client_id or f"inspector-{path.replace('/', '-')}"
 
 
-def read_password(path: Path) -> str:
-    """The first line of the file. Raises ConfigError, which quotes none of it."""
-    return read_secret_line(path, what="mqtt.password_file ")
+def read_password(settings: MqttSettings) -> str | None:
+    """The first line of its file, None without one. Raises ConfigError, which quotes none of it."""
+    path = settings.password_file
+    if path is None:
+        return None
+    return read_secret_line(path, what=f"{settings.table}.password_file ")
+
+
+def context_of(settings: MqttSettings) -> ssl.SSLContext | None:
+    """None without TLS. Raises as make_context."""
+    return make_context(settings.tls, what=f"{settings.table}.tls.") if settings.tls else None
 
 
 def require_files(settings: MqttSettings) -> None:
     """Raises ConfigError where password, certificates or key cannot be used as they are now."""
-    if settings.password_file is not None:
-        read_password(settings.password_file)
-    if settings.tls is not None:
-        make_context(settings.tls)
+    read_password(settings)
+    context_of(settings)

@@ -23,9 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from inspector.contract.errors import ConfigError
-from inspector.delivery.broker import Attempt, MqttSettings, read_password
+from inspector.delivery.broker import Attempt, MqttSettings, context_of, read_password
 from inspector.delivery.inbound import PACKET_BYTES_MAX, Inbound
-from inspector.delivery.tls import alert_in_words, in_words, make_context
+from inspector.delivery.tls import alert_in_words, in_words
 
 _QOS = 1
 _LEAST_REFUSAL = 0x80
@@ -85,8 +85,8 @@ class Connection:
         broker = self._settings.host, self._settings.port, self._settings.keepalive_s
         try:
             self._login()
-            if self._settings.tls is not None:
-                self._client.tls_set_context(make_context(self._settings.tls))
+            if (context := context_of(self._settings)) is not None:
+                self._client.tls_set_context(context)
             # clean, and no session expiry: the broker keeps nothing for us, the journal does
             if self.protocol == "5":
                 limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's
@@ -223,10 +223,7 @@ class Connection:
     def _login(self) -> None:
         if self._settings.user is None:
             return
-        password = None
-        if self._settings.password_file is not None:
-            password = read_password(self._settings.password_file)
-        self._client.username_pw_set(self._settings.user, password)
+        self._client.username_pw_set(self._settings.user, read_password(self._settings))
 
     def _read(self) -> None:
         try:

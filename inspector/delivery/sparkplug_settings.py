@@ -6,7 +6,7 @@ and what the camera position does and made (device), and a command to the positi
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -21,6 +21,12 @@ Level = Annotated[str, StringConstraints(pattern=r"^[^/#+\x00-\x1f]{1,64}$")]
 """Of a topic, as others have named it: any text without '/', '#' and '+'."""
 
 
+class NodeBroker(MqttSettings):
+    """As [mqtt], of a broker of its own."""
+
+    table: ClassVar[str] = "sparkplug.broker"
+
+
 class SparkplugSettings(Strict):
     """The same results as a Sparkplug B 3.0 edge node."""
 
@@ -30,7 +36,7 @@ class SparkplugSettings(Strict):
     device: Name = "inspection"
     primary_host: Level | None = None
     """Left out, nobody is waited for. Else what comes while this host is away waits for it."""
-    broker: MqttSettings | None = None
+    broker: NodeBroker | None = None
     """Left out, it is that of [mqtt]."""
     commands: Annotated[tuple[Control, ...], Field(max_length=16)] = ()
     """What a host may ask of the station; Sparkplug does not say who asks, so by itself nothing:

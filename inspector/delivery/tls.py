@@ -80,14 +80,17 @@ class _Socket(ssl.SSLSocket):
             raise
 
 
-def make_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Raises ConfigError where a file cannot be used, or others may read the key."""
-    context = ssl.create_default_context(cadata=_authorities(settings))
+def make_context(settings: TlsSettings, *, what: str = "mqtt.tls.") -> ssl.SSLContext:
+    """what: the settings' table, to begin errors with.
+
+    Raises ConfigError where a file cannot be used, or others may read the key.
+    """
+    context = ssl.create_default_context(cadata=_authorities(settings, what))
     context.sslsocket_class = _Socket
     versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     context.minimum_version = versions[settings.min_version]
     if settings.cert_file is not None and settings.key_file is not None:
-        _load_ours(context, settings.cert_file, settings.key_file, "mqtt.tls.")
+        _load_ours(context, settings.cert_file, settings.key_file, what)
     return context
 
 
@@ -102,15 +105,15 @@ def make_server_context(cert: Path, key: Path, *, what: str) -> ssl.SSLContext:
     return context
 
 
-def _authorities(settings: TlsSettings) -> str | None:
+def _authorities(settings: TlsSettings, what: str) -> str | None:
     path = settings.ca_file
     if path is None:
         return None
     try:
-        text = read_public(path, what="mqtt.tls.ca_file ").decode("ascii")
+        text = read_public(path, what=f"{what}ca_file ").decode("ascii")
         ssl.create_default_context(cadata=text)
     except (ssl.SSLError, ValueError):
-        raise ConfigError(f"mqtt.tls.ca_file {path}: holds no certificate in PEM") from None
+        raise ConfigError(f"{what}ca_file {path}: holds no certificate in PEM") from None
     return text
 
 
@@ -131,7 +134,7 @@ def _load_ours(context: ssl.SSLContext, cert: Path, key: Path, what: str) -> Non
         raise ConfigError(f"{what}key_file {key}: {why}") from None
 
 
-def certificate_ends(path: Path, *, what: str = "mqtt.tls.") -> datetime:
+def certificate_ends(path: Path, *, what: str) -> datetime:
     """Until when the first certificate of a file is valid. Raises ConfigError."""
     from cryptography.x509 import load_pem_x509_certificate
 

@@ -255,3 +255,24 @@ def test_check_and_log_say_what_is_wrong_with_a_certificate(
     finally:
         station.terminate()
         assert station.wait(30.0) == 0
+
+
+def test_a_file_of_the_edge_nodes_own_broker_is_named_by_its_own_key(
+    authority: Path, tmp_path: Path
+) -> None:
+    """It was called mqtt.tls.ca_file, which there may not be at all."""
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    away, own = tmp_path / "away", shutil.copy(authority / "cell-01.pem", tmp_path / "own.pem")
+    tables = {
+        f'user = "u"\npassword_file = "{away}"': f"sparkplug.broker.password_file {away}",
+        f'[sparkplug.broker.tls]\nca_file = "{away}"': f"sparkplug.broker.tls.ca_file {away}",
+        f'[sparkplug.broker.tls]\ncert_file = "{own}"\nkey_file = "{away}"': (
+            f"sparkplug.broker.tls.key_file {away}"
+        ),
+    }
+    station = path.read_text(encoding="utf-8")
+    for table, said in tables.items():
+        sparkplug = f'[sparkplug]\ngroup = "g"\n[sparkplug.broker]\nhost = "localhost"\n{table}\n'
+        path.write_text(f"{station}\n{sparkplug}", encoding="utf-8")
+        done = run_inspector("check", path)
+        assert f"FAULT {said}: No such file" in done.stdout, done.stdout
