@@ -22,7 +22,7 @@ from inspector import (
 )
 from inspector.arguments import part_count, require_meant
 from inspector.cli_delivery import add_commands
-from inspector.contract.whole import NO_ROOM, require_place
+from inspector.contract.whole import NO_ROOM
 from inspector.examples import examples
 
 CONFIG_FAULT = 78  # EX_CONFIG of sysexits.h: systemd must not restart what cannot start
@@ -216,15 +216,16 @@ def _commission(args: argparse.Namespace) -> int:
 def _replay(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.strict import read_toml
+    from inspector.contract.whole import require_own
     from inspector.devices.quiet import quiet_cv2
-    from inspector.replay import Row, judge_folder, summary, table, write_csv
+    from inspector.replay import HEAD, Row, judge_folder, summary, table, write_csv
     from inspector.runtime.loader import open_runtime
     from inspector.station.cycle import Job
     from inspector.station.recipe import Recipe
 
     quiet_cv2()
     if args.csv:
-        require_place("--csv", args.csv)
+        require_own("--csv", args.csv, HEAD, "table of replay")
     runtime = open_runtime(read_bundle(args.bundle))
     recipe = Recipe(name="replay", bundle=runtime.bundle_id)
     if args.recipe:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inspector.contract.command import Command, Reply
 
 FAILED = 1
+JPEG = b"\xff\xd8"
 
 
 def add_commands(add: Add) -> None:
@@ -42,6 +43,7 @@ def _command(args: argparse.Namespace) -> int:
 
     from inspector.contract.command import Command
     from inspector.contract.strict import parse
+    from inspector.contract.whole import require_own
     from inspector.settings import read_settings, state_folder
     from inspector.supervise.door import ask
 
@@ -52,6 +54,8 @@ def _command(args: argparse.Namespace) -> int:
     else:
         words["result" if args.action == "image" else "bundle"] = args.name
     command = parse(Command, words, "command")
+    if args.action == "image":
+        require_own("--out", args.out or Path(f"{args.name}.jpg"), JPEG, "JPEG")
     if args.mqtt:
         reply = _send(args.settings, args.station, command)
     elif args.station is not None:

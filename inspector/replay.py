@@ -17,6 +17,7 @@ from inspector.station.spread import spread
 from inspector.station.stopwatch import Stopwatch
 
 COLUMNS = ("picture", "evaluation", "score", "label", "ms", "reason")
+HEAD = csv_line(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +92,5 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     with path.open("wb") as file:
-        file.write(csv_line(COLUMNS))
+        file.write(HEAD)
         file.writelines(csv_line(row.values) for row in rows)

@@ -21,6 +21,20 @@ def require_place(option: str, path: Path, *read: Path) -> None:
         raise ConfigError(f"{option} {path}: is what is read: name another file")
 
 
+def require_own(option: str, path: Path, begins: bytes, what: str) -> None:
+    """As `require_place`; and what is there already, if anything, begins so, as an earlier one did.
+
+    what: it is, for who reads the error. Raises ConfigError.
+    """
+    require_place(option, path)
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        there = file.read(len(begins))
+    if there not in (b"", begins):
+        raise ConfigError(f"{option} {path}: is there and is no {what}, and would be written over")
+
+
 def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:
     """A reader sees the old file or the new one, a power cut leaves one of them.
 

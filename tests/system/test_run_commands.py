@@ -237,3 +237,21 @@ def test_bench_writes_over_nobodys_settings(sealed: Bundle, tmp_path: Path, word
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.endswith("is there and is no JSON, and would be written over\n")
     assert station.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", ["replay --bundle BUNDLE FOLDER --csv", "command STATION image a-1 --out"]
+)
+def test_a_table_or_picture_is_written_over_no_file_that_is_none(
+    sealed: Bundle, tmp_path: Path, words: str
+) -> None:
+    """A folder's picture, or station.toml, was gone."""
+    (picture,) = write_pictures(tmp_path / "pictures", [GREY])
+    station = write_station(tmp_path, sealed)
+    named = {"STATION": station, "BUNDLE": sealed.folder, "FOLDER": picture.parent}
+    for there in (picture, station):
+        before = there.read_bytes()
+        done = run_inspector(*(named.get(word, word) for word in words.split()), there)
+        assert (done.returncode, done.stdout) == (78, "")
+        assert done.stderr.endswith(", and would be written over\n")
+        assert there.read_bytes() == before
