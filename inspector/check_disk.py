@@ -14,6 +14,7 @@ from inspector.delivery.cursors import cursors_path, read_cursors
 from inspector.delivery.journal import Journal, JournalReader
 from inspector.delivery.ledger import require_ledger
 from inspector.delivery.own_folder import require_free, require_own
+from inspector.delivery.release import released_path
 from inspector.finding import Finding
 from inspector.settings import Settings, state_folder
 from inspector.supervise.door import require_place
@@ -97,7 +98,8 @@ def _check_share(settings: Settings) -> Iterator[Finding]:
 def _check_journal(settings: Settings) -> Iterator[Finding]:
     """Open one that is there, as the station will; one that is not is not made by a check."""
     path = settings.journal.path
-    if not path.exists() and not cursors_path(path.resolve()).exists():
+    left = cursors_path(path.resolve()), released_path(path.resolve())
+    if not path.exists() and not any(each.exists() for each in left):
         return
     try:
         journal = Journal(settings.journal, station=settings.station)

@@ -16,10 +16,10 @@ from pathlib import Path
 from inspector.contract.errors import ConfigError, RecordError
 from inspector.contract.result import InspectionResult, row_of
 from inspector.contract.strict import Name
-from inspector.delivery.cursors import Cursors, cursors_path
+from inspector.delivery.cursors import Cursors
 from inspector.delivery.database import file_at, in_words, lock, open_writer, transaction
 from inspector.delivery.reader import KIND, JournalReader, last_seq, last_station, rows_after
-from inspector.delivery.release import Released, withdrawn
+from inspector.delivery.release import Released, read_final, withdrawn
 from inspector.delivery.retention import (
     MB,
     SHORT_SHARE,
@@ -193,12 +193,13 @@ class Journal:
             (highest,) = self._db.execute("SELECT max(seq) FROM result").fetchone()
         if (highest or 0) > last:
             raise RecordError(f"journal {self._path}: is damaged: its counter is behind its rows")
-        delivered = self._cursors.highest()
-        if delivered > last:
+        recorded = max(self._cursors.highest(), read_final(self._path))
+        if recorded > last:
+            name = self._path.name
             raise ConfigError(
-                f"journal {self._path}: ends at {last}, but {delivered} results were delivered "
-                f"from it: bring the right journal back, or, to begin again at 1, move "
-                f"{cursors_path(self._path).name} away too"
+                f"journal {self._path}: ends at {last}, but {recorded} results were recorded: "
+                f"bring the right journal back, or, to begin again at 1, move {name}, {name}-*, "
+                f"{name}.cursors* and {name}.released away, all together"
             )
 
     def _check_station(self, station: Name | None) -> None:

@@ -330,9 +330,33 @@ def test_a_journal_replaced_behind_the_cursors_is_refused(tmp_path: Path) -> Non
             opened.put(result(seq))
         delivered(path, 5)
     path.unlink()
-    with pytest.raises(ConfigError, match="ends at 0, but 5 results were delivered"):
+    with pytest.raises(ConfigError, match="ends at 0, but 5 results were recorded"):
         Journal(JournalSettings(path=path))
     cursors_path(path).unlink()
+    with journal(path) as anew:
+        assert anew.next_seq() == 1
+
+
+def test_an_older_copy_of_a_journal_is_refused_though_none_of_the_rest_was_delivered(
+    tmp_path: Path,
+) -> None:
+    """Brought back from a backup while the broker was away: what had waited was gone without a
+    word, and its numbers went to other parts."""
+    path, copy = tmp_path / "journal.db", tmp_path / "copy"
+    with journal(path) as opened:
+        for seq in range(1, 6):
+            opened.put(result(seq))
+            opened.release(seq)
+            if seq == 2:
+                with closing(sqlite3.connect(path)) as now:
+                    now.execute("VACUUM INTO ?", (str(copy),))
+    copy.replace(path)
+    with pytest.raises(ConfigError, match="ends at 2, but 5 results were recorded") as refused:
+        Journal(JournalSettings(path=path))
+    named = str(refused.value).partition("at 1, move ")[2].partition(" away")[0]
+    for pattern in named.replace(" and ", ", ").split(", "):
+        for each in tmp_path.glob(pattern):
+            each.unlink()
     with journal(path) as anew:
         assert anew.next_seq() == 1
 

@@ -17,6 +17,7 @@ import pytest
 
 from inspector.contract.verdict import Limits
 from inspector.delivery.ledger import ledger_path
+from inspector.delivery.release import released_path
 from inspector.devices.aravis_calls import LIBRARY
 from inspector.runtime.served import Record, Served, served_path
 from inspector.settings import read_recipe, read_settings
@@ -223,6 +224,16 @@ def test_check_says_which_bundle_takes_the_place_of_one_that_cannot_serve(tmp_pa
     assert said.startswith("note")
     assert said.endswith(f": {first.id} takes its place")
     assert set(bundles_of(tmp_path)) == {first.id}
+
+
+def test_check_says_that_a_journal_is_gone_of_which_results_were_recorded(tmp_path: Path) -> None:
+    """As `run`, also where its cursors went with it."""
+    path = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    released_path(tmp_path / "journal.db").write_bytes(b"%020d" % 5)
+    checked = run_inspector("check", path)
+    assert "ends at 0, but 5 results were recorded: bring the right journal" in checked.stdout
+    assert checked.returncode == 78
+    assert run_inspector("run", path).returncode == 78
 
 
 def commissioned(path: Path, width: int, height: int) -> None:
