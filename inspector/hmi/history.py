@@ -28,6 +28,7 @@ LOOKED_AT_MAX = 20_000
 PAGE_ROWS = 200
 SHOWN_MAX = 200
 EXPORT_MAX = 200_000
+SPOILT = "this row is no result: a disk has spoilt it"
 
 Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
 
@@ -51,6 +52,9 @@ class Search(Strict):
         )
 
     def takes(self, result: dict[str, Any]) -> bool:
+        """One that cannot be read may be any."""
+        if result.get("reason") == SPOILT:
+            return True
         if self.evaluation is not None and result.get("evaluation") != self.evaluation:
             return False
         if self.cause is not None and result.get("cause") != self.cause:
@@ -85,7 +89,7 @@ def search(path: Path, wanted: Page) -> dict[str, Any]:
     with JournalReader(path) as reader:
         for seq, result, stored_at in _backwards(reader, path, wanted, wanted.before):
             looked_at += 1
-            if result is not None and wanted.covers(stored_at) and wanted.takes(result):
+            if wanted.covers(stored_at) and wanted.takes(result):
                 found.append(_row(result, stored_at))
             if len(found) == wanted.limit or looked_at == LOOKED_AT_MAX:
                 go_on = seq
@@ -123,7 +127,7 @@ def export(path: Path, wanted: Search) -> Iterator[bytes]:
     with JournalReader(path) as reader:
         count = 0
         for _, result, stored_at in _backwards(reader, path, wanted, None):
-            if result is not None and wanted.covers(stored_at) and wanted.takes(result):
+            if wanted.covers(stored_at) and wanted.takes(result):
                 count += 1
                 yield csv_line(cells(result).values())
             if count == EXPORT_MAX:
@@ -140,8 +144,8 @@ def is_there(path: Path) -> bool:
 
 def _backwards(
     reader: JournalReader, path: Path, wanted: Search, before: int | None
-) -> Iterator[tuple[int, dict[str, Any] | None, float]]:
-    """Number, row and when it was stored."""
+) -> Iterator[tuple[int, dict[str, Any], float]]:
+    """Number, row and when it was stored; what stands for a row that a disk has spoilt."""
     top = min(_settled(reader, path) + 1, before or 2**62)
     until = math.inf if wanted.until is None else wanted.until
     for end, last in reader.stored_within(wanted.since or 0.0, until):
@@ -149,7 +153,7 @@ def _backwards(
         while (left := seq - end - 1) > 0 and (rows := reader.before(seq, min(PAGE_ROWS, left))):
             for seq, payload, stored_at in rows:
                 if seq > end:
-                    yield seq, _read(payload), stored_at
+                    yield seq, _read(payload) or {"seq": seq, "reason": SPOILT}, stored_at
 
 
 def _settled(reader: JournalReader, path: Path) -> int:

@@ -32,6 +32,22 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("spoilt", [b"\xff\x00", b"{", b"[]"])
+def test_a_row_that_a_disk_has_spoilt_is_shown_as_that_whatever_is_searched_for(
+    path: Path, spoilt: bytes
+) -> None:
+    """It was left out without a word, and the table looked whole."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE result SET payload = ? WHERE seq = 25", (spoilt,))
+    wanted = Page(since=BEGAN_S + 21, until=BEGAN_S + 60, evaluation="NOT_OK")
+    (row,) = search(path, wanted)["rows"]
+    assert (row["seq"], row["evaluation"]) == (25, None)
+    assert "a disk has spoilt" in row["reason"]
+    _, line = b"".join(export(path, wanted)).decode().splitlines()
+    assert "25" in line.split(",")
+    assert "a disk has spoilt" in line
+
+
 @pytest.mark.parametrize(
     ("since", "until", "seqs"),
     [
