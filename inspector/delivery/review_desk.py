@@ -130,7 +130,11 @@ class ReviewDesk:
             interest = interest_of(row, policy, disagreed)
             if interest is None and not opinions:
                 continue
-            item = self._item(row, interest, len(opinions))
+            try:
+                item = self._item(row, interest, len(opinions))
+            except RecordError as error:
+                self.spoilt.append(f"{error}: left out")
+                continue
             if item is not None:
                 yield Candidate(item, frozenset(each.by for each in opinions))
 
@@ -260,7 +264,8 @@ class ReviewDesk:
             facts["region"] = areas[0] if len(areas) == 1 else None
             return Item.model_validate({**facts, "picture": picture, "opinions": opinions})
         except (ValidationError, TypeError, KeyError) as error:
-            words = f"journal {self._places.journal}: row {row.get('seq')} is no result: {error}"
+            why = " ".join(str(error).split())
+            words = f"journal {self._places.journal}: row {row.get('seq')} is no result: {why}"
             raise RecordError(words) from None
 
     def _picture(self, name: str) -> Path | None:
