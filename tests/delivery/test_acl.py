@@ -1,10 +1,13 @@
 """deploy/mosquitto as it is shipped, on a real mosquitto: what each client may do, and what not."""
 
+import os
+import pwd
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -132,6 +135,14 @@ class Client:
         self._client.loop_stop()
 
 
+def shipped(port: int, folder: Path) -> str:
+    """The shipped configuration, at another port and in another folder."""
+    config = (DEPLOY / "mosquitto.conf").read_text(encoding="utf-8")
+    config = config.replace("listener 8883", f"listener {port} 127.0.0.1")
+    config = config.replace("/etc/mosquitto/", f"{folder}/")
+    return config.replace("/var/lib/mosquitto/", f"{folder}/")
+
+
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mosquitto, Path]]:
     """The shipped files, with a second station's block, in another folder."""
@@ -141,12 +152,28 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mosquit
     first = rules[rules.index("user cell-01") : rules.index("# A consumer")]
     (folder / "acl").write_text(rules + first.replace("cell-01", "cell-02"), encoding="utf-8")
     with Mosquitto(folder) as broker:
-        config = (DEPLOY / "mosquitto.conf").read_text(encoding="utf-8")
-        config = config.replace("listener 8883", f"listener {broker.port} 127.0.0.1")
-        config = config.replace("/etc/mosquitto/", f"{folder}/")
-        config = config.replace("/var/lib/mosquitto/", f"{folder}/")
-        broker.configure_whole(f"user root\n{config}")
+        broker.configure_whole(f"user root\n{shipped(broker.port, folder)}")
         yield broker.start(), certificates
+
+
+def test_a_broker_that_root_starts_as_shipped_can_read_the_key_that_root_made_for_it() -> None:
+    """Mosquitto gives up root for the user mosquitto before it reads its key."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    try:
+        owner = pwd.getpwnam("mosquitto").pw_uid
+    except KeyError:
+        pytest.skip("needs the user mosquitto, of the Debian package")
+    with TemporaryDirectory(dir="/tmp") as made:  # pytest's folders are root's alone
+        folder = Path(made)
+        folder.chmod(0o755)
+        key = make_authority(folder / "certs", "localhost", "cell-01") / "broker.key"
+        (folder / "acl").write_bytes((DEPLOY / "acl").read_bytes())
+        with Mosquitto(folder) as broker:
+            broker.configure_whole(shipped(broker.port, folder))
+            broker.start()
+        assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (owner, 0o600)
+        assert key.with_name("cell-01.key").stat().st_uid == 0
 
 
 def test_everybody_may_do_what_is_theirs_and_nothing_else(
