@@ -23,6 +23,10 @@ Pairs = tuple[tuple[int, int], ...]
 TINY_SIDE = 32
 """Pixels: a picture smaller than this on one side shows no defect a person could name."""
 
+SHOWN = 5
+"""Findings of a kind that a person is shown; the rest for who asks."""
+LISTS = "inspector-train scan DATA --json FILE"
+
 
 class Finding(Strict):
     """One thing the person who collected the images should look at."""
@@ -60,11 +64,11 @@ class ScanReport(Strict):
             more = f" and {len(self.sizes) - 3} more" if len(self.sizes) > 3 else ""
             lines.append(f"pixels: {', '.join(sizes)}{more}")
         for kind, n in sorted(Counter(f.kind for f in self.findings).items()):
-            shown = [f for f in self.findings if f.kind == kind][:5]
+            shown = [f for f in self.findings if f.kind == kind][:SHOWN]
             lines.append(f"{kind}: {n}")
             lines += [f"  {f.image} {f.other} {f.what}".rstrip() for f in shown]
             if n > len(shown):
-                lines.append(f"  and {n - len(shown)} more, in scan.json")
+                lines.append(f"  and {n - len(shown)} more; {LISTS} lists all")
         return lines
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from inspector.contract.errors import DataError
 from inspector.contract.image import ImageSpec
+from training.cli import main
 from training.dataset import SPLITS, Sample, read_dataset, require_trainable, subset
 from training.likeness import near_twins
 from training.plan import SplitRule, read_plan
@@ -241,6 +242,18 @@ def test_the_scan_names_what_is_wrong_and_leaves_it_out(
     assert sum(sizes.values()) == len(report.kept)
     assert sizes[8, 8] == 1
     assert any(line.startswith("pixels: ") and "8x8 (1)" in line for line in report.lines())
+
+
+def test_what_scan_does_not_show_of_many_findings_is_had_as_it_says(
+    class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(8):
+        (class_folders / "spot" / f"torn{i}.png").write_bytes(b"no picture")
+    assert main(["scan", str(class_folders)]) == 0
+    assert "and 3 more; inspector-train scan DATA --json FILE lists all" in capsys.readouterr().out
+    found = tmp_path / "found.json"
+    assert main(["scan", str(class_folders), "--json", str(found)]) == 0
+    assert all(f"spot/torn{i}.png" in found.read_text(encoding="utf-8") for i in range(8))
 
 
 def test_a_picture_of_12_bits_in_16_is_not_trained_on_as_almost_black(
