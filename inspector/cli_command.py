@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 FAILED = 1
 JPEG = b"\xff\xd8"
+NAMED = {
+    "reload": "a bundle's folder below the station's bundles",
+    "image": "the result_id of a part",
+    "recipe": "a JSON file: based_on, bundle, regions, limits, why",
+}
+"""What an action that names something is told."""
 
 
 def add_commands(add: Add) -> None:
@@ -47,7 +53,8 @@ def _command(args: argparse.Namespace) -> int:
     from inspector.settings import read_settings, state_folder
     from inspector.supervise.door import ask
 
-    require_meant(args, "command", args.action, {"image": ("out",)})
+    require_meant(args, "command", args.action, {"image": ("out",), "trigger": ("part",)})
+    _require_name(args.action, args.name)
     words = {"schema": 2, "id": f"cli-{uuid4()}", "action": args.action, "part": args.part}
     if args.action == "recipe":
         words |= {"schema": 3, "recipe": _change(args.name)}
@@ -71,12 +78,19 @@ def _command(args: argparse.Namespace) -> int:
     return 0 if reply.outcome == "done" else FAILED
 
 
-def _change(name: str | None) -> object:
+def _require_name(action: str, name: str | None) -> None:
+    """A name where the action is about something, and nowhere else."""
+    if name is None and action in NAMED:
+        raise ConfigError(f"command {action}: needs NAME, {NAMED[action]}")
+    if name is not None and action not in NAMED:
+        advice = ": a part is named by --part" if action == "trigger" else ""
+        raise ConfigError(f"command {action}: takes no NAME, {name!r} is one too many{advice}")
+
+
+def _change(name: str) -> object:
     """What the recipe shall be: `inspector schema command` says how it is written."""
     import json
 
-    if name is None:
-        raise ConfigError("recipe: name a JSON file: based_on, bundle, regions, limits, why")
     try:
         return json.loads(Path(name).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:

@@ -255,3 +255,20 @@ def test_a_table_or_picture_is_written_over_no_file_that_is_none(
         assert (done.returncode, done.stdout) == (78, "")
         assert done.stderr.endswith(", and would be written over\n")
         assert there.read_bytes() == before
+
+
+def test_a_command_without_the_name_it_needs_or_with_one_too_many_is_told_so(
+    tmp_path: Path,
+) -> None:
+    station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
+    for words, told in (
+        (["reload"], "command reload: needs NAME, a bundle's folder"),
+        (["image"], "command image: needs NAME, the result_id of a part"),
+        (["recipe"], "command recipe: needs NAME, a JSON file"),
+        (["stop", "now"], "command stop: takes no NAME, 'now' is one too many"),
+        (["trigger", "P-1"], "takes no NAME, 'P-1' is one too many: a part is named by --part"),
+        (["start", "--part", "P-1"], "command start: --part"),
+    ):
+        done = run_inspector("command", station, *words)
+        assert (done.returncode, done.stdout) == (78, "")
+        assert told in done.stderr
