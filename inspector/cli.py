@@ -116,7 +116,7 @@ def _parser(arguments: list[str]) -> argparse.Namespace:
 
     commission = add("commission", _commission, "learn from good parts what a frame must be")
     commission.add_argument("settings", type=Path, metavar="STATION.TOML")
-    commission.add_argument("--parts", type=part_count, metavar="N", help="50")
+    commission.add_argument("--parts", type=part_count, metavar="N", help="50; at least 20")
     commission.add_argument("--folder", type=Path, metavar="DIR", help="pictures, not the camera")
     commission.add_argument("--empty", type=Path, metavar="FILE", help="only: the empty scene")
     commission.add_argument("--out", type=Path, metavar="RECIPE.TOML", help="not the recipe itself")

@@ -110,14 +110,17 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
     camera = build_camera(settings.camera)
     trigger = build_trigger(settings, camera, as_client="commission")
     images: list[Image] = []
-    where = f"{QUIET_S:g} s without a picture"
+    where = "the camera"
     lost, why, quiet_since = 0, "", time.monotonic()
     try:
         open_camera(camera)
         if isinstance(trigger, MqttTrigger):
             trigger.start()
         trigger.restart()
-        while len(images) < parts and time.monotonic() - quiet_since < QUIET_S:
+        while len(images) < parts:
+            if time.monotonic() - quiet_since >= QUIET_S:
+                where = f"{QUIET_S:g} s without a picture"
+                break
             part = trigger.wait(WAIT_S)
             if part is None or part.refused is not None:
                 continue
@@ -131,7 +134,7 @@ def from_camera(settings: Settings, parts: int) -> list[Image]:
             images.append(frame.image.copy())
             quiet_since = time.monotonic()
     except EndOfStream:
-        where = "the camera"
+        pass
     finally:
         camera.close()
         if isinstance(trigger, MqttTrigger):
@@ -222,6 +225,8 @@ def _tried(images: Sequence[Image], rule: Attest) -> dict[str, tuple[int, int]]:
 
 def run(station: Path, parts: int, folder: Path | None, out: Path | None) -> Iterator[str]:
     """Commission a station; what is found, line by line. Raises ConfigError, DeviceError."""
+    if parts < PARTS_MIN:
+        raise ConfigError(f"--parts {parts}: at least {PARTS_MIN} are needed")
     settings = read_settings(station)
     read_recipe(settings)  # its faults first, not after an hour of parts
     out = out or settings.recipe

@@ -194,8 +194,11 @@ def test_too_few_parts_and_faulty_tables_are_said_in_words(
 ) -> None:
     station = write_station(tmp_path, make_bundle(tmp_path / "bundles"))
     done = run_inspector("commission", station, "--parts", "5")
+    assert done.returncode == 78
+    assert "--parts 5: at least 20 are needed" in done.stderr
+    done = run_inspector("commission", station, "--folder", written(tmp_path / "few", parts[:5]))
     assert done.returncode == 1
-    assert "at least 20 are needed" in done.stderr
+    assert "5 parts, at least 20 are needed" in done.stderr
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         recipe.read_text(encoding="utf-8") + "attest = { dark = { max = 1.0 } }\n", encoding="utf-8"
@@ -223,6 +226,10 @@ def test_copies_of_one_picture_are_no_further_parts(tmp_path: Path, parts: list[
     for i, part in enumerate(parts[:22]):
         cv2.imwrite(str(frames / f"part{i:03d}.png"), part)
         cv2.imwrite(str(frames / f"part{i:03d}-again.png"), part)
+    done = run_inspector("commission", station, "--parts", "24")
+    assert done.returncode == 1
+    assert "the camera: 24 parts came, 12 with a picture of its own" in done.stderr
+    assert "s without a picture" not in done.stderr  # none was waited for in vain
     done = run_inspector("commission", station, "--parts", "44")
     assert done.returncode == 0, done.stderr
     assert "22 good parts" in done.stdout
