@@ -12,6 +12,7 @@ KEYS_EXAMPLES = """examples:
   inspector-train keys                     every key of a plan
   inspector-train keys student             of one section
   inspector-train keys split.golden        one key
+  inspector-train keys promote             the terms of promote, which a file of their own has
 """
 DATA_EXAMPLES = """examples:
   inspector-train data elpv --out elpv

@@ -106,7 +106,10 @@ def add_promote(commands: Commands) -> None:
     )
     promote.add_argument("--out", type=Path, required=True, help="for promote.html, promote.json")
     promote.add_argument(
-        "--terms", type=Path, metavar="TOML", help="what is asked; left out, the defaults (keys)"
+        "--terms",
+        type=Path,
+        metavar="TOML",
+        help="what is asked; left out, the defaults: inspector-train keys promote",
     )
     for name, what in (
         ("reviews", "a station's settings or a copy of its folder: what people said; repeatable"),

@@ -1,4 +1,6 @@
-"""Every key of a plan with its values, default and meaning, read from the plan's own classes."""
+"""Every key of a plan, or of promote's terms, with its values, default and meaning, read from the
+classes that take them.
+"""
 
 import textwrap
 from collections.abc import Iterator
@@ -9,13 +11,20 @@ from pydantic.fields import FieldInfo
 
 from inspector.contract.strict import Strict
 from training.plan import Plan
+from training.promotion import Terms
 
 WIDTH = 96
+PROMOTE = "promote"
 
 
 def lines(only: str = "") -> Iterator[str]:
-    """The keys for a person; only: of a section (`student`) or one key (`student.views`)."""
-    for key, field in _keys(Plan, ""):
+    """The keys for a person; only: of a section (`student`) or one key (`student.views`), or
+    PROMOTE: those of promote's terms.
+    """
+    model: type[Strict] = Plan
+    if only == PROMOTE:
+        model, only = Terms, ""
+    for key, field in _keys(model, ""):
         if only and key != only and not key.startswith(f"{only}."):
             continue
         default = "required" if field.is_required() else f"default {_default(field)}"

@@ -36,3 +36,15 @@ def test_one_section_or_one_key_can_be_asked_for(capsys: pytest.CaptureFixture[s
     assert all(line.startswith(("split", "    ")) for line in said(capsys, "split").splitlines())
     assert main(["keys", "students"]) == 78
     assert "'students'" in capsys.readouterr().err
+
+
+def test_the_terms_of_promote_are_listed_as_its_help_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["promote", "--help"])
+    assert "inspector-train keys promote" in " ".join(capsys.readouterr().out.split())
+    lines = said(capsys, "promote").splitlines()
+    assert "golden_defects_at_least  (whole number >= 0; default 59)" in lines
+    assert "overkill_rate_at_most  (number >= 0 <= 1; default 1.0)" in lines
+    assert not [line for line in lines if line.startswith("student")]
