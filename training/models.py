@@ -152,7 +152,7 @@ def build(model: str, weights: str, classes: int, drop_rate: float = 0.0) -> Net
     except OSError as error:
         raise ConfigError(
             f'plan: model {model!r}: weights = "hub" cannot be had here ({type(error).__name__}); '
-            f'give a file or "none"'
+            f'give a file, "none", or --weights with a folder of {model}.*.safetensors'
         ) from None
     if weights not in ("hub", "none"):
         _load(trunk, Path(weights))

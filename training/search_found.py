@@ -121,7 +121,8 @@ class Found(Strict):
             f"{self.latency_goal_ms:g} ms and escape {100 * self.escape_goal:g} % at "
             f"{100 * self.overkill_goal:g} % overkill"
         )
-        grain = f"one of {self.defects} defective selection parts is {100 / self.defects:.2g} %"
+        share = float(f"{100 / self.defects:.2g}")  # 100, not 1e+02
+        grain = f"one of {self.defects} defective selection parts is {share:g} %"
         best = self.winner
         if best is not None:
             return (
@@ -131,12 +132,19 @@ class Found(Strict):
             )
         quick = [each for each in self.judged if each.fits(self.latency_goal_ms)]
         nearest = min(quick, key=_overkill, default=None)
-        near = (
-            f"within {self.latency_goal_ms:g} ms {nearest.name} comes nearest: overkill "
-            f"{100 * _overkill(nearest):.2f} % at that escape rate"
-            if nearest
-            else f"none is as quick as {self.latency_goal_ms:g} ms"
-        )
+        failed = [
+            each
+            for each in self.tried
+            if each.outcome == "failed" and each.latency_ms <= self.latency_goal_ms
+        ]
+        near = f"none is as quick as {self.latency_goal_ms:g} ms"
+        if nearest:
+            near = (
+                f"within {self.latency_goal_ms:g} ms {nearest.name} comes nearest: overkill "
+                f"{100 * _overkill(nearest):.2f} % at that escape rate"
+            )
+        elif failed:
+            near = f"{len(failed)} quick enough failed, the last: {failed[-1].why}"
         return f"none of {len(self.judged)} students judged holds {goals}: {near} ({grain})"
 
 
