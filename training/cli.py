@@ -243,7 +243,7 @@ def _scan(arguments: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
     from inspector.contract.image import ImageSpec
-    from inspector.contract.whole import require_place, write_whole
+    from inspector.contract.whole import require_place
     from training.dataset import read_dataset
     from training.plan import SplitRule
     from training.scan import load_images, scan
@@ -260,7 +260,7 @@ def _scan(arguments: argparse.Namespace) -> int:
         report = load_images(dataset, Path(folder)).report
     print("\n".join(report.lines()))
     if arguments.json:
-        write_whole(arguments.json, report.model_dump_json(indent=1).encode())
+        arguments.json.write_text(report.model_dump_json(indent=1), encoding="utf-8")
     return 0
 
 

@@ -160,7 +160,7 @@ def test_a_bundle_is_reloaded_and_taken_back_by_command(tmp_path: Path) -> None:
         assert command(path, "reload", second.id).startswith(f"0 done: bundle {second.id} serves")
         assert command(path, "rollback").startswith(f"0 done: bundle {first.id} serves")
         assert "1 refused" in command(path, "reload", "none-0123456789ab")
-        assert "reload names a bundle" in command(path, "reload")
+        assert "command reload: needs NAME" in command(path, "reload")
         assert "good parts pass" in command(path, "status")
 
 
