@@ -216,7 +216,7 @@ def _commission(args: argparse.Namespace) -> int:
 def _replay(args: argparse.Namespace) -> int:
     from inspector.contract.bundle import read_bundle
     from inspector.contract.strict import read_toml
-    from inspector.contract.whole import require_own
+    from inspector.contract.whole import require_replaceable
     from inspector.devices.quiet import quiet_cv2
     from inspector.replay import HEAD, Row, judge_folder, summary, table, write_csv
     from inspector.runtime.loader import open_runtime
@@ -225,7 +225,7 @@ def _replay(args: argparse.Namespace) -> int:
 
     quiet_cv2()
     if args.csv:
-        require_own("--csv", args.csv, HEAD, "table of replay")
+        require_replaceable("--csv", args.csv, HEAD, "table of replay")
     runtime = open_runtime(read_bundle(args.bundle))
     recipe = Recipe(name="replay", bundle=runtime.bundle_id)
     if args.recipe:

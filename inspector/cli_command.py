@@ -49,7 +49,7 @@ def _command(args: argparse.Namespace) -> int:
 
     from inspector.contract.command import Command
     from inspector.contract.strict import parse
-    from inspector.contract.whole import require_own
+    from inspector.contract.whole import require_replaceable
     from inspector.settings import read_settings, state_folder
     from inspector.supervise.door import ask
 
@@ -62,7 +62,7 @@ def _command(args: argparse.Namespace) -> int:
         words["result" if args.action == "image" else "bundle"] = args.name
     command = parse(Command, words, "command")
     if args.action == "image":
-        require_own("--out", args.out or Path(f"{args.name}.jpg"), JPEG, "JPEG")
+        require_replaceable("--out", args.out or Path(f"{args.name}.jpg"), JPEG, "JPEG")
     if args.mqtt:
         reply = _send(args.settings, args.station, command)
     elif args.station is not None:

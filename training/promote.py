@@ -4,13 +4,13 @@ What is promoted is signed and put whole into the folders that stations watch; t
 written last, once every folder has it. Each station still verifies and tests it for itself.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from inspector.contract.alone import hold
 from inspector.contract.bundle import SIGNATURE, Bundle, read_bundle
 from inspector.contract.errors import BundleError, ConfigError
 from inspector.contract.sums import sync
@@ -45,14 +45,11 @@ def alone_in(folders: Sequence[Path]) -> Iterator[None]:
             # opened to read: whoever may write into the folder can lock a file that another made
             handle = os.open(folder / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             held.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"{folder}: another process promotes into it just now: try again after it"
-                ) from None
-            except OSError:  # a file system without locks
-                continue
+            with suppress(OSError):  # a file system without locks
+                if not hold(handle):
+                    raise ConfigError(
+                        f"{folder}: another process promotes into it just now: try again after it"
+                    )
         yield
 
 

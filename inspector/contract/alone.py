@@ -58,15 +58,23 @@ def alone(path: Path) -> int:
     how = os.O_RDONLY | os.O_NONBLOCK if linked else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     handle = os.open(path, how | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not hold(handle):
+            raise HeldError(os.read(handle, 32).decode(errors="replace").strip() or "unknown")
         if not linked:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        raise HeldError(holder) from None
-    except OSError:
+    except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def hold(handle: int) -> bool:
+    """Lock an open file or folder until it is closed; False where another has it. Raises OSError
+    where its file system has no locks.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -21,7 +21,7 @@ def require_place(option: str, path: Path, *read: Path) -> None:
         raise ConfigError(f"{option} {path}: is what is read: name another file")
 
 
-def require_own(option: str, path: Path, begins: bytes, what: str) -> None:
+def require_replaceable(option: str, path: Path, begins: bytes, what: str) -> None:
     """As `require_place`; and what is there already, if anything, begins so, as an earlier one did.
 
     what: it is, for who reads the error. Raises ConfigError.

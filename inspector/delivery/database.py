@@ -221,19 +221,17 @@ def file_at(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def lock(kind: Kind, path: Path) -> int:
-    """Be the only writer; the system lets go when the process ends, however it ends."""
+def lock(kind: Kind, path: Path, rule: str) -> int:
+    """Be the only writer; the system lets go when the process ends, however it ends. rule: why one
+    alone, for who reads the error. Raises InUseError, RecordError."""
     beside = path.with_name(path.name + ".lock")  # never the database itself, see above
     with in_words(kind, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return alone(beside)
         except HeldError as holder:
-            raise InUseError(
-                f"{kind.word} {path}: process {holder} is already writing it: one station a "
-                f"{kind.word}",
-                str(holder),
-            ) from None
+            words = f"{kind.word} {path}: process {holder} is already writing it: {rule}"
+            raise InUseError(words, str(holder)) from None
 
 
 def _create_if_new(db: sqlite3.Connection, kind: Kind) -> None:

@@ -52,7 +52,7 @@ class Journal:
         # made once: pathlib interns each name anew, and this one is looked for at every part
         self._wal = self._path.with_name(self._path.name + "-wal")
         with ExitStack() as opened:
-            opened.callback(os.close, lock(KIND, self._path))
+            opened.callback(os.close, lock(KIND, self._path, "one station a journal"))
             self._db = open_writer(self._path, KIND, synchronous="FULL")  # NORMAL may forget
             opened.callback(self._db.close)
             self._file = file_at(self._path)

@@ -1,9 +1,9 @@
 """A folder of pictures is one archive's: what lies in it is its own to delete."""
 
-import fcntl
 import os
 from pathlib import Path
 
+from inspector.contract.alone import hold
 from inspector.contract.errors import ConfigError, InUseError
 
 # Without it in a folder that is not empty, nothing there is ours to delete
@@ -47,15 +47,14 @@ def require_free(folder: Path, key: str) -> None:
 def _locked(mark: Path, key: str) -> int | None:
     handle = os.open(mark, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InUseError(
-            f"{key} {mark.parent}: another archive keeps its pictures there, another station's or "
-            "a shadow's; each would delete the other's oldest: give it a folder of its own",
-            "unknown",
-        ) from None
+        if hold(handle):
+            return handle
     except OSError:
         os.close(handle)
         return None
-    return handle
+    os.close(handle)
+    raise InUseError(
+        f"{key} {mark.parent}: another archive keeps its pictures there, another station's or "
+        "a shadow's; each would delete the other's oldest: give it a folder of its own",
+        "unknown",
+    )

@@ -19,10 +19,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inspector.contract.alone import HeldError, alone
-from inspector.contract.errors import InUseError, RecordError
+from inspector.contract.errors import RecordError
 from inspector.contract.strict import Name, Strict
-from inspector.delivery.database import Kind
+from inspector.delivery.database import Kind, lock
 from inspector.hmi.store import Store
 
 log = logging.getLogger(__name__)
@@ -90,7 +89,11 @@ class AlarmLog:
         self._trouble: str | None = None
         self._open: dict[str, dict[_Key, int]] = {}
         """Station -> (kind, origin) -> id."""
-        self._held: int | None = self._alone()
+        try:  # each alarm would be kept by both, and who comes takes the others for ended
+            self._held: int | None = lock(KIND, self._store.path, "one state_folder, one hmi")
+        except RecordError:
+            self._store.close()
+            raise
         self._come_back(set(stations))
 
     @property
@@ -173,19 +176,6 @@ class AlarmLog:
         if self._held is not None:
             os.close(self._held)
             self._held = None
-
-    def _alone(self) -> int:
-        """Each alarm would be kept by both, and who comes takes the others for ended."""
-        path = self._store.path
-        try:
-            return alone(path.with_name(f"{FILE}.lock"))
-        except HeldError as holder:
-            self._store.close()
-            words = f"{path}: process {holder} is already writing it: one state_folder, one hmi"
-            raise InUseError(words, str(holder)) from None
-        except OSError as error:
-            self._store.close()
-            raise RecordError(f"{path}.lock: {error.strerror or error}") from error
 
     def _come_back(self, stations: set[str]) -> None:
         """What stood when the pages ended, and how long nobody has listened. Raises RecordError."""

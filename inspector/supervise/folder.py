@@ -1,12 +1,12 @@
 """The state folder is one station's: its command socket, its starts and its fault lie there."""
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inspector.contract.alone import hold
 from inspector.contract.errors import InUseError
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ def _locked(folder: Path) -> int | None:
         log.warning("state folder %s: %s", folder, error.strerror)
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InUseError(
-            f"state folder {folder}: a station runs there already. If it is another than this one, "
-            "commands to one would be followed by the other: name a state_folder of its own",
-            "unknown",
-        ) from None
+        if hold(handle):
+            return handle
     except OSError as error:  # a file system without locks
         log.warning("state folder %s: cannot be locked: %s", folder, error.strerror)
-    return handle
+        return handle
+    os.close(handle)
+    raise InUseError(
+        f"state folder {folder}: a station runs there already. If it is another than this one, "
+        "commands to one would be followed by the other: name a state_folder of its own",
+        "unknown",
+    )
